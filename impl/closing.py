@@ -1,0 +1,26 @@
+"""What `invoke all.build` says at its end: what there is now, and what to try next."""
+
+from typing import Any
+
+
+def summary_of(env: Any, summary: Any) -> str:
+    """Collections with their rows, the seconds, and three commands to go on with."""
+    from impl.store import open_store
+
+    store = open_store(env.store)
+    lines = [""]
+    for name in store.names():
+        facts = store.facts(name)
+        synthetic = "  (synthetic sample)" if facts.synthetic else ""
+        lines.append(f"  {name:<20} {facts.rows:>12,} rows  {facts.fingerprint[:12]}{synthetic}")
+    made, kept = len(summary.made), len(summary.kept)
+    lines += [
+        "",
+        f"{made} checkpoints made, {kept} up to date, in {summary.seconds:.1f} s. Next:",
+        "",
+        '  invoke store.query "select name, max(max_daily_high_temperature_kelvin) - 273.15 as hottest_celsius'
+        ' from macav2_county join region_county using (gis_join) group by name order by 2 desc limit 5"',
+        "  invoke macav2.map --variable mean_daily_high_temperature_kelvin --date 2005-07-15",
+        "  ETL_SOURCE=remote invoke region.stage     # real boundaries; docs/macav2.md tells how to get real climate",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,62 @@
+"""Content digests of files, remembered as long as size, times and inode stay the same.
+
+Hashing gigabytes must not cost more than the work that it saves. A digest is computed once per content and
+kept in a small sqlite file with what `stat` said; it is computed again only when `stat` says something else.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+BLOCK = 1 << 20
+# A file changed within the clock tick in which it was hashed keeps its times. So what is this young is hashed
+# again the next time (git calls such entries "racily clean").
+YOUNG_NS = 50_000_000
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of the content of one file, as hexadecimal text."""
+    with open(path, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, as hexadecimal text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Digests:
+    """Digests by path, kept in the sqlite file `home`; several threads may ask."""
+
+    def __init__(self, home: Path) -> None:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._rows = sqlite3.connect(home, check_same_thread=False, isolation_level=None)
+        self._rows.execute("create table if not exists digest (path text primary key, stat text, digest text)")
+
+    def of(self, path: Path) -> str | None:
+        """The digest of `path`, or None where there is no such file. A folder counts with all files below it."""
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if os.path.isdir(path):
+            parts = [f"{one.relative_to(path)} {self.of(one)}" for one in sorted(path.rglob("*")) if one.is_file()]
+            return text_digest("\n".join(parts))
+        stat = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+        key = os.path.abspath(path)
+        with self._lock:
+            row = self._rows.execute("select stat, digest from digest where path = ?", (key,)).fetchone()
+        if row and row[0] == stat:
+            return row[1]
+        digest = file_digest(path)
+        if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > YOUNG_NS:
+            with self._lock:
+                self._rows.execute("insert or replace into digest values (?, ?, ?)", (key, stat, digest))
+        return digest
+
+    def close(self) -> None:
+        self._rows.close()

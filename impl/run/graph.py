@@ -1,0 +1,451 @@
+"""The graph of all checkpoints, and its run: doit decides what is up to date, this file tells it how to look.
+
+What doit is given here that it does not have by itself (docs/decisions/0001): a state file that is written
+after each checkpoint and not at the end, content digests instead of time stamps, targets that are checked by
+content, versions of collections in a store, and a reporter of our own.
+"""
+
+import json
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from doit.action import BaseAction
+from doit.control import TaskControl
+from doit.dependency import DatabaseException, Dependency, FileChangedChecker, SqliteDB
+from doit.exceptions import InvalidDodoFile, InvalidTask, TaskFailed
+from doit.runner import MThreadRunner, Runner
+from doit.task import Stream, Task
+
+from impl.run.checkpoint import Checkpoint, signature
+from impl.run.digest import Digests, text_digest
+from impl.run.errors import EtlError, explain, unknown
+from impl.run.files import sweep
+from impl.run.lock import only_run
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a graph runs: `root` of the checkout, folder of the state file, folder of the data (swept of leftovers)."""
+
+    root: Path
+    state: Path
+    data: Path
+
+
+@dataclass
+class Summary:
+    """What a run did: names of the checkpoints by what became of them, and the seconds that it took."""
+
+    made: list[str]
+    kept: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row of the status table."""
+
+    name: str
+    dataset: str
+    verb: str
+    current: bool
+    why: str
+    finished: str | None
+    seconds: float | None
+    note: str
+
+
+class _State(SqliteDB):
+    """doit's sqlite file, but each success is on disk when its checkpoint ends (doit writes when the run ends)."""
+
+    def flush(self) -> None:
+        for task_id in self._dirty:
+            self._conn.execute("insert or replace into doit values (?,?)", (task_id, self.codec.encode(self._cache[task_id])))
+        self._conn.commit()
+        self._dirty = set()
+
+
+class _Content(FileChangedChecker):
+    """Files by content. doit's own checker takes equal modification times for equal content."""
+
+    root: Path
+    digests: Digests
+
+    def exists(self, file_path: str) -> bool:
+        return (self.root / file_path).exists()
+
+    def info(self, file_path: str) -> str:
+        digest = self.digests.of(self.root / file_path)
+        if digest is None:
+            raise FileNotFoundError(file_path)
+        return digest
+
+    def check_modified(self, file_path: str, file_stat: str, state: str) -> bool:
+        return file_stat != state
+
+    def get_state(self, dep: str, current_state: str | None) -> str:
+        return self.info(dep)
+
+
+class _Action(BaseAction):
+    """Runs the checkpoint's action and keeps its error whole: doit's own would drop the exception."""
+
+    def __init__(self, step: "_Step") -> None:
+        self.step = step
+        self.task = None
+        self.out = self.err = self.result = None
+        self.values: dict[str, Any] = {}
+
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+        try:
+            self.step.run()
+        except Exception as exception:  # kept in `failures` and raised at the end of the run
+            self.step.graph.failures[self.step.checkpoint.name] = explain(exception, where=self.step.checkpoint.name)
+            return TaskFailed(str(exception))
+        return None
+
+
+class _Step:
+    """A checkpoint as a doit task: its own `uptodate` and what is saved when it succeeds."""
+
+    def __init__(self, graph: "Graph", checkpoint: Checkpoint) -> None:
+        self.graph, self.checkpoint = graph, checkpoint
+        self.why: list[str] = []
+        self.saved: dict[str, Any] = {}
+        self.signature = signature(checkpoint, graph.place.root)
+
+    def task(self) -> Task:
+        step = self.checkpoint
+        return Task(
+            step.name,
+            [_Action(self)],
+            file_dep=[self.graph.relative(path) for path in step.file_dep],
+            targets=[self.graph.relative(path) for path in step.targets],
+            task_dep=list(step.after),
+            uptodate=[self.uptodate],
+        )
+
+    def uptodate(self, task: Task, values: Mapping[str, Any]) -> bool:
+        """Whether parameters, action, targets and collection are as at the last success; else `why` says what is not."""
+        self.why = []
+        task.value_savers = [lambda: self.saved]
+        if not values:
+            self.why.append("it has not run yet")
+            return False
+        before = values["signature"]
+        for part, digest in self.signature.items():
+            if before.get(part) != digest:
+                self.why.append(f"{part} changed")
+        if before.keys() - self.signature.keys():
+            self.why.append(f"{', '.join(sorted(before.keys() - self.signature.keys()))} is gone")
+        for target in self.checkpoint.targets:
+            name = self.graph.relative(target)
+            now = self.graph.digests.of(target)
+            if now is None:
+                self.why.append(f"{name} is missing")
+            elif now != values["targets"].get(name):
+                self.why.append(f"{name} was changed since it was made")
+        outside = self.checkpoint.outside
+        if outside and not self.why and not outside.holds(values["result"]):
+            self.why.append(f"{outside.name} is not what it left")
+        return not self.why
+
+    def run(self) -> None:
+        """The action, and what the next run compares with."""
+        graph, step = self.graph, self.checkpoint
+        reads = {path: graph.digests.of(path) for path in step.file_dep}
+        started = time.perf_counter()
+        result = graph.executor.run(step.name, step.action, step.args, step.kwargs)
+        seconds = time.perf_counter() - started
+        for path, digest in reads.items():
+            if graph.digests.of(path) != digest:
+                raise EtlError(
+                    "an input changed while it was read",
+                    where=f"{step.name}: {graph.relative(path)}",
+                    hint="run the same command again when nobody writes to it",
+                )
+        facts = dict(result) if isinstance(result, Mapping) else {"note": result or ""}
+        targets = {graph.relative(path): graph.digests.of(path) for path in step.targets}
+        for name, digest in targets.items():
+            if digest is None:
+                raise EtlError(
+                    f"checkpoint `{step.name}` did not make its target",
+                    where=name,
+                    hint="its action has to write the file that `targets` names",
+                )
+        self.saved = {
+            "signature": self.signature,
+            "targets": targets,
+            "result": json.loads(json.dumps(facts, default=str)),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+        }
+
+
+class _Reporter:
+    """One line a checkpoint on stderr: `[+] name  note  seconds` made, `[|] name` kept, `[!] name` failed."""
+
+    desc = "one line a checkpoint"
+
+    def __init__(self, graph: "Graph", say: Say) -> None:
+        self.graph, self.say = graph, say
+        self.made: list[str] = []
+        self.kept: list[str] = []
+
+    def add_success(self, task: Task) -> None:
+        self.graph.state.backend.flush()
+        self.made.append(task.name)
+        saved = self.graph.steps[task.name].saved
+        note = saved["result"].get("note", "")
+        self.say(f"[+] {task.name}{f'  {note}' if note else ''}  {saved['seconds']:.1f} s")
+
+    def skip_uptodate(self, task: Task) -> None:
+        self.kept.append(task.name)
+        self.say(f"[|] {task.name}")
+
+    def add_failure(self, task: Task, fail: Any) -> None:
+        self.graph.state.backend.flush()
+        error = self.graph.failures.get(task.name)
+        if error is None:  # doit found it while looking at dependencies
+            error = self.graph.failures[task.name] = self.graph.missing_input(task.name, str(fail.message))
+        self.say(f"[!] {task.name}  {error.what}")
+
+    def runtime_error(self, message: str) -> None:
+        raise EtlError("the graph of checkpoints does not hold together", where=message)
+
+    def get_status(self, task: Task) -> None: ...
+    def execute_task(self, task: Task) -> None: ...
+    def skip_ignore(self, task: Task) -> None: ...
+    def cleanup_error(self, error: Any) -> None: ...
+    def teardown_task(self, task: Task) -> None: ...
+    def complete_run(self) -> None: ...
+
+
+class Graph:
+    """All checkpoints of all datasets, in one environment."""
+
+    def __init__(self, checkpoints: Iterable[Checkpoint], place: Place) -> None:
+        self.place = place
+        self.failures: dict[str, EtlError] = {}
+        self.executor: Any = None
+        self.checkpoints: dict[str, Checkpoint] = {}
+        for one in checkpoints:
+            if one.name in self.checkpoints:
+                raise EtlError(
+                    f"two checkpoints are called `{one.name}`",
+                    where=f"{self.checkpoints[one.name].dataset} and {one.dataset}",
+                    hint="a name starts with its dataset's; put what tells them apart into it",
+                )
+            self.checkpoints[one.name] = one
+        try:
+            self.digests = Digests(place.state / "digests.sqlite")
+            _Content.root, _Content.digests = place.root, self.digests
+            self.state = Dependency(_State, str(place.state / "checkpoints.sqlite"), checker_cls=_Content)
+            self.steps = {name: _Step(self, one) for name, one in self.checkpoints.items()}
+            self.control = TaskControl([step.task() for step in self.steps.values()])
+        except (sqlite3.DatabaseError, DatabaseException) as error:
+            raise _corrupt(place, error) from error
+        except (InvalidTask, InvalidDodoFile) as error:
+            raise self._not_a_graph(str(error)) from error
+
+    def relative(self, path: Path) -> str:
+        """The name of a file in the state file: its place below the root, or its whole path where it is elsewhere."""
+        path = Path(path).absolute()
+        return str(path.relative_to(self.place.root)) if path.is_relative_to(self.place.root) else str(path)
+
+    def select(self, wanted: Iterable[str], only: str | None = None) -> list[str]:
+        """The names in `wanted` that match the pattern `only`; a name without `*` may be any part of it."""
+        names = [name for name in self.checkpoints if name in set(wanted)]
+        if only is None:
+            return names
+        pattern = only if "*" in only else f"*{only}*"
+        chosen = [name for name in names if fnmatch(name, pattern)]
+        if not chosen:
+            raise unknown("checkpoint", only, names, hint="`invoke all.status` lists them")
+        return chosen
+
+    def run(
+        self, selected: Sequence[str], *, say: Say, jobs: int = 1, force: bool = False, keep_going: bool = False
+    ) -> Summary:
+        """Make what is not up to date among `selected` and what they depend on.
+
+        jobs: how many at once. force: also what is up to date, but only of `selected`. keep_going: after a
+        failure go on with all that does not depend on it. Raises the first failure as `EtlError`.
+        """
+        from impl.run.worker import Here, Workers
+
+        started = time.perf_counter()
+        reporter = _Reporter(self, say)
+        with only_run(self.place.state / "lock"):
+            sweep(self.place.data)
+            if force:
+                for name in selected:
+                    self.state.remove(name)
+            runner: Runner
+            if jobs > 1:
+                self.executor = _Lazily(lambda: Workers(jobs))
+                runner = MThreadRunner(self.state, reporter, continue_=keep_going, stream=Stream(0), num_process=jobs)
+            else:
+                self.executor = Here()
+                runner = Runner(self.state, reporter, continue_=keep_going, stream=Stream(0))
+            finished = False
+            try:
+                self.control.process(list(selected))
+                runner.run_all(self.control.task_dispatcher())
+                finished = True
+            except sqlite3.DatabaseError as error:
+                raise _corrupt(self.place, error) from error
+            except (InvalidTask, InvalidDodoFile) as error:
+                raise self._not_a_graph(str(error)) from error
+            finally:
+                self.executor.close(kill=not finished)
+        if self.failures:
+            first, *others = self.failures.values()
+            for other in others:
+                say(f"\nalso failed: {other.what}{f' ({other.where})' if other.where else ''}")
+            raise first
+        return Summary(reporter.made, reporter.kept, time.perf_counter() - started)
+
+    def standing(self, selected: Iterable[str] | None = None) -> list[Standing]:
+        """Each checkpoint (or the `selected` and what they depend on), in the order of a run: up to date, or why not."""
+        try:
+            return self._standing(selected)
+        except sqlite3.DatabaseError as error:
+            raise _corrupt(self.place, error) from error
+
+    def _standing(self, selected: Iterable[str] | None) -> list[Standing]:
+        rows: dict[str, Standing] = {}
+        for name in self.order(self.checkpoints if selected is None else selected):
+            step, task = self.steps[name], self.control.tasks[name]
+            found = self.state.get_status(task, self.control.tasks, get_log=True)
+            why = list(step.why)
+            changed = dict(found.reasons)
+            if step.why != ["it has not run yet"]:
+                why += [f"{dep} changed" for dep in changed.get("changed_file_dep", ())]
+                why += [f"{dep} is read now" for dep in changed.get("added_file_dep", ())]
+                why += [f"{dep} is no longer read" for dep in changed.get("removed_file_dep", ())]
+            before = [dep for dep in task.task_dep if dep in rows and not rows[dep].current]
+            why += [f"{dep} is missing" for dep in changed.get("missing_file_dep", ()) if dep not in self.control.targets]
+            if before and not why:
+                why.append(f"after {before[0]}{f' and {len(before) - 1} more' if len(before) > 1 else ''}")
+            values = self.state.get_values(name)
+            one = self.checkpoints[name]
+            note = values.get("result", {}).get("note", "")
+            rows[name] = Standing(
+                name, one.dataset, one.verb, not why, "; ".join(why), values.get("finished"), values.get("seconds"), note
+            )
+        return list(rows.values())
+
+    def order(self, selected: Iterable[str]) -> list[str]:
+        """`selected` and what they depend on, each after its dependencies."""
+        ordered: dict[str, None] = {}
+        path: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in ordered:
+                return
+            if name in path:
+                raise self._not_a_graph(" -> ".join([*path[path.index(name) :], name]))
+            path.append(name)
+            for dep in self.control.tasks[name].task_dep:
+                visit(dep)
+            path.pop()
+            ordered[name] = None
+
+        for name in selected:
+            visit(name)
+        return list(ordered)
+
+    def clean(self, selected: Sequence[str], *, say: Say, raw: bool = False, dry_run: bool = False) -> int:
+        """Take away what the `selected` checkpoints made; raw data only with `raw`. Returns how many things went."""
+        gone = 0
+        with only_run(self.place.state / "lock"):
+            for name in reversed(self.order(selected)):
+                step = self.checkpoints[name]
+                if name not in selected or (step.raw and not raw):
+                    continue
+                things = [(self.relative(path), path.unlink) for path in step.targets if path.exists()]
+                if step.outside and self.state.get_values(name):
+                    things.append((step.outside.name, step.outside.remove))
+                for thing, remove in things:
+                    say(f"[-] {thing}")
+                    gone += 1
+                    if not dry_run:
+                        remove()
+                if not dry_run:
+                    self.state.remove(name)
+                    self.state.backend.flush()
+        return gone
+
+    def close(self) -> None:
+        self.state.close()
+        self.digests.close()
+
+    def missing_input(self, name: str, message: str) -> EtlError:
+        """The error for a file that a checkpoint reads, that is not there and that no checkpoint makes."""
+        for path in self.checkpoints[name].file_dep:
+            if not path.exists():
+                return EtlError(
+                    "a file to read is not there and nothing makes it",
+                    where=f"{name}: {self.relative(path)}",
+                    hint="check `etl.source` (ETL_SOURCE); `invoke all.status` shows where each file should come from",
+                )
+        return EtlError(message, where=name)
+
+    def _not_a_graph(self, where: str) -> EtlError:
+        return EtlError(
+            "the checkpoints do not make a graph",
+            where=where,
+            hint="a file has one maker, `after` names checkpoints that exist, and nothing waits for itself",
+        )
+
+
+class _Lazily:
+    """Starts the workers with the first action: a run that has nothing to do starts none."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._made, self._lock = make, None, threading.Lock()
+
+    def run(self, *args: Any) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made.run(*args)
+
+    def close(self, *, kill: bool = False) -> None:
+        if self._made is not None:
+            self._made.close(kill=kill)
+
+
+def _corrupt(place: Place, error: Exception) -> EtlError:
+    if "unable to open" in str(error) or "readonly" in str(error):
+        return EtlError(
+            "the state file cannot be written",
+            where=f"{place.state}: {error}",
+            hint="mend the rights of the folder, or choose another with `etl.data` in invoke.yaml or INVOKE_ETL_DATA",
+        )
+    if "full" in str(error):
+        return EtlError("the disk is full", where=str(place.state), hint="free some space and run the same command again")
+    return EtlError(
+        "the state file is corrupt",
+        where=f"{place.state}: {str(error).splitlines()[0]}",
+        hint="remove that folder; the next run makes every checkpoint again and ends in the same store",
+    )
+
+
+def to_stderr(line: str) -> None:
+    """The default `say`: one line on stderr; stdout is for data."""
+    print(line, file=sys.stderr, flush=True)
+
+
+__all__ = ["Graph", "Place", "Standing", "Summary", "text_digest", "to_stderr"]

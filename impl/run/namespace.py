@@ -1,0 +1,364 @@
+"""The tasks that people type: a dataset's verbs, groups of datasets, plain tasks, and `all.*` over everything.
+
+    namespace = dataset("macav2", stage=stage, index=index, build=build, tasks=[draw_map])
+    namespace = group("region", dataset("county", stage=...), dataset("state", stage=...))
+
+A verb is a function from the context to checkpoints. The tasks only choose checkpoints; `impl.run.graph` runs
+them. (A "collection" in this repository is a table in the store; invoke's Collection is called namespace here.)
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import invoke
+from invoke.collection import Collection
+from invoke.tasks import Task
+
+from impl.run.checkpoint import Checkpoint
+from impl.run.errors import EtlError, explain, nearest, unknown
+
+Verb = Callable[[Any], Iterable[Checkpoint]]
+
+VERBS = {  # verb: what it says in `invoke -l`; a verb runs those before it too, where they are listed
+    "compile": "Compile what {name} needs",
+    "stage": "Load the raw data of {name} into the store, without real work",
+    "index": "Index the grid of {name}",
+    "build": "Compute {name} from staged data, with all that it needs",
+}
+INCLUDES = {
+    "compile": ("compile",),
+    "stage": ("stage",),
+    "index": ("stage", "index"),
+    "build": ("compile", "stage", "index", "build"),
+}
+HELP = {
+    "only": "just the checkpoints with this in their name (or matching a pattern with *), and what they need",
+    "jobs": "how many checkpoints at once (default: setting etl.jobs)",
+    "dry-run": "say what would run and why, and do nothing",
+    "force": "run also what is up to date",
+    "keep-going": "after a failure go on with what does not depend on it",
+    "raw": "raw data too; without it they stay",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A module's namespace: verbs of its own, members below it, plain tasks and settings."""
+
+    name: str
+    verbs: Mapping[str, Verb]
+    members: tuple["Node", ...] = ()
+    tasks: tuple[Task, ...] = ()
+    settings: Mapping[str, tuple[str, str]] | None = None
+    cleans: bool = True
+    path: str = ""
+
+    def below(self, parent: str) -> "Node":
+        """The same node with dotted names from the root."""
+        path = f"{parent}.{self.name}" if parent else self.name
+        return replace(self, path=path, members=tuple(member.below(path) for member in self.members))
+
+    def walk(self) -> Iterator["Node"]:
+        yield self
+        for member in self.members:
+            yield from member.walk()
+
+
+def dataset(
+    name: str,
+    *,
+    stage: Verb | None = None,
+    index: Verb | None = None,
+    build: Verb | None = None,
+    tasks: Sequence[Task] = (),
+    settings: Mapping[str, tuple[str, str]] | None = None,
+) -> Node:
+    """A dataset with the verbs that it has; `clean` comes by itself. settings: name -> (default, meaning)."""
+    verbs = {verb: way for verb, way in (("stage", stage), ("index", index), ("build", build)) if way}
+    return Node(name, verbs, tasks=tuple(tasks), settings=settings)
+
+
+def tool(name: str, *, compile: Verb, tasks: Sequence[Task] = ()) -> Node:
+    """A compiled tool: it has `compile`, and what it made stays when datasets are cleaned."""
+    return Node(name, {"compile": compile}, tasks=tuple(tasks), cleans=False)
+
+
+def group(name: str, *members: Node) -> Node:
+    """Datasets under one name: its verbs are those of its members, one after the other."""
+    return Node(name, {}, members=members)
+
+
+def commands(name: str, *tasks: Task) -> Node:
+    """Plain tasks under one name."""
+    return Node(name, {}, tasks=tasks, cleans=False)
+
+
+class _OwnTask(Task):
+    """invoke takes two tasks of one name and one body for the same and drops the second; ours are told apart."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def task(*args: Any, **options: Any) -> Any:
+    """`invoke.task` for a module below task/: gives `c.env`, and says errors in our words, never with a traceback."""
+    if args and callable(args[0]):
+        return task(**options)(args[0])
+
+    def wrap(body: Callable[..., Any]) -> Task:
+        import functools
+
+        @functools.wraps(body)
+        def guarded(c: Any, *arguments: Any, **named: Any) -> Any:
+            with _in_our_words(body.__module__):
+                _prepare(c)
+                return body(c, *arguments, **named)
+
+        return invoke.task(guarded, klass=_OwnTask, **options)  # type: ignore[no-any-return]
+
+    return wrap
+
+
+class _in_our_words:
+    """Whatever leaves the block leaves as an `EtlError`."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
+        if isinstance(exception, KeyboardInterrupt) or (
+            isinstance(exception, Exception) and not isinstance(exception, invoke.exceptions.Exit)
+        ):
+            where = None if isinstance(exception, KeyboardInterrupt) else self.where
+            raise explain(exception, where=where) from exception
+
+
+def _prepare(c: Any) -> None:
+    """Put the resolved environment on the context."""
+    if "env" not in c.config:
+        c.config["env"] = c.config["resolve"]["environment"](dict(c.config["etl"]))
+
+
+def discover(
+    folder: Path,
+    *,
+    root: Path,
+    settings: Mapping[str, Mapping[str, Any]],
+    environment: Callable[[Mapping[str, Any]], Any],
+    closing: Callable[[Any, Any], str],
+) -> Collection:
+    """The root namespace: each module of `folder` that has a `namespace`, and `all.*` over all of them.
+
+    settings: sections of invoke's configuration with their defaults. environment: makes `c.env` from the section
+    `etl`. closing: what `all.build` says at its end, from `c.env` and the run's summary.
+    """
+    nodes = []
+    for file in sorted(folder.glob("*.py")):
+        if file.stem.startswith("_"):
+            continue
+        module = _import(f"{folder.name}.{file.stem}", file.relative_to(root))
+        node = getattr(module, "namespace", None)
+        if not isinstance(node, Node):
+            raise EtlError(
+                "the module has no namespace",
+                where=file.relative_to(root),
+                hint=f'end it with `namespace = dataset("{file.stem}", ...)`; see docs/adding-a-dataset.md',
+            )
+        nodes.append(node.below(""))
+    everything = _Everything(tuple(nodes), root)
+    # invoke copies a configuration; wrapped in a dict, a function comes through as it is
+    configuration: dict[str, Any] = {name: dict(values) for name, values in settings.items()}
+    configuration["resolve"] = {"environment": environment, "everything": everything}
+    for node in nodes:
+        if node.settings:
+            configuration[node.name] = {name: default for name, (default, _) in node.settings.items()}
+    namespace = _Root()
+    namespace.configure(configuration)
+    namespace.add_collection(_all(everything, closing))
+    for node in nodes:
+        namespace.add_collection(everything.collection(node))
+    return namespace
+
+
+def _import(name: str, file: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except EtlError:
+        raise
+    except Exception as exception:  # a module being written can fail in any way; the others' names still help
+        raise EtlError(
+            f"the module cannot be loaded: {type(exception).__name__}: {exception}",
+            where=file,
+            hint="mend it, or move it out of task/; `python -c 'import " + name + "'` shows the traceback",
+        ) from exception
+
+
+class _Root(Collection):
+    """Names the nearest tasks when one is typed that is not there."""
+
+    def to_contexts(self, *args: Any, **kwargs: Any) -> Any:
+        contexts = super().to_contexts(*args, **kwargs)
+        known = {name for context in contexts for name in (context.name, *context.aliases) if name}
+        typed = _first_task(sys.argv[1:])
+        # invoke itself answers for all but the first; it cannot know which names are near
+        if typed and typed not in known and (typed.partition(".")[0] in {k.partition(".")[0] for k in known} or nearest(typed, known)):
+            raise unknown("task", typed, known, hint="`invoke -l` lists them")
+        return contexts
+
+
+def _first_task(words: Sequence[str]) -> str | None:
+    takes_value = {"-c", "-r", "-f", "-T", "-F", "-D", "--collection", "--search-root", "--config", "--command-timeout", "--list-format", "--list-depth", "--print-completion-script", "--help", "-h", "--list", "-l", "--complete", "--prompt-for-sudo-password"}  # fmt: skip
+    if set(words) & {"--complete", "--help", "-h", "--list", "-l"}:
+        return None
+    words = list(words)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            return word
+        if word in takes_value and words:
+            words.pop(0)
+    return None
+
+
+def run(c: Any, name: str, verb: str) -> None:
+    """Run the task `name.verb` from within another task of a module."""
+    everything = c.config["resolve"]["everything"]
+    nodes = [one for node in everything.nodes for one in node.walk() if one.path == name]
+    everything.verb(verb, name, nodes)(c)
+
+
+class _Everything:
+    """All nodes, and the tasks made from them."""
+
+    def __init__(self, nodes: tuple[Node, ...], root: Path) -> None:
+        self.nodes, self.root = nodes, root
+
+    def checkpoints(self, c: Any) -> list[Checkpoint]:
+        """Those of all datasets, with their dataset and verb noted."""
+        made = []
+        for top in self.nodes:
+            _check_settings(c, top)
+            for node in top.walk():
+                for verb, way in node.verbs.items():
+                    for one in way(c):
+                        made.append(replace(one, dataset=node.path, verb=verb))
+        return made
+
+    def graph(self, c: Any) -> Any:
+        from impl.run.graph import Graph, Place
+
+        return Graph(self.checkpoints(c), Place(c.env.root, c.env.state, c.env.data))
+
+    def collection(self, node: Node) -> Collection:
+        collection = Collection(node.name)
+        for member in node.members:
+            collection.add_collection(self.collection(member))
+        for verb in self.verbs([node]):
+            collection.add_task(self.verb(verb, node.path, [node]))
+        if node.cleans:
+            collection.add_task(self.clean(node.path, [node]))
+        for one in node.tasks:
+            collection.add_task(one)
+        return collection
+
+    @staticmethod
+    def verbs(nodes: Iterable[Node]) -> list[str]:
+        return [verb for verb in VERBS if any(verb in one.verbs for node in nodes for one in node.walk())]
+
+    def verb(self, verb: str, label: str, nodes: Sequence[Node], after: Callable[[Any, Any], None] | None = None) -> Task:
+        """The task `verb` over the checkpoints of `nodes`."""
+        paths = {one.path for node in nodes for one in node.walk()}
+
+        def body(
+            c: Any,
+            only: str | None = None,
+            jobs: int | None = None,
+            dry_run: bool = False,
+            force: bool = False,
+            keep_going: bool = False,
+        ) -> None:
+            from impl.run.graph import to_stderr
+            from impl.run.progress import show_on_terminal
+
+            graph = self.graph(c)
+            chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths and s.verb in INCLUDES[verb]]
+            selected = graph.select(chosen, only)
+            try:
+                if dry_run:
+                    forced = set(selected) if force else set()
+                    for row in graph.standing(selected):
+                        why = "forced" if row.name in forced and row.current else row.why
+                        to_stderr(f"[?] {row.name}  {why}" if why else f"[|] {row.name}")
+                    return
+                with show_on_terminal():
+                    count = c.env.jobs if jobs is None else max(1, jobs)
+                    summary = graph.run(selected, say=to_stderr, jobs=count, force=force, keep_going=keep_going)
+            finally:
+                graph.close()
+            if after:
+                after(c, summary)
+
+        body.__name__, body.__doc__ = verb, VERBS[verb].format(name=label)
+        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going")})(body)
+
+    def clean(self, label: str, nodes: Sequence[Node]) -> Task:
+        """The task that takes away what the checkpoints of `nodes` made."""
+        paths = {one.path for node in nodes for one in node.walk()}
+
+        def clean(c: Any, raw: bool = False, dry_run: bool = False) -> None:
+            from impl.run.graph import to_stderr
+
+            graph = self.graph(c)
+            try:
+                chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths]
+                gone = graph.clean(chosen, say=to_stderr, raw=raw, dry_run=dry_run)
+            finally:
+                graph.close()
+            kept = "" if raw else "; raw data stay (--raw takes them too)"
+            to_stderr(f"{gone} {'would be ' if dry_run else ''}removed{kept}")
+
+        clean.__doc__ = f"Remove what {label} made and can make again"
+        return task(help={"raw": HELP["raw"], "dry-run": "say what would go, and remove nothing"})(clean)
+
+
+def _check_settings(c: Any, node: Node) -> None:
+    if not node.settings:
+        return
+    for name in dict(c.config[node.name]):
+        if name not in node.settings:
+            known = (f"{node.name}.{one}" for one in node.settings)
+            raise unknown("setting", f"{node.name}.{name}", known, where=f"invoke.yaml, section `{node.name}`")
+
+
+def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collection:
+    """`all.*`: the same verbs over every module, and the table of all checkpoints."""
+    nodes = [node for node in everything.nodes if node.verbs or node.members]
+
+    def status(c: Any, only: str | None = None) -> None:
+        """Show every checkpoint: up to date or why not, when it last ran, how long it took"""
+        from impl.run.status import table
+
+        graph = everything.graph(c)
+        try:
+            print(table(graph.standing(graph.select(graph.checkpoints, only))), end="")
+        finally:
+            graph.close()
+
+    def close(c: Any, summary: Any) -> None:
+        print(closing(c.env, summary), file=sys.stderr)
+
+    collection = Collection("all")
+    for verb in ("compile", "stage", "build"):
+        collection.add_task(everything.verb(verb, "everything", nodes, after=close if verb == "build" else None))
+    collection.add_task(everything.clean("every dataset", [node for node in nodes if node.cleans]))
+    collection.add_task(task(help={"only": HELP["only"]})(status))
+    return collection

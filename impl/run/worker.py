@@ -1,0 +1,85 @@
+"""Where the actions of checkpoints run: in this process, or side by side in worker processes.
+
+netCDF and HDF5 libraries are not safe in threads, and Python computes in one thread at a time: so several at once
+means processes. They are started afresh (spawn), never forked from a process that already runs threads.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from impl.run.errors import EtlError, explain
+
+ORPHAN_SECONDS = 0.5  # how often a worker looks whether its parent still lives
+
+
+class Here:
+    """Runs each action in this process."""
+
+    def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> Any:
+        return _guarded(name, action, args, dict(kwargs))
+
+    def close(self, *, kill: bool = False) -> None:
+        pass
+
+
+class Workers:
+    """Runs actions in `count` processes; `run` may be called from as many threads."""
+
+    def __init__(self, count: int) -> None:
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(os.getpid(),))
+
+    def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> Any:
+        try:
+            return self._pool.submit(_guarded, name, action, args, dict(kwargs)).result()
+        except BrokenProcessPool:
+            raise EtlError(
+                "a worker process was killed",
+                where=name,
+                hint="often the memory was used up: try `--jobs 1`; the same command goes on where this one stopped",
+            ) from None
+
+    def close(self, *, kill: bool = False) -> None:
+        if kill:
+            for process in list((self._pool._processes or {}).values()):
+                process.terminate()
+        self._pool.shutdown(wait=not kill, cancel_futures=True)
+
+
+def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The action's result; whatever goes wrong in it is raised as an `EtlError` (it survives pickling)."""
+    try:
+        return action(*args, **kwargs)
+    except EtlError:
+        raise
+    except Exception as exception:  # the edge of the process: nothing beyond it could tell what this was
+        error = explain(exception, where=name)
+        if error.trace is None:
+            import traceback
+
+            error.trace = traceback.format_exc()
+        raise error from exception
+
+
+def _start(parent: int) -> None:
+    """In a worker: end with the parent, and end by unwinding, so that half-written files and children go too."""
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(1)
+
+    signal.signal(signal.SIGTERM, leave)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,81 @@
+"""The steps that most datasets share, as checkpoints: get a raw file, load a collection.
+
+Here a checkpoint meets the source and the store; those two know nothing of each other, and `run` knows neither.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from impl.run.checkpoint import Checkpoint, Outside, checkpoint
+from impl.source import fetch
+from impl.source.fetch import Pin
+from impl.store import load, open_store
+
+
+def raw_file(c: Any, name: str, target: Path, pin: Pin, sample: Callable[..., str], **sample_facts: Any) -> Checkpoint:
+    """The checkpoint that brings one raw file to `target`, from where the environment says raw data come from.
+
+    sample: the file is made by `sample(target, **sample_facts)`. mirror: it is copied from the folder, or fetched
+    from below the URL, under its own name. remote: it is fetched from `pin.url`. Size and sha256 of the pin are
+    checked for remote files; a mirror may hold another edition, so there only the copy itself is checked.
+    """
+    source = c.env.source
+    if source.kind == "sample":
+        return checkpoint(name, sample, target, targets=[target], raw=True, **sample_facts)
+    own_name = pin.url.rsplit("/", 1)[-1]
+    if source.kind == "mirror" and "://" not in source.place:
+        original = Path(source.place) / own_name
+        reads = [original] if original.exists() else []  # where it is missing, `copy` says so and names what is there
+        return checkpoint(name, fetch.copy, original, target, file_dep=reads, targets=[target], raw=True)
+    if source.kind == "mirror":
+        return checkpoint(name, fetch.download, f"{source.place.rstrip('/')}/{own_name}", target, targets=[target], raw=True)
+    return checkpoint(name, fetch.download, pin.url, target, sha256=pin.sha256, size=pin.size, targets=[target], raw=True)
+
+
+def collection(
+    c: Any,
+    name: str,
+    collection_name: str,
+    rows: Path,
+    *,
+    key: str | list[str],
+    part: Mapping[str, Any] | None = None,
+    after: Iterable[str] = (),
+    **facts: Any,
+) -> Checkpoint:
+    """The checkpoint that loads the Parquet file `rows` into a collection, or into one `part` of it.
+
+    Loading twice gives the same collection. It is passed while the store still holds what it loaded.
+    facts: description, columns, source, licence; see `impl.store.load`. Whether the rows come from synthetic
+    data is noted with them.
+    """
+    store = c.env.store
+
+    def holds(result: Mapping[str, Any]) -> bool:
+        return open_store(store).holds(collection_name, part, result["fingerprint"])
+
+    def remove() -> None:
+        open_store(store).drop(collection_name)
+
+    return checkpoint(
+        name,
+        load_rows,
+        store,
+        collection_name,
+        rows,
+        key=key,
+        part=dict(part) if part else None,
+        synthetic=c.env.source.synthetic,
+        file_dep=[rows],
+        after=after,
+        outside=Outside(f"collection {collection_name}", holds, remove),
+        **facts,
+    )
+
+
+def load_rows(store: str, collection_name: str, rows: Path, **facts: Any) -> dict[str, Any]:
+    """Load `rows` and say how many there were."""
+    loaded = dict(load(store, collection_name, rows, **facts))
+    unchanged = "" if loaded["changed"] else ", unchanged"
+    return {**loaded, "note": f"{loaded['rows']:,} rows in {collection_name}{unchanged}"}

@@ -1,0 +1,1 @@
+"""Pure steps between source and store: rows in, rows out."""

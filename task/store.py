@@ -1,0 +1,46 @@
+"""Look at what is in the data store. What each collection holds: docs/store.md"""
+
+from impl.run.namespace import commands, task
+from impl.store import open_store, output, show
+from impl.store import export as exports
+
+
+@task
+def list(c):
+    """List the collections: rows, size, key, fingerprint, when they were loaded"""
+    print(show.list_text(open_store(c.env.store)), end="")
+
+
+@task(name="show", help={"name": "a collection; `invoke store.list` lists them"})
+def show_collection(c, name):
+    """Show one collection: columns with units and meaning, parts, a few rows"""
+    print(show.show_text(open_store(c.env.store), name), end="")
+
+
+@task(
+    help={
+        "sql": "a query over the collections, by their names",
+        "format": "table, csv, json or parquet",
+        "to": "a file to write to (default: the screen)",
+        "rows": "how many rows a table shows",
+    }
+)
+def query(c, sql, format="table", to="", rows=40):
+    """Query the collections with SQL (DuckDB, read-only)"""
+    output.write(open_store(c.env.store).query(sql), format=format, to=to, rows=rows)
+
+
+@task(
+    help={
+        "name": "a collection; `invoke store.list` lists them",
+        "to": "the file to write: .parquet (GeoParquet), .geojson, .gpkg or .csv",
+        "where": "an SQL condition on the rows",
+    }
+)
+def export(c, name, to, where=""):
+    """Export one collection to a file that others read"""
+    rows = exports.export(open_store(c.env.store), name, to, where=where or None)
+    print(f"{rows:,} rows written to {to}")
+
+
+namespace = commands("store", list, show_collection, query, export)

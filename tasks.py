@@ -1,0 +1,15 @@
+"""What `invoke` runs: every module below task/ under its name, and `all.*` made from them. `invoke -l` lists it."""
+
+from pathlib import Path
+
+import config
+from impl.closing import summary_of
+from impl.run.namespace import discover
+
+namespace = discover(
+    Path(__file__).parent / "task",
+    root=config.ROOT,
+    settings={"etl": {name: default for name, (default, _) in config.SETTINGS.items()}},
+    environment=config.environment,
+    closing=summary_of,
+)
