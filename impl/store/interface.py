@@ -1,0 +1,188 @@
+"""What a data store is, whatever its home: collections with a key, columns and a fingerprint.
+
+A home (a lake of files, a database) is a class that meets `Store`; `tests/store/test_contract.py` holds each to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from impl.run.errors import EtlError, unknown
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Values = tuple[Any, ...]  # of the partition columns, in the order of `partition_by`; () where there are none
+
+TYPES = ("text", "smallint", "integer", "bigint", "real", "double", "boolean", "timestamp", "date", "bytes", "geometry")
+
+
+class Column(NamedTuple):
+    """One column: its type is one of `TYPES`, the same word in every home."""
+
+    name: str
+    type: str
+    unit: str = ""
+    meaning: str = ""
+
+
+class PartFacts(NamedTuple):
+    """One partition of a collection as it lies in the store."""
+
+    rows: int
+    bytes: int
+    fingerprint: str
+    synthetic: bool = False
+
+
+class Part(NamedTuple):
+    """What `replace` did: the rows that now stand there, and whether anything had to change."""
+
+    name: str
+    part: dict[str, Any] | None
+    rows: int
+    fingerprint: str
+    version: int
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The facts of one collection at one version."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    partition_by: tuple[str, ...] = ()
+    parts: Mapping[Values, PartFacts] = field(default_factory=dict)
+    geometry: str | None = None
+    description: str = ""
+    source: str = ""
+    licence: str = ""
+    version: int = 0
+    updated: datetime | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts.values())
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts.values())
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of it is sample data."""
+        return any(part.synthetic for part in self.parts.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """The sum of the fingerprints of the parts (see fingerprint.py)."""
+        return self.fingerprint_of(None)
+
+    def matching(self, part: Mapping[str, Any] | None) -> dict[Values, PartFacts]:
+        """The parts whose partition columns have the values of `part`; all of them for None."""
+        if not part:
+            return dict(self.parts)
+        places = [(self.partition_by.index(name), value) for name, value in part.items() if name in self.partition_by]
+        if len(places) < len(part):
+            return {}
+        return {values: facts for values, facts in self.parts.items() if all(values[i] == v for i, v in places)}
+
+    def fingerprint_of(self, part: Mapping[str, Any] | None) -> str:
+        from impl.store.fingerprint import add
+
+        return add(facts.fingerprint for facts in self.matching(part).values())
+
+
+class Store(Protocol):
+    """One home of collections."""
+
+    home: str
+
+    def names(self) -> list[str]:
+        """The collections, in order of name."""
+
+    def facts(self, name: str) -> Collection:
+        """What is known of `name`. An `EtlError` with the nearest names where there is none."""
+
+    def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
+        """Whether the store still has these very rows. Milliseconds; False rather than an error."""
+
+    def replace(
+        self,
+        name: str,
+        rows: Any,
+        *,
+        key: str | Sequence[str],
+        part: Mapping[str, Any] | None = None,
+        partition_by: Sequence[str] = (),
+        description: str = "",
+        columns: Mapping[str, str | Sequence[str]] | None = None,
+        geometry: str | None = None,
+        synthetic: bool = False,
+        source: str = "",
+        licence: str = "",
+        may_be_empty: bool = False,
+    ) -> Part:
+        """Put `rows` in the place of the whole collection, or of exactly `part` of it, in one commit.
+
+        rows: a table, a stream of batches, a (Geo)DataFrame or a list of dicts.
+        key: the columns that tell rows apart; an empty or a double key among `rows` is an error.
+        part: values of partition columns, as {"model": "CCSM4", "year": 2005}. Columns that `rows` lack are filled from it.
+        columns: {"wind_m_per_s": ("m/s", "daily mean at 10 m")}, or the meaning alone.
+        The same rows with the same facts change nothing.
+        """
+
+    def drop(self, name: str) -> None:
+        """Remove the collection; one that is not there is fine."""
+
+    def read(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.Table:
+        """The rows of `name` that meet the SQL condition `where`."""
+
+    def stream(
+        self, name: str, columns: Sequence[str] | None = None, where: str | None = None
+    ) -> pyarrow.RecordBatchReader:
+        """As `read`, batch by batch."""
+
+    def query(self, sql: str) -> pyarrow.Table:
+        """The answer to one SELECT over the collections."""
+
+    def tidy(self) -> int:
+        """Remove what killed writers left and versions older than a week; the bytes that came free."""
+
+
+def check_name(name: str) -> None:
+    """A collection is called in lower case, with letters, digits and underscores."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise EtlError(
+            f"`{name}` is no name for a collection",
+            hint="lower-case letters, digits and underscores, a letter first: `region_county`",
+        )
+
+
+def no_collection(name: str, known: Sequence[str], where: object) -> EtlError:
+    """The error for a collection that is not there: the nearest names and the task that would make it."""
+    dataset, _, member = name.partition("_")
+    task = f"{dataset}.{member}" if member else dataset
+    return unknown(
+        "collection",
+        name,
+        known,
+        where=where,
+        hint=f"\n      `{name}` would be made by the tasks of `{task}`; `invoke -l {dataset}` lists them",
+    )
+
+
+def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name or several, as several."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def describe_part(part: Mapping[str, Any] | None) -> str:
+    """`model=CCSM4, year=2005`, for messages."""
+    return ", ".join(f"{name}={value}" for name, value in part.items()) if part else ""

@@ -1,0 +1,569 @@
+"""The embedded home: a folder with one Delta table per collection.
+
+    <home>/<collection>/_delta_log/             commits; each carries the manifest (manifest.py)
+    <home>/<collection>/model=CCSM4/year=2005/  one Parquet file per partition, rows sorted by the key
+
+A load writes its files, then makes one commit. Killed before that, it leaves files that nothing refers to (`tidy`
+removes them); the commit is one new file in the log, there or not. A commit is refused when another one came between,
+then the manifest is read again and merged: no writer's part is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from impl.run import progress
+from impl.run.errors import EtlError, explain
+from impl.run.files import replacing, sweep
+from impl.store import fingerprint, manifest, rows as incoming_rows
+from impl.store.interface import (
+    Collection,
+    Column,
+    Part,
+    PartFacts,
+    Values,
+    as_names,
+    check_name,
+    describe_part,
+    no_collection,
+)
+
+if TYPE_CHECKING:
+    import deltalake
+    import pyarrow
+
+ROWS_PER_GROUP = 131_072  # of a Parquet file: what a reader takes at once
+KEPT_HOURS = 168  # replaced files stay a week: readers of an older version, and Delta's own lower bound
+DROPPED = ".dropped-"  # a collection on its way out
+
+
+class _Conflict(Exception):
+    """Another commit came between."""
+
+
+class Lake:
+    """A store in a folder. Holds the path and what had to be computed again from rows; nothing stays open."""
+
+    def __init__(self, home: str | Path) -> None:
+        self.home = str(home)
+        self._folder = Path(home)
+        self._recomputed: dict[str, Collection] = {}  # of tables that another tool changed
+
+    def names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(
+            one.name for one in self._folder.iterdir() if not one.name.startswith(".") and manifest.is_table(one)
+        )
+
+    def facts(self, name: str) -> Collection:
+        found = self._facts(name)
+        if found is None:
+            raise no_collection(name, self.names(), self.home)
+        return found
+
+    def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
+        try:
+            found = manifest.read(self._folder / name)
+        except (EtlError, manifest.Stale, OSError):
+            return False
+        return found is not None and bool(found.matching(part)) and found.fingerprint_of(part) == fingerprint
+
+    def replace(
+        self,
+        name: str,
+        rows: Any,
+        *,
+        key: str | Sequence[str],
+        part: Mapping[str, Any] | None = None,
+        partition_by: Sequence[str] = (),
+        description: str = "",
+        columns: Mapping[str, str | Sequence[str]] | None = None,
+        geometry: str | None = None,
+        synthetic: bool = False,
+        source: str = "",
+        licence: str = "",
+        may_be_empty: bool = False,
+    ) -> Part:
+        from impl.store.partitions import Partitions
+
+        check_name(name)
+        part = dict(part) if part else None
+        before = self._facts(name)
+        known = {column.name: column.type for column in before.columns} if before and part else {}
+        with _said(self._folder / name):
+            incoming = incoming_rows.from_rows(rows, geometry=geometry, constants=part, known=known)
+            wanted = Collection(
+                name=name,
+                key=as_names(key),
+                columns=_documented(incoming.types, columns or {}),
+                partition_by=as_names(partition_by) or (before.partition_by if before and part else tuple(part or ())),
+                geometry=incoming.geometry,
+                description=description,
+                source=source,
+                licence=licence,
+            )
+            _check_columns_named(wanted, part)
+            scratch = self._folder / f"{name}.rows"
+            with Partitions(incoming.types, wanted.partition_by, wanted.key, scratch) as partitions:
+                with progress.track(f"load {name}", total=incoming.total, unit="rows") as bar:
+                    for batch in incoming.batches:
+                        partitions.put(batch)
+                        bar.advance(batch.num_rows)
+                if not partitions.rows and not may_be_empty:
+                    raise EtlError(
+                        f"there are no rows to load into `{name}`",
+                        where=describe_part(part) or self.home,
+                        hint="look at the step before; if it may be empty, say `may_be_empty=True`",
+                    )
+                new = {
+                    values: PartFacts(count, 0, fingerprint.as_hex(partitions.sums[values]), synthetic)
+                    for values, count in sorted(partitions.counts.items())
+                }
+                if not new and part:
+                    new = _empty_part(wanted, part, synthetic)
+                return self._commit(wanted, part, new, partitions)
+
+    def drop(self, name: str) -> None:
+        check_name(name)
+        aside = self._folder / f"{DROPPED}{name}-{uuid.uuid4().hex}"
+        with _said(self._folder / name):
+            try:
+                os.rename(self._folder / name, aside)
+            except FileNotFoundError:
+                return
+            shutil.rmtree(aside)
+
+    def read(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.Table:
+        return self.stream(name, columns, where).read_all()
+
+    def stream(
+        self, name: str, columns: Sequence[str] | None = None, where: str | None = None
+    ) -> pyarrow.RecordBatchReader:
+        from impl.store import query
+
+        facts = self.facts(name)
+        return query.stream(self, query.select(facts, columns, where))
+
+    def query(self, sql: str) -> pyarrow.Table:
+        from impl.store import query
+
+        return query.stream(self, sql).read_all()
+
+    def dataset(self, name: str) -> Any:
+        """The rows of `name` as they are now, as a pyarrow dataset."""
+        self.facts(name)
+        with _said(self._folder / name):
+            return self._table(name).to_pyarrow_dataset()
+
+    def files(self, name: str) -> dict[str, dict[str, Any]] | None:
+        """The Parquet files of `name` with their partition values; None where they alone do not tell the rows."""
+        try:
+            found = manifest.read(self._folder / name)
+        except manifest.Stale:
+            return None
+        if found is None:
+            raise no_collection(name, self.names(), self.home)
+        with _said(self._folder / name):
+            table = self._table(name)
+            if table.protocol().reader_features:
+                return None
+            actions = table.get_add_actions(flatten=True)
+            partitions = [actions.column(f"partition.{column}").to_pylist() for column in found.partition_by]
+            places = [str(self._folder.absolute() / name / unquote(path)) for path in actions.column("path").to_pylist()]
+            return {
+                place: dict(zip(found.partition_by, values, strict=True))
+                for place, *values in zip(places, *partitions, strict=True)
+            }
+
+    def tidy(self) -> int:
+        before = _size(self._folder)
+        with _said(self._folder):
+            sweep(self._folder)
+            for aside in self._folder.glob(f"{DROPPED}*"):
+                shutil.rmtree(aside, ignore_errors=True)
+        for name in self.names():
+            with _said(self._folder / name):
+                self._table(name).vacuum(retention_hours=KEPT_HOURS, dry_run=False, full=True)
+        return before - _size(self._folder)
+
+    # reading what is there
+
+    def _facts(self, name: str) -> Collection | None:
+        folder = self._folder / name
+        try:
+            return manifest.read(folder)
+        except manifest.Stale as stale:
+            with _said(folder):
+                return self._recompute(name, stale.last)
+
+    def _recompute(self, name: str, last: Collection | None) -> Collection:
+        """The facts from the rows themselves, where another tool changed them; what it could not know is kept."""
+        from impl.store.partitions import split
+
+        table = self._table(name)
+        known = self._recomputed.get(name)
+        if known is not None and known.version == table.version():
+            return known
+        reader = table.to_pyarrow_dataset().scanner().to_reader()
+        incoming = incoming_rows.from_rows(reader, geometry=last.geometry if last else None)
+        about = {column.name: (column.unit, column.meaning) for column in (last.columns if last else ())}
+        partition_by = tuple(table.metadata().partition_columns)
+        kinds, sums, counts = list(incoming.types.items()), dict[Values, int](), dict[Values, int]()
+        for batch in incoming.batches:
+            for values, _, piece in split(batch, partition_by):
+                sums[values] = sums.get(values, 0) + fingerprint.sum_of_rows(piece, kinds)
+                counts[values] = counts.get(values, 0) + piece.num_rows
+        synthetic = bool(last and last.synthetic)
+        self._recomputed[name] = replace(
+            last or Collection(name=name, key=(), columns=()),
+            columns=_documented(incoming.types, {one: about[one] for one in about if one in incoming.types}),
+            partition_by=partition_by,
+            geometry=incoming.geometry,
+            parts={v: PartFacts(counts[v], 0, fingerprint.as_hex(sums[v]), synthetic) for v in sorted(counts)},
+            version=table.version(),
+            updated=datetime.fromtimestamp(table.history(1)[0]["timestamp"] / 1000, UTC),
+        )
+        return self._recomputed[name]
+
+    def _table(self, name: str) -> deltalake.DeltaTable:
+        import deltalake
+
+        return deltalake.DeltaTable(self._folder / name)
+
+    # writing
+
+    def _commit(self, wanted: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts], rows: Any) -> Part:
+        """Write the files and make the commit; if another writer was first, merge with what it did and try again."""
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+        folder = self._folder / wanted.name
+        written: list[deltalake.transaction.AddAction] = []
+        committed = False
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(_Conflict),
+                stop=stop_after_delay(300),
+                wait=wait_random_exponential(multiplier=0.05, max=2),
+                reraise=True,
+            ):
+                with attempt:
+                    before = self._facts(wanted.name)
+                    merged = _merge(before, wanted, part, new)
+                    same_rows = before is not None and _same_rows(before, merged, part, new)
+                    if same_rows and before is not None:
+                        if _same_facts(before, merged) and before is not self._recomputed.get(before.name):
+                            return _answer(before, part, changed=False)
+                        sizes = {values: facts.bytes for values, facts in before.parts.items()}
+                        sized = {v: facts._replace(bytes=sizes[v]) for v, facts in merged.parts.items()}
+                        merged = replace(merged, parts=sized)
+                    if not same_rows and not written:
+                        new = self._write(folder, wanted, new, rows, written)
+                        merged = _merge(before, wanted, part, new)
+                    _commit_once(folder, before, merged, part, [] if same_rows else written, same_rows)
+                    committed = not same_rows
+            return _answer(self._facts(wanted.name) or merged, part, changed=True)
+        except _Conflict as conflict:
+            raise EtlError(
+                f"other writers of `{wanted.name}` were faster for five minutes",
+                where=f"{folder}: {conflict}",
+                hint="run the same command again, with fewer jobs at once",
+            ) from conflict
+        finally:
+            if not committed:
+                for action in written:
+                    (folder / action.path).unlink(missing_ok=True)
+
+    def _write(
+        self,
+        folder: Path,
+        wanted: Collection,
+        new: dict[Values, PartFacts],
+        rows: Any,
+        written: list[deltalake.transaction.AddAction],
+    ) -> dict[Values, PartFacts]:
+        """One Parquet file for each partition; adds to `written` and returns the facts with their sizes."""
+        sized = dict(new)
+        for values, columns in rows.take():
+            action = _write_partition(folder, wanted, values, columns, rows.counts[values])
+            written.append(action)
+            sized[values] = new[values]._replace(bytes=action.size)
+        return sized
+
+
+def _write_partition(
+    folder: Path, wanted: Collection, values: Values, columns: list[Any], count: int
+) -> deltalake.transaction.AddAction:
+    import pyarrow
+    import pyarrow.parquet
+    from deltalake.transaction import AddAction
+
+    types = {column.name: column.type for column in wanted.columns}
+    schema = incoming_rows.arrow_schema({name: kind for name, kind in types.items() if name not in wanted.partition_by})
+    by_name = dict(zip(types, columns, strict=True))
+    table = pyarrow.table([by_name[name] for name in schema.names], schema=schema)
+    below = [f"{name}={_plain(value)}" for name, value in zip(wanted.partition_by, values, strict=True)]
+    path = Path(*below, f"{uuid.uuid4().hex}.parquet")
+    with replacing(folder / path) as beside:
+        pyarrow.parquet.write_table(
+            table,
+            beside,
+            row_group_size=ROWS_PER_GROUP,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in schema.names if types[name] == "text"],
+            write_statistics=[name for name in schema.names if types[name] not in ("bytes", "geometry")],
+            store_schema=False,
+        )
+    return AddAction(
+        path=path.as_posix(),
+        size=(folder / path).stat().st_size,
+        partition_values={name: _as_text(value) for name, value in zip(wanted.partition_by, values, strict=True)},
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(_statistics(by_name, wanted, types, count)),
+    )
+
+
+def _statistics(columns: dict[str, Any], wanted: Collection, types: Mapping[str, str], count: int) -> dict[str, Any]:
+    """What lets a reader skip the file: least and greatest key."""
+    import pyarrow.compute
+
+    least: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
+    for name in wanted.key if count else ():
+        if name in wanted.partition_by or types[name] in ("real", "double", "bytes", "geometry", "boolean"):
+            continue
+        ends = pyarrow.compute.min_max(columns[name]).as_py()
+        least[name], greatest[name] = _as_statistic(ends["min"]), _as_statistic(ends["max"])
+    return {"numRecords": count, "minValues": least, "maxValues": greatest, "nullCount": dict.fromkeys(least, 0)}
+
+
+def _as_statistic(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _commit_once(
+    folder: Path,
+    before: Collection | None,
+    merged: Collection,
+    part: dict[str, Any] | None,
+    written: list[Any],
+    same_rows: bool,
+) -> None:
+    """One commit on top of the version that `before` was read at, or a `_Conflict`."""
+    from deltalake import CommitProperties, DeltaTable, Schema
+    from deltalake.exceptions import CommitFailedError, DeltaError
+    from deltalake.transaction import create_table_with_add_actions
+
+    properties = CommitProperties(custom_metadata=manifest.to_metadata(merged), max_commit_retries=0)
+    schema = Schema.from_arrow(incoming_rows.arrow_schema({column.name: column.type for column in merged.columns}))
+    partition_by = list(merged.partition_by)
+    try:
+        if before is not None and (part or same_rows):
+            table = DeltaTable(folder, version=before.version)
+            filters = [(name, "=", _as_text(value)) for name, value in (part or {}).items()]
+            table.create_write_transaction(
+                written,
+                mode="append" if same_rows else "overwrite",
+                schema=table.schema(),
+                partition_by=partition_by,
+                partition_filters=None if same_rows else filters,
+                commit_properties=properties,
+            )
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        create_table_with_add_actions(
+            str(folder),
+            schema,
+            written,
+            mode="error" if before is None else "overwrite",
+            partition_by=partition_by,
+            name=merged.name,
+            description=merged.description or None,
+            commit_properties=properties,
+        )
+    except CommitFailedError as error:
+        raise _Conflict(str(error)) from error
+    except DeltaError as error:
+        if before is None and "already exists" in str(error):
+            raise _Conflict(str(error)) from error
+        raise
+
+
+def _merge(
+    before: Collection | None, wanted: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts]
+) -> Collection:
+    """The collection as it will be after the load; an error where the part does not fit to what is there."""
+    if before is None or part is None:
+        return replace(wanted, parts=dict(sorted(new.items())))
+    _check_fits(before, wanted)
+    gone = before.matching(part)
+    kept = {values: facts for values, facts in before.parts.items() if values not in gone}
+    about = {column.name: column for column in wanted.columns}
+    return replace(
+        before,
+        columns=tuple(about[c.name] if about[c.name][2:] != ("", "") else c for c in before.columns),
+        parts=dict(sorted({**kept, **new}.items())),
+        description=wanted.description or before.description,
+        source=wanted.source or before.source,
+        licence=wanted.licence or before.licence,
+    )
+
+
+def _check_fits(before: Collection, wanted: Collection) -> None:
+    there = {column.name: column.type for column in before.columns}
+    come = {column.name: column.type for column in wanted.columns}
+    differing = [
+        *(f"`{name}` is missing" for name in there if name not in come),
+        *(f"`{name}` is new" for name in come if name not in there),
+        *(f"`{name}` is {come[name]}, was {there[name]}" for name in there if come.get(name, there[name]) != there[name]),
+    ]
+    if before.key and before.key != wanted.key:
+        differing.append(f"the key is {', '.join(wanted.key)}, was {', '.join(before.key)}")
+    if before.partition_by != wanted.partition_by:
+        differing.append(
+            f"the partitions are by {', '.join(wanted.partition_by) or 'nothing'}, "
+            f"were by {', '.join(before.partition_by) or 'nothing'}"
+        )
+    if before.geometry != wanted.geometry:
+        differing.append(f"the geometry is {wanted.geometry or 'missing'}, was {before.geometry or 'missing'}")
+    if differing:
+        dataset = before.name.partition("_")[0]
+        raise EtlError(
+            f"the part does not fit into the collection `{before.name}`",
+            where="; ".join(differing),
+            hint=f"clean the collection first, then load all of its parts again (`invoke {dataset}.clean`)",
+        )
+
+
+def _same_rows(
+    before: Collection, merged: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts]
+) -> bool:
+    def essence(parts: Mapping[Values, PartFacts]) -> dict[Values, tuple[int, str]]:
+        return {values: (facts.rows, facts.fingerprint) for values, facts in parts.items()}
+
+    return (
+        essence(before.matching(part)) == essence(new)
+        and [column[:2] for column in before.columns] == [column[:2] for column in merged.columns]
+        and (before.partition_by, before.geometry, before.key) == (merged.partition_by, merged.geometry, merged.key)
+    )
+
+
+def _same_facts(before: Collection, merged: Collection) -> bool:
+    flags = {values: facts.synthetic for values, facts in before.parts.items()}
+    return (before.columns, before.description, before.source, before.licence, flags) == (
+        merged.columns,
+        merged.description,
+        merged.source,
+        merged.licence,
+        {values: facts.synthetic for values, facts in merged.parts.items()},
+    )
+
+
+def _answer(collection: Collection, part: dict[str, Any] | None, changed: bool) -> Part:
+    rows = sum(facts.rows for facts in collection.matching(part).values())
+    return Part(collection.name, part, rows, collection.fingerprint_of(part), collection.version, changed)
+
+
+def _documented(types: Mapping[str, str], about: Mapping[str, str | Sequence[str]]) -> tuple[Column, ...]:
+    for name in about:
+        if name not in types:
+            from impl.run.errors import unknown
+
+            raise unknown("column", name, types, where="the columns that the dataset describes")
+
+    def column(name: str, kind: str) -> Column:
+        said = about.get(name, "")
+        unit, meaning = ("", said) if isinstance(said, str) else said
+        return Column(name, kind, unit, meaning)
+
+    return tuple(column(name, kind) for name, kind in types.items())
+
+
+def _check_columns_named(wanted: Collection, part: dict[str, Any] | None) -> None:
+    """The key, the partitions and the part name columns that are there, of types that can serve so."""
+    from impl.run.errors import unknown
+
+    types = {column.name: column.type for column in wanted.columns}
+    for kind, names in (("key column", wanted.key), ("partition column", wanted.partition_by)):
+        for name in names:
+            if name not in types:
+                raise unknown(kind, name, types, where=f"the rows for `{wanted.name}`")
+    if not wanted.key:
+        raise EtlError(f"`{wanted.name}` has no key", hint='name the columns that tell rows apart, as key="gis_join"')
+    for name in wanted.partition_by:
+        if types[name] not in ("text", "smallint", "integer", "bigint"):
+            raise EtlError(
+                f"`{name}` is {types[name]} and cannot be a partition column",
+                where=f"the rows for `{wanted.name}`",
+                hint="partition by texts or whole numbers, as model and year",
+            )
+    for name in part or ():
+        if name not in wanted.partition_by:
+            raise unknown("partition column", name, wanted.partition_by, where=f"the part of `{wanted.name}`")
+    if set(types) == set(wanted.partition_by):
+        raise EtlError(f"`{wanted.name}` has only partition columns", hint="leave one column in the files")
+
+
+def _empty_part(wanted: Collection, part: dict[str, Any], synthetic: bool) -> dict[Values, PartFacts]:
+    if set(part) != set(wanted.partition_by):
+        return {}
+    values = tuple(part[name] for name in wanted.partition_by)
+    return {values: PartFacts(0, 0, fingerprint.as_hex(0), synthetic)}
+
+
+def _as_text(value: Any) -> str:
+    return str(value)
+
+
+def _plain(value: Any) -> str:
+    """A partition value as a part of a folder's name."""
+    return quote(str(value), safe="")
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+
+
+@contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    """Turn what the file system and the Delta library raise into an `EtlError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(_with_number(error), where=folder) from error
+    except _library_errors() as error:
+        numbered = _with_number(error)
+        if isinstance(numbered, OSError):
+            raise explain(numbered, where=folder) from error
+        raise manifest.damaged(folder, f"{type(error).__name__}: {error}") from error
+
+
+def _library_errors() -> tuple[type[Exception], ...]:
+    from deltalake.exceptions import DeltaError
+    from pyarrow import ArrowException
+
+    return (DeltaError, ArrowException)
+
+
+def _with_number(error: Exception) -> Exception:
+    """The error of the system that a library put into words, as itself."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    found = re.search(r"(?:os error|errno:?) (\d+)", str(error))
+    return OSError(int(found.group(1)), os.strerror(int(found.group(1)))) if found else error

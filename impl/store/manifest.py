@@ -1,0 +1,138 @@
+"""The facts of a collection, as they ride in the commits of its Delta table.
+
+Every commit of ours carries the whole manifest in its `commitInfo`, so rows and facts change together or not at
+all. It is read here with `json` alone, without the Delta library: `holds` and `store.list` take milliseconds.
+
+Commits of other tools carry none. Those that move rows about (OPTIMIZE) or change nothing leave the last manifest
+true; after any other it is `Stale`, and the lake computes it again from the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from impl.run.errors import EtlError
+from impl.store.interface import Collection, Column, PartFacts
+
+FIELD = "sustain_etl"  # in commitInfo
+_COMMIT = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet")
+
+
+class Stale(Exception):
+    """Rows changed after the last manifest. `last` is that manifest, as far as there is one."""
+
+    def __init__(self, last: Collection | None) -> None:
+        super().__init__("the rows changed without a manifest")
+        self.last = last
+
+
+def to_metadata(collection: Collection) -> dict[str, Any]:
+    """The manifest as custom metadata of a commit."""
+    return {
+        FIELD: {
+            "format": 1,
+            "name": collection.name,
+            "key": list(collection.key),
+            "columns": [list(column) for column in collection.columns],
+            "partition_by": list(collection.partition_by),
+            "parts": [[list(values), *facts] for values, facts in collection.parts.items()],
+            "geometry": collection.geometry,
+            "description": collection.description,
+            "source": collection.source,
+            "licence": collection.licence,
+        }
+    }
+
+
+def _from_metadata(stored: dict[str, Any], version: int, milliseconds: int) -> Collection:
+    return Collection(
+        name=stored["name"],
+        key=tuple(stored["key"]),
+        columns=tuple(Column(*column) for column in stored["columns"]),
+        partition_by=tuple(stored["partition_by"]),
+        parts={tuple(values): PartFacts(*facts) for values, *facts in stored["parts"]},
+        geometry=stored["geometry"],
+        description=stored["description"],
+        source=stored["source"],
+        licence=stored["licence"],
+        version=version,
+        updated=datetime.fromtimestamp(milliseconds / 1000, UTC),
+    )
+
+
+def is_table(folder: Path) -> bool:
+    """Whether a Delta table lies in `folder`, whole or not."""
+    try:
+        return any(_COMMIT.fullmatch(one.name) or _CHECKPOINT.fullmatch(one.name) for one in _log(folder).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def read(folder: Path) -> Collection | None:
+    """The manifest of the newest version of the table in `folder`; None where there is no table.
+
+    Raises `Stale` where rows changed without one, and an `EtlError` where the log is damaged.
+    """
+    try:
+        names = [one.name for one in _log(folder).iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    commits = sorted((int(found.group(1)) for name in names if (found := _COMMIT.fullmatch(name))), reverse=True)
+    checkpoints = [int(found.group(1)) for name in names if (found := _CHECKPOINT.fullmatch(name))]
+    if not commits and not checkpoints:
+        return None
+    newest, true = max(commits + checkpoints), True
+    for expected, version in enumerate(commits):
+        true = true and version == newest - expected
+        manifest, same_rows = _read_commit(_log(folder) / f"{version:020}.json", version)
+        if manifest is not None:
+            if true:
+                return replace(manifest, version=newest)
+            raise Stale(manifest)
+        true = true and same_rows
+    raise Stale(None)
+
+
+def _log(folder: Path) -> Path:
+    return folder / "_delta_log"
+
+
+def _read_commit(path: Path, version: int) -> tuple[Collection | None, bool]:
+    """The manifest in one commit, or else whether the commit left the rows as they were."""
+    same_rows = True
+    try:
+        for action in _actions(path):
+            information = action.get("commitInfo", {})
+            if FIELD in information:
+                return _from_metadata(information[FIELD], version, information["timestamp"]), True
+            for change in ("add", "remove"):
+                same_rows = same_rows and not action.get(change, {"dataChange": False}).get("dataChange", True)
+            same_rows = same_rows and "metaData" not in action
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(path.parent.parent, f"{path.name}: {error}") from error
+    return None, same_rows
+
+
+def _actions(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def damaged(folder: Path, detail: str) -> EtlError:
+    """The error for a table that cannot be read."""
+    dataset, _, member = folder.name.partition("_")
+    return EtlError(
+        f"the collection `{folder.name}` is damaged",
+        where=f"{folder}: {detail}",
+        hint=f"remove that folder, then run the task of `{'.'.join(filter(None, (dataset, member)))}` that makes it "
+        f"(`invoke -l {dataset}`)",
+    )
