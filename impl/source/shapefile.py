@@ -87,14 +87,10 @@ def _check_columns(archive: Path, fields: dict[str, str], keys: list[str]) -> No
         if column not in fields:
             close = nearest(column, fields)
             advice = f"did you mean `{close[0]}`?" if close else f"the columns are {_some(fields)}."
-            raise EtlError(
-                f"the key `{column}` is not among the columns", where=archive, hint=f"{advice} Name it in `fields`"
-            )
+            raise EtlError(f"the key `{column}` is not among the columns", where=archive, hint=f"{advice} Name it in `fields`")
     for column in _OWN_COLUMNS:
         if column in fields:
-            raise EtlError(
-                f"the column `{column}` is made by reading", where=archive, hint="choose another name in `fields`"
-            )
+            raise EtlError(f"the column `{column}` is made by reading", where=archive, hint="choose another name in `fields`")
 
 
 def _layer(archive: Path) -> str:
@@ -105,9 +101,7 @@ def _layer(archive: Path) -> str:
             damaged = opened.testzip()
             members = {member.filename: member.file_size for member in opened.infolist() if not _ignored(member)}
     except FileNotFoundError as error:
-        raise EtlError(
-            "there is no such zip", where=archive, hint="run the task that fetches it, or name another"
-        ) from error
+        raise EtlError("there is no such zip", where=archive, hint="run the task that fetches it, or name another") from error
     except (zipfile.BadZipFile, EOFError) as error:
         size = f"{archive.stat().st_size:,} bytes"
         raise EtlError("the zip is damaged or cut short", where=f"{archive}: {size}: {error}", hint=again) from error
@@ -120,9 +114,7 @@ def _layer(archive: Path) -> str:
     layers = [name for name in members if name.lower().endswith(".shp")]
     if len(layers) > 1:
         names = _some([Path(name).stem for name in layers])
-        raise EtlError(
-            f"the zip holds {len(layers)} layers", where=f"{archive}: {names}", hint="make one zip for each layer"
-        )
+        raise EtlError(f"the zip holds {len(layers)} layers", where=f"{archive}: {names}", hint="make one zip for each layer")
     stems = {name[:-4] for name in layers} or {name[:-4] for name in members if name.lower().endswith((".dbf", ".shx"))}
     if not stems:
         raise EtlError("the zip holds no shapefile", where=f"{archive}: {_some(members)}", hint="is it the right file?")
@@ -184,14 +176,10 @@ def _read_layer(archive: Path, layer: str, wanted: dict[str, list[str]]) -> "geo
                 )
         if "Polygon" not in str(about["geometry_type"]):
             kind = about["geometry_type"]
-            raise EtlError(
-                "the shapes are not areas", where=f"{archive}: {kind}", hint="boundaries have to be polygons"
-            )
+            raise EtlError("the shapes are not areas", where=f"{archive}: {kind}", hint="boundaries have to be polygons")
         raw = pyogrio.read_dataframe(path, columns=names)
     except (DataSourceError, DataLayerError) as error:
-        raise EtlError(
-            "the shapefile cannot be read", where=f"{archive}: {error}", hint="fetch the zip anew"
-        ) from error
+        raise EtlError("the shapefile cannot be read", where=f"{archive}: {error}", hint="fetch the zip anew") from error
     except UnicodeDecodeError as error:
         raise EtlError(
             "a text in the .dbf is not written as the .cpg says",
@@ -209,9 +197,7 @@ def _filled(archive: Path, raw, template: str, names: list[str]) -> list:
         return raw[names[0]].array
     rows = zip(*(raw[name].tolist() for name in names), strict=True) if names else ((),) * len(raw)
     try:
-        return [
-            None if _missing(values) else template.format(**dict(zip(names, values, strict=True))) for values in rows
-        ]
+        return [None if _missing(values) else template.format(**dict(zip(names, values, strict=True))) for values in rows]
     except (ValueError, TypeError) as error:
         raise EtlError(f"the template {template!r} does not fit its attributes", where=f"{archive}: {error}") from error
 
@@ -228,9 +214,9 @@ def _check_keys(archive: Path, columns: dict) -> None:
 
     keys = pandas.DataFrame(columns)
     name = ", ".join(f"`{column}`" for column in columns)
-    empty = keys.isna().any(axis=1) | keys.astype("string").apply(lambda column: column.str.strip().eq("")).any(
-        axis=1
-    ).fillna(True)
+    empty = keys.isna().any(axis=1) | keys.astype("string").apply(lambda column: column.str.strip().eq("")).any(axis=1).fillna(
+        True
+    )
     if empty.any():
         rows = [f"row {row + 1}" for row in keys.index[empty]]
         raise EtlError(
@@ -320,9 +306,7 @@ def _refuse_empty(archive: Path, geometry, names: list[str]) -> None:
     import shapely
 
     empty = [
-        f"row {row + 1} ({name})"
-        for row, name in enumerate(names)
-        if geometry[row] is None or shapely.is_empty(geometry[row])
+        f"row {row + 1} ({name})" for row, name in enumerate(names) if geometry[row] is None or shapely.is_empty(geometry[row])
     ]
     if empty:
         raise EtlError(

@@ -30,10 +30,50 @@ STATES = {  # FIPS code that no real state has: name, postal code, region, divis
     "43": ("West Sample", "XW", "2", "4", 5.5, 3.5),
     "52": ("Middle Sample", "XM", "3", "6", 8.0, 11.0),
 }
-_FIRST = "Amber Birch Cedar Dover Elder Fern Gray Hazel Iron Juniper Kestrel Linden Maple North Otter Pine Quarry Rowan Stone Thorn".split()
-_SECOND = (
-    "bank brook dale field ford gate grove haven hill land mere mont port ridge shore ton vale ville water wood".split()
-)
+_FIRST = [
+    "Amber",
+    "Birch",
+    "Cedar",
+    "Dover",
+    "Elder",
+    "Fern",
+    "Gray",
+    "Hazel",
+    "Iron",
+    "Juniper",
+    "Kestrel",
+    "Linden",
+    "Maple",
+    "North",
+    "Otter",
+    "Pine",
+    "Quarry",
+    "Rowan",
+    "Stone",
+    "Thorn",
+]
+_SECOND = [
+    "bank",
+    "brook",
+    "dale",
+    "field",
+    "ford",
+    "gate",
+    "grove",
+    "haven",
+    "hill",
+    "land",
+    "mere",
+    "mont",
+    "port",
+    "ridge",
+    "shore",
+    "ton",
+    "vale",
+    "ville",
+    "water",
+    "wood",
+]
 
 # squares (row, column) where something special is
 _CITY_IN_A_HOLE, _SMALL_CITY, _CITY_ON_THE_BORDER = (6, 4), (10, 8), (3, 12)
@@ -108,14 +148,10 @@ def land():
     from shapely import MultiPolygon, Polygon
 
     lines = _lines()
-    coast = numpy.concatenate(
-        [lines["up", row, COLUMNS][:-1] for row in range(ROWS)] + [lines["up", ROWS - 1, COLUMNS][-1:]]
-    )
+    coast = numpy.concatenate([lines["up", row, COLUMNS][:-1] for row in range(ROWS)] + [lines["up", ROWS - 1, COLUMNS][-1:]])
     (south, north), far_west = (SOUTH - 5, NORTH + 5), WEST - 5
     mainland = [(far_west, south), (coast[0][0], south), *coast, (coast[-1][0], north), (far_west, north)]
-    return MultiPolygon(
-        [Polygon(mainland), *(Polygon(_round((x, y), r, 28, 10 + k)) for k, (x, y, r) in enumerate(_ISLANDS))]
-    )
+    return MultiPolygon([Polygon(mainland), *(Polygon(_round((x, y), r, 28, 10 + k)) for k, (x, y, r) in enumerate(_ISLANDS))])
 
 
 @lru_cache(maxsize=1)
@@ -180,7 +216,7 @@ def _outline(squares, lines) -> list:
     """The closed rings around `squares`: lines that two of them share cancel out, the rest is walked head to tail."""
     import numpy
 
-    leaving = {}  # corner -> the corner that the outline goes to next
+    leaving: dict[tuple, list] = {}  # corner -> the corner that the outline goes to next
     for row, column in squares:
         around = [(row, column), (row, column + 1), (row + 1, column + 1), (row + 1, column)]
         for corner, after in zip(around, around[1:] + around[:1], strict=True):
@@ -191,7 +227,8 @@ def _outline(squares, lines) -> list:
     rings = []
     while any(leaving.values()):
         corner = start = min(corner for corner, after in leaving.items() if after)
-        pieces, before = [], None
+        pieces: list = []
+        before = None
         while not pieces or corner != start:
             after = min(leaving[corner], key=lambda choice: _turn(before, corner, choice))
             leaving[corner].remove(after)
@@ -222,9 +259,7 @@ def _walk(corner, after, lines):
 def _middle(square, lines):
     """The middle of the four corners of a square."""
     row, column = square
-    return (
-        lines["right", row, column][[0, -1]].mean(axis=0) + lines["right", row + 1, column][[0, -1]].mean(axis=0)
-    ) / 2
+    return (lines["right", row, column][[0, -1]].mean(axis=0) + lines["right", row + 1, column][[0, -1]].mean(axis=0)) / 2
 
 
 def _round(middle, radius, count, seed, towards=(1.0, 0.0)):
@@ -276,9 +311,7 @@ def _with_codes(found) -> list[Place]:
     places = []
     for state in STATES:
         for city, first, step in ((False, 1, 2), (True, 510, 10)):
-            here = sorted(
-                (name, k) for k, (of, name, _, is_city) in enumerate(found) if of == state and is_city == city
-            )
+            here = sorted((name, k) for k, (of, name, _, is_city) in enumerate(found) if of == state and is_city == city)
             for order, (name, k) in enumerate(here):
                 places.append(Place(state, f"{first + order * step:03d}", name, found[k][2], city))
     return places

@@ -84,9 +84,7 @@ def boundaries(target: str | os.PathLike, level: str) -> str:
     layer = f"tl_2010_us_{level}10"
     with replacing(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = SYNTHETIC.encode("ascii")
-        for name, content in [("SYNTHETIC.txt", SYNTHETIC.encode("ascii"))] + [
-            (layer + end, files[end]) for end in files
-        ]:
+        for name, content in [("SYNTHETIC.txt", SYNTHETIC.encode("ascii"))] + [(layer + end, files[end]) for end in files]:
             # stored, not deflated: what deflate writes depends on the version of zlib
             member = zipfile.ZipInfo(name, date_time=(2010, 1, 1, 0, 0, 0))
             member.create_system, member.external_attr = 3, 0o644 << 16
@@ -162,8 +160,8 @@ def _shapes_and_index(places) -> tuple[bytes, bytes]:
         entries.append(struct.pack(">2i", words, len(content) // 2))
         bounds.append(box)
         words += len(records[-1]) // 2
-    bounds = numpy.array(bounds)
-    box = [*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)]
+    all_bounds = numpy.array(bounds)
+    box = [*all_bounds[:, :2].min(axis=0), *all_bounds[:, 2:].max(axis=0)]
 
     def header(length: int) -> bytes:
         return struct.pack(">7i", 9994, 0, 0, 0, 0, 0, length) + struct.pack("<2i8d", 1000, 5, *box, 0, 0, 0, 0)

@@ -168,8 +168,7 @@ def _days(years: list[int]):
     import numpy
 
     first_days = [
-        ((datetime.date(year, 1, 1) - EPOCH).days, (datetime.date(year + 1, 1, 1) - EPOCH).days)
-        for year in sorted(set(years))
+        ((datetime.date(year, 1, 1) - EPOCH).days, (datetime.date(year + 1, 1, 1) - EPOCH).days) for year in sorted(set(years))
     ]
     return numpy.concatenate([numpy.arange(first, last) for first, last in first_days])
 
@@ -234,11 +233,7 @@ def _field(variable: str, story: tuple, days):
     if variable in ("tasmax", "tasmin"):
         sign = 1 if variable == "tasmax" else -1
         half = 6.5 - 4.0 * _cloud(story, days)
-        mean = (
-            10.0 * _season(days)[:, None, None]
-            + 6.0 * _front(story, "warm", days)
-            + _warming(story, days)[:, None, None]
-        )
+        mean = 10.0 * _season(days)[:, None, None] + 6.0 * _front(story, "warm", days) + _warming(story, days)[:, None, None]
         return _spread(mean + sign * half, 1 / 16) + _ground()["temperature"]
     if variable in ("rhsmax", "rhsmin"):
         highest = 74.0 + 24.0 * _front(story, "moist", days)
