@@ -9,7 +9,7 @@ from impl.run.namespace import discover
 namespace = discover(
     Path(__file__).parent / "task",
     root=config.ROOT,
-    settings={"etl": {name: default for name, (default, _) in config.SETTINGS.items()}},
+    settings=config.SETTINGS,
     environment=config.environment,
     closing=summary_of,
 )

@@ -118,7 +118,7 @@ def _text(action: Callable[..., Any]) -> str:
 def _value(value: Any, root: Path) -> str:
     def plain(one: Any) -> Any:
         if isinstance(one, Path):
-            return f"<root>/{one.relative_to(root)}" if one.is_relative_to(root) else str(one)
+            return _below(str(one), root)
         if isinstance(one, (set, frozenset)):
             return sorted(one)
         if hasattr(one, "__dataclass_fields__"):
@@ -126,4 +126,8 @@ def _value(value: Any, root: Path) -> str:
         raise TypeError(f"an argument of type {type(one).__name__} cannot be compared between runs: {one!r}")
 
     # order of a dict counts: it can be the order of columns
-    return text_digest(json.dumps(value, default=plain))
+    return text_digest(json.dumps(_below(value, root) if isinstance(value, str) else value, default=plain))
+
+
+def _below(path: str, root: Path) -> str:
+    return "<root>" + path.removeprefix(str(root)) if path.startswith(f"{root}/") else path

@@ -25,7 +25,7 @@ from doit.runner import MThreadRunner, Runner
 from doit.task import Stream, Task
 
 from impl.run.checkpoint import Checkpoint, signature
-from impl.run.digest import Digests, text_digest
+from impl.run.digest import Digests
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
 from impl.run.lock import only_run
@@ -123,6 +123,9 @@ class _Step:
         self.why: list[str] = []
         self.saved: dict[str, Any] = {}
         self.signature = signature(checkpoint, graph.place.root)
+        # doit would find the makers of files by itself, but keeps files in a set: the order of runs would change
+        makers = [graph.makers[path] for path in checkpoint.file_dep if path in graph.makers]
+        self.before = list(dict.fromkeys([*checkpoint.after, *makers]))
 
     def task(self) -> Task:
         step = self.checkpoint
@@ -131,7 +134,7 @@ class _Step:
             [_Action(self)],
             file_dep=[self.graph.relative(path) for path in step.file_dep],
             targets=[self.graph.relative(path) for path in step.targets],
-            task_dep=list(step.after),
+            task_dep=self.before,
             uptodate=[self.uptodate],
         )
 
@@ -164,6 +167,8 @@ class _Step:
         """The action, and what the next run compares with."""
         graph, step = self.graph, self.checkpoint
         reads = {path: graph.digests.of(path) for path in step.file_dep}
+        if None in reads.values():
+            raise graph.missing_input(step.name, "an input is missing")
         started = time.perf_counter()
         result = graph.executor.run(step.name, step.action, step.args, step.kwargs)
         seconds = time.perf_counter() - started
@@ -247,6 +252,7 @@ class Graph:
                     hint="a name starts with its dataset's; put what tells them apart into it",
                 )
             self.checkpoints[one.name] = one
+        self.makers = {path: one.name for one in self.checkpoints.values() for path in one.targets}
         try:
             self.digests = Digests(place.state / "digests.sqlite")
             _Content.root, _Content.digests = place.root, self.digests
@@ -446,6 +452,3 @@ def _corrupt(place: Place, error: Exception) -> EtlError:
 def to_stderr(line: str) -> None:
     """The default `say`: one line on stderr; stdout is for data."""
     print(line, file=sys.stderr, flush=True)
-
-
-__all__ = ["Graph", "Place", "Standing", "Summary", "text_digest", "to_stderr"]

@@ -152,14 +152,14 @@ def discover(
     folder: Path,
     *,
     root: Path,
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, tuple[str, str]],
     environment: Callable[[Mapping[str, Any]], Any],
     closing: Callable[[Any, Any], str],
 ) -> Collection:
     """The root namespace: each module of `folder` that has a `namespace`, and `all.*` over all of them.
 
-    settings: sections of invoke's configuration with their defaults. environment: makes `c.env` from the section
-    `etl`. closing: what `all.build` says at its end, from `c.env` and the run's summary.
+    settings: those of the section `etl`: name -> (default, meaning). environment: makes `c.env` from that section.
+    closing: what `all.build` says at its end, from `c.env` and the run's summary.
     """
     nodes = []
     for file in sorted(folder.glob("*.py")):
@@ -174,14 +174,14 @@ def discover(
                 hint=f'end it with `namespace = dataset("{file.stem}", ...)`; see docs/adding-a-dataset.md',
             )
         nodes.append(node.below(""))
-    everything = _Everything(tuple(nodes), root)
+    everything = _Everything(tuple(nodes))
     # invoke copies a configuration; wrapped in a dict, a function comes through as it is
-    configuration: dict[str, Any] = {name: dict(values) for name, values in settings.items()}
-    configuration["resolve"] = {"environment": environment, "everything": everything}
+    configuration: dict[str, Any] = {"etl": {name: default for name, (default, _) in settings.items()}}
+    configuration["resolve"] = {"environment": environment, "everything": everything, "settings": settings}
     for node in nodes:
         if node.settings:
             configuration[node.name] = {name: default for name, (default, _) in node.settings.items()}
-    namespace = _Root()
+    namespace = everything.namespace = _Root()
     namespace.configure(configuration)
     namespace.add_collection(_all(everything, closing))
     for node in nodes:
@@ -236,11 +236,43 @@ def run(c: Any, name: str, verb: str) -> None:
     everything.verb(verb, name, nodes)(c)
 
 
+def docs_facts(c: Any, make: Callable[..., Any]) -> Any:
+    """What the generated tables of the docs are made of, as `make(tasks=..., settings=..., ...)`."""
+    everything: _Everything = c.config["resolve"]["everything"]
+
+    def tasks() -> dict[str, str]:
+        namespace = everything.namespace
+        return {name: (namespace[name].__doc__ or "").strip().splitlines()[0] for name in namespace.task_names}
+
+    def settings() -> dict[str, Mapping[str, tuple[str, str]]]:
+        own = {node.name: node.settings for node in everything.nodes if node.settings}
+        return {"etl": c.config["resolve"]["settings"], **own}
+
+    def collections(name: str) -> dict[str, Mapping[str, Any]]:
+        steps = [one for one in everything.checkpoints(c) if one.dataset.partition(".")[0] == name and one.outside]
+        return {one.args[1]: one.kwargs for one in steps}
+
+    def constants(module: str, constant: str) -> Iterable[str]:
+        return getattr(importlib.import_module(f"task.{module}"), constant)
+
+    def help(program: str, command: list[str]) -> str:
+        from impl.run.command import run_command
+
+        path = c.env.tools / program
+        if not path.exists():
+            run(c, program, "compile")
+        return run_command([path, *command, "--help"]).stdout
+
+    return make(tasks=tasks, settings=settings, collections=collections, constants=constants, help=help)
+
+
 class _Everything:
     """All nodes, and the tasks made from them."""
 
-    def __init__(self, nodes: tuple[Node, ...], root: Path) -> None:
-        self.nodes, self.root = nodes, root
+    namespace: Collection
+
+    def __init__(self, nodes: tuple[Node, ...]) -> None:
+        self.nodes = nodes
 
     def checkpoints(self, c: Any) -> list[Checkpoint]:
         """Those of all datasets, with their dataset and verb noted."""

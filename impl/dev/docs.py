@@ -1,0 +1,108 @@
+"""Tables in the docs that are made from the code, so that they cannot lie.
+
+A page asks for one between two marks, and `invoke dev.docs` fills it in:
+
+    <!-- generated: columns region -->
+    <!-- end -->
+
+Kinds: `tasks` (all tasks), `settings [SECTION]`, `columns DATASET` (of each collection that it loads),
+`names MODULE CONSTANT`, `help PROGRAM [COMMAND]`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impl.run.errors import EtlError, unknown
+
+MARK = re.compile(r"(<!-- generated: (?P<what>[^>]*?) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the tables are made of; callables, so that a page pays only for what it shows."""
+
+    tasks: Callable[[], Mapping[str, str]]  # name -> first line of its docstring
+    settings: Callable[[], Mapping[str, Mapping[str, tuple[str, str]]]]  # section -> name -> (default, meaning)
+    collections: Callable[[str], Mapping[str, Mapping[str, Any]]]  # dataset -> collection -> facts of its load
+    constants: Callable[[str, str], Iterable[str]]  # module, constant
+    help: Callable[[str, list[str]], str]  # program, command
+
+
+def pages(root: Path) -> list[Path]:
+    """The pages that may hold generated tables."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def update(root: Path, facts: Facts, *, check: bool = False) -> list[Path]:
+    """Fill in the tables of all pages; the pages that changed. With `check` write nothing: old tables are an error."""
+    old = []
+    for page in pages(root):
+        text = page.read_text()
+        place = page.relative_to(root)
+        new = MARK.sub(lambda found, place=place: found[1] + _body(found["what"].split(), facts, place) + found[4], text)
+        if new != text:
+            old.append(place)
+            if not check:
+                page.write_text(new)
+    if check and old:
+        raise EtlError("generated tables are old", where=", ".join(map(str, old)), hint="run `invoke dev.docs` and commit the pages")
+    return old
+
+
+def _body(what: list[str], facts: Facts, page: Path) -> str:
+    kinds = {"tasks": _tasks, "settings": _settings, "columns": _columns, "names": _names, "help": _help}
+    if not what or what[0] not in kinds:
+        raise unknown("generated table", " ".join(what), kinds, where=page)
+    return kinds[what[0]](facts, *what[1:])
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = [list(headings), *(list(row) for row in rows)]
+    out = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+    out.insert(1, "|" + " --- |" * len(lines[0]))
+    return "\n".join(out) + "\n"
+
+
+def _tasks(facts: Facts) -> str:
+    return table(("task", "what it does"), ((f"`{name}`", doc) for name, doc in sorted(facts.tasks().items())))
+
+
+def _settings(facts: Facts, section: str = "") -> str:
+    every = facts.settings()
+    if section and section not in every:
+        raise unknown("section of settings", section, every)
+    return table(
+        ("setting", "default", "meaning", "variable"),
+        (
+            (f"`{one}.{name}`", f"`{default}`", meaning, f"`INVOKE_{one.upper()}_{name.upper()}`")
+            for one in ([section] if section else every)
+            for name, (default, meaning) in every[one].items()
+        ),
+    )
+
+
+def _columns(facts: Facts, dataset: str) -> str:
+    collections = facts.collections(dataset)
+    if not collections:
+        raise EtlError(f"the dataset `{dataset}` loads no collection", where=f"generated: columns {dataset}")
+    out = []
+    for name, load in collections.items():
+        key = load["key"] if isinstance(load["key"], str) else ", ".join(load["key"])
+        rows = []
+        for column, meaning in load["columns"].items():
+            unit, text = ("", meaning) if isinstance(meaning, str) else meaning
+            rows.append((f"`{column}`", unit, text))
+        out.append(f"`{name}`: {load['description']}. Key: {key}.\n\n" + table(("column", "unit", "meaning"), rows))
+    return "\n".join(out)
+
+
+def _names(facts: Facts, module: str, constant: str) -> str:
+    return ", ".join(f"`{name}`" for name in facts.constants(module, constant)) + "\n"
+
+
+def _help(facts: Facts, program: str, *command: str) -> str:
+    return f"```text\n{facts.help(program, list(command)).rstrip()}\n```\n"

@@ -1,0 +1,106 @@
+"""What all tests share: small and read-only disks, the real data, a checkout to type commands in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _mounted(folder, *options):
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"needs a disk of its own, and mounting one is not allowed here: {done.stderr.strip()}")
+    return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of one megabyte, mounted for this test."""
+    folder = _mounted(tmp_path / "disk", "size=1m")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only_disk(tmp_path):
+    """A disk that nobody can write to."""
+    folder = _mounted(tmp_path / "disk", "size=1m", "ro")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder with the real files; see tests/README.md."""
+    folder = Path(os.environ.get("ETL_REAL_DATA") or ROOT.parent / "shared/data")
+    if not (folder / "tl_2010_us_county10.zip").exists():
+        pytest.skip(f"the real files are not here: {folder}; set ETL_REAL_DATA to their folder")
+    return folder
+
+
+class Checkout:
+    """Types commands in a checkout, with data in a folder of its own."""
+
+    def __init__(self, root: Path, data: Path) -> None:
+        self.root, self.data = root, data
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("ETL_", "INVOKE_"))},
+            "INVOKE_ETL_DATA": str(data),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def type(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
+        """`invoke WORDS`, whatever comes of it."""
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", *words],
+            cwd=self.root,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def invoke(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
+        """`invoke WORDS`, which has to go well."""
+        done = self.type(*words, **environment)
+        assert done.returncode == 0, f"invoke {' '.join(words)}\n{done.stderr}\n{done.stdout}"
+        return done
+
+    def query(self, sql: str) -> list[dict]:
+        """The rows of `invoke store.query`."""
+        return json.loads(self.invoke("store.query", sql, "--format", "json").stdout)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """This checkout, with data in a folder of the test."""
+    return Checkout(ROOT, tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """This checkout with everything built from the sample, once for all tests that only look."""
+    checkout = Checkout(ROOT, tmp_path_factory.mktemp("built"))
+    checkout.first = checkout.invoke("all.build")
+    return checkout
+
+
+@pytest.fixture
+def copy_of_checkout(tmp_path):
+    """A copy of the tracked files, for tests that write modules. The crate is shared: it takes minutes to compile."""
+    root = tmp_path / "checkout"
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if name.startswith("impl/ncproj/") or not (ROOT / name).exists():
+            continue
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, root / name)
+    (root / "impl/ncproj").symlink_to(ROOT / "impl/ncproj")
+    return Checkout(root, tmp_path / "data")
