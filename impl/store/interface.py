@@ -174,7 +174,7 @@ def no_collection(name: str, known: Sequence[str], where: object) -> EtlError:
         name,
         known,
         where=where,
-        hint=f"\n      `{name}` would be made by the tasks of `{task}`; `invoke -l {dataset}` lists them",
+        hint=f"The tasks of `{task}` make `{name}`: see `invoke -l {dataset}`",
     )
 
 

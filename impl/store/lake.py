@@ -166,7 +166,7 @@ class Lake:
         """The rows of `name` as they are now, as a pyarrow dataset."""
         self.facts(name)
         with _said(self._folder / name):
-            return self._table(name).to_pyarrow_dataset()
+            return self._scannable(name, self._table(name))
 
     def files(self, name: str) -> dict[str, dict[str, Any]] | None:
         """The Parquet files of `name` with their partition values; None where they alone do not tell the rows."""
@@ -185,7 +185,7 @@ class Lake:
             places = [str(self._folder.absolute() / name / unquote(path)) for path in actions.column("path").to_pylist()]
             return {
                 place: dict(zip(found.partition_by, values, strict=True))
-                for place, *values in zip(places, *partitions, strict=True)
+                for place, *values in sorted(zip(places, *partitions, strict=True))
             }
 
     def tidy(self) -> int:
@@ -217,7 +217,7 @@ class Lake:
         known = self._recomputed.get(name)
         if known is not None and known.version == table.version():
             return known
-        reader = table.to_pyarrow_dataset().scanner().to_reader()
+        reader = self._scannable(name, table).scanner().to_reader()
         incoming = incoming_rows.from_rows(reader, geometry=last.geometry if last else None)
         about = {column.name: (column.unit, column.meaning) for column in (last.columns if last else ())}
         partition_by = tuple(table.metadata().partition_columns)
@@ -242,6 +242,12 @@ class Lake:
         import deltalake
 
         return deltalake.DeltaTable(self._folder / name)
+
+    def _scannable(self, name: str, table: deltalake.DeltaTable) -> Any:
+        """The table for Arrow, read through Arrow's own file system: with Delta's, Python aborts at its end (1.6.6)."""
+        from pyarrow import fs
+
+        return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(str(self._folder / name), fs.LocalFileSystem()))
 
     # writing
 

@@ -137,7 +137,9 @@ def _explained(error: Exception, lake: Lake, mentioned: list[str], known: list[s
     first, place = said[0].strip(), f"LINE {said[2]}".rstrip() if said[1] else None
     first = first.partition("\n")[0]
     if missing := re.search(r'Table with name "?(.+?)"? does not exist', first):
-        return no_collection(missing.group(1), known, lake.home)
+        if re.fullmatch(r"\w+", missing.group(1)):
+            return no_collection(missing.group(1), known, lake.home)
+        return _no_files(first, known)
     columns = sorted({column.name for name in mentioned for column in lake.facts(name).columns})
     column = re.search(r'(?:Referenced column|does not have a column named) "([^"]+)"', first)
     if isinstance(error, duckdb.BinderException) and column:
@@ -147,15 +149,15 @@ def _explained(error: Exception, lake: Lake, mentioned: list[str], known: list[s
             f"the query is not understood: {first.removeprefix('Parser Error: ')}", where=place, hint=_next_step(known)
         )
     if isinstance(error, duckdb.PermissionException):
-        return EtlError(
-            "a query reaches the collections of the store and no files",
-            where=first,
-            hint=_next_step(known),
-        )
+        return _no_files(first, known)
     if isinstance(error, duckdb.OutOfMemoryException):
         return EtlError("the memory is used up by the query", where=first, hint="ask for fewer rows or columns")
     close = nearest(mentioned[0], columns) if mentioned and "column" in first else []
     return EtlError(f"the query failed: {first}", where=place, hint=f"did you mean {close[0]}?" if close else None)
+
+
+def _no_files(said: str, known: Sequence[str]) -> EtlError:
+    return EtlError("a query reaches the collections of the store and no files", where=said, hint=_next_step(known))
 
 
 def _next_step(known: Sequence[str]) -> str:

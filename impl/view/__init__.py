@@ -1,0 +1,1 @@
+"""Pictures of what is in the store: maps. Reads a store, writes files, changes nothing."""
