@@ -10,7 +10,7 @@ from impl.run.namespace import dataset, task
 from impl.source import sample
 from impl.steps import Pin, collection, raw_file
 from impl.transform import wide
-from impl.view import map as maps
+from impl.view.day import map_of_day
 from task import ncproj as program
 from task import region
 
@@ -148,12 +148,12 @@ def map(c, variable, date, region="", model="", scenario="", to=""):
     """Draw a map of the counties for one variable and day (PNG)"""
     model = model or wanted.names(c.macav2.models, MODELS, "macav2.models")[0]
     scenario = scenario or wanted.names(c.macav2.scenarios, SCENARIOS, "macav2.scenarios")[0]
-    unit, meaning = COLUMNS[variable] if variable in COLUMNS and len(COLUMNS[variable]) == 2 else ("", variable)
-    target = to or c.env.data / f"maps/{variable}_{model}_{scenario}_{date}{'_' + region.replace(':', '_') if region else ''}.png"
+    place = f"_{region.partition(':')[2]}".replace(" ", "_") if region else ""
+    target = to or c.env.data / f"maps/{variable}_{model}_{scenario}_{date}{place}.png"
     print(
-        maps.of_day(
-            c.env.store, collection="macav2_county", column=variable, date=date, where={"model": model, "scenario": scenario},
-            within=region, title=f"{meaning[:1].upper()}{meaning[1:]}, {date}", unit=unit, target=target,
+        map_of_day(
+            c.env.store, target, collection="macav2_county", column=variable, day=date, region=region,
+            where={"model": model, "scenario": scenario},
         )
     )  # fmt: skip
 

@@ -1,33 +1,34 @@
 """Look at what is in the data store. What each collection holds: docs/store.md"""
 
 from impl.run.namespace import commands, task
-from impl.store import open_store, output, show
 from impl.store import export as exports
+from impl.store import open_store, show
+from impl.store.deliver import deliver
 
 
 @task
 def list(c):
     """List the collections: rows, size, key, fingerprint, when they were loaded"""
-    print(show.list_text(open_store(c.env.store)), end="")
+    print(show.list_text(open_store(c.env.store)))
 
 
 @task(name="show", help={"name": "a collection; `invoke store.list` lists them"})
 def show_collection(c, name):
     """Show one collection: columns with units and meaning, parts, a few rows"""
-    print(show.show_text(open_store(c.env.store), name), end="")
+    print(show.show_text(open_store(c.env.store), name))
 
 
 @task(
     help={
         "sql": "a query over the collections, by their names",
-        "format": "table, csv, json or parquet",
+        "format": "table, csv, json, jsonl or parquet",
         "to": "a file to write to (default: the screen)",
         "rows": "how many rows a table shows",
     }
 )
 def query(c, sql, format="table", to="", rows=40):
     """Query the collections with SQL (DuckDB, read-only)"""
-    output.write(open_store(c.env.store).query(sql), format=format, to=to, rows=rows)
+    deliver(open_store(c.env.store).query(sql), format, to, rows)
 
 
 @task(

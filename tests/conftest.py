@@ -85,11 +85,30 @@ def checkout(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def _staged(tmp_path_factory):
+    checkout = Checkout(ROOT, tmp_path_factory.mktemp("staged"))
+    checkout.invoke("region.stage")
+    return checkout
+
+
+@pytest.fixture
+def staged(_staged, tmp_path):
+    """This checkout with the boundaries staged from the sample; the test may do with them what it likes."""
+    return Checkout(ROOT, Path(shutil.copytree(_staged.data, tmp_path / "data")))
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """This checkout with everything built from the sample, once for all tests that only look."""
+    """This checkout with everything built from the sample, once, for all tests that only look."""
     checkout = Checkout(ROOT, tmp_path_factory.mktemp("built"))
     checkout.first = checkout.invoke("all.build")
     return checkout
+
+
+@pytest.fixture
+def rebuilt(built, tmp_path):
+    """A copy of `built`, which the test may do with what it likes."""
+    return Checkout(ROOT, Path(shutil.copytree(built.data, tmp_path / "data")))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 
 from impl.run.digest import text_digest
 from impl.run.errors import EtlError
+from impl.run.place import Place
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,20 @@ def checkpoint(
     )
 
 
-def signature(step: Checkpoint, root: Path) -> dict[str, str]:
+def signature(step: Checkpoint, place: Place) -> dict[str, str]:
     """Digests of what decides beside the files: the action's text and each argument by name.
 
     Only digests: an argument can hold a password, and what is kept in the state file is read by anybody.
-    Paths below `root` count by their place below it, so a checkout that was moved is still up to date.
+    Paths count by their place below the data or the checkout, so what was moved is still up to date.
     """
     action, args, kwargs = step.action, step.args, dict(step.kwargs)
     if isinstance(action, functools.partial):
         action, args, kwargs = action.func, (*action.args, *args), {**action.keywords, **kwargs}
     parts = {"the text of its action": _text(action)}
     for position, value in enumerate(args):
-        parts[f"argument {position + 1}"] = _value(value, root)
+        parts[f"argument {position + 1}"] = _value(value, place)
     for key, value in kwargs.items():
-        parts[f"`{key}`"] = _value(value, root)
+        parts[f"`{key}`"] = _value(value, place)
     return parts
 
 
@@ -115,10 +116,10 @@ def _text(action: Callable[..., Any]) -> str:
     return text_digest(f"{action.__module__}.{action.__qualname__}\n{inspect.getsource(action)}")
 
 
-def _value(value: Any, root: Path) -> str:
+def _value(value: Any, place: Place) -> str:
     def plain(one: Any) -> Any:
         if isinstance(one, Path):
-            return _below(str(one), root)
+            return place.key(one)
         if isinstance(one, (set, frozenset)):
             return sorted(one)
         if hasattr(one, "__dataclass_fields__"):
@@ -126,8 +127,4 @@ def _value(value: Any, root: Path) -> str:
         raise TypeError(f"an argument of type {type(one).__name__} cannot be compared between runs: {one!r}")
 
     # order of a dict counts: it can be the order of columns
-    return text_digest(json.dumps(_below(value, root) if isinstance(value, str) else value, default=plain))
-
-
-def _below(path: str, root: Path) -> str:
-    return "<root>" + path.removeprefix(str(root)) if path.startswith(f"{root}/") else path
+    return text_digest(json.dumps(place.key(value) if isinstance(value, str) and value.startswith("/") else value, default=plain))

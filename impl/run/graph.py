@@ -29,17 +29,15 @@ from impl.run.digest import Digests
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
 from impl.run.lock import only_run
+from impl.run.place import Place
 
 Say = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a graph runs: `root` of the checkout, folder of the state file, folder of the data (swept of leftovers)."""
-
-    root: Path
-    state: Path
-    data: Path
+DEPENDENCY_REASONS = {  # doit's name: our words
+    "changed_file_dep": "changed",
+    "added_file_dep": "is read now",
+    "removed_file_dep": "is no longer read",
+}
 
 
 @dataclass
@@ -78,14 +76,14 @@ class _State(SqliteDB):
 class _Content(FileChangedChecker):
     """Files by content. doit's own checker takes equal modification times for equal content."""
 
-    root: Path
+    place: Place
     digests: Digests
 
     def exists(self, file_path: str) -> bool:
-        return (self.root / file_path).exists()
+        return self.place.path(file_path).exists()
 
     def info(self, file_path: str) -> str:
-        digest = self.digests.of(self.root / file_path)
+        digest = self.digests.of(self.place.path(file_path))
         if digest is None:
             raise FileNotFoundError(file_path)
         return digest
@@ -122,7 +120,7 @@ class _Step:
         self.graph, self.checkpoint = graph, checkpoint
         self.why: list[str] = []
         self.saved: dict[str, Any] = {}
-        self.signature = signature(checkpoint, graph.place.root)
+        self.signature = signature(checkpoint, graph.place)
         # doit would find the makers of files by itself, but keeps files in a set: the order of runs would change
         makers = [graph.makers[path] for path in checkpoint.file_dep if path in graph.makers]
         self.before = list(dict.fromkeys([*checkpoint.after, *makers]))
@@ -132,8 +130,8 @@ class _Step:
         return Task(
             step.name,
             [_Action(self)],
-            file_dep=[self.graph.relative(path) for path in step.file_dep],
-            targets=[self.graph.relative(path) for path in step.targets],
+            file_dep=[self.graph.place.key(path) for path in step.file_dep],
+            targets=[self.graph.place.key(path) for path in step.targets],
             task_dep=self.before,
             uptodate=[self.uptodate],
         )
@@ -152,11 +150,11 @@ class _Step:
         if before.keys() - self.signature.keys():
             self.why.append(f"{', '.join(sorted(before.keys() - self.signature.keys()))} is gone")
         for target in self.checkpoint.targets:
-            name = self.graph.relative(target)
+            name = self.graph.place.shown(target)
             now = self.graph.digests.of(target)
             if now is None:
                 self.why.append(f"{name} is missing")
-            elif now != values["targets"].get(name):
+            elif now != values["targets"].get(self.graph.place.key(target)):
                 self.why.append(f"{name} was changed since it was made")
         outside = self.checkpoint.outside
         if outside and not self.why and not outside.holds(values["result"]):
@@ -176,21 +174,21 @@ class _Step:
             if graph.digests.of(path) != digest:
                 raise EtlError(
                     "an input changed while it was read",
-                    where=f"{step.name}: {graph.relative(path)}",
+                    where=f"{step.name}: {graph.place.shown(path)}",
                     hint="run the same command again when nobody writes to it",
                 )
         facts = dict(result) if isinstance(result, Mapping) else {"note": result or ""}
-        targets = {graph.relative(path): graph.digests.of(path) for path in step.targets}
-        for name, digest in targets.items():
+        targets = {path: graph.digests.of(path) for path in step.targets}
+        for path, digest in targets.items():
             if digest is None:
                 raise EtlError(
                     f"checkpoint `{step.name}` did not make its target",
-                    where=name,
+                    where=graph.place.shown(path),
                     hint="its action has to write the file that `targets` names",
                 )
         self.saved = {
             "signature": self.signature,
-            "targets": targets,
+            "targets": {graph.place.key(path): digest for path, digest in targets.items()},
             "result": json.loads(json.dumps(facts, default=str)),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
@@ -255,7 +253,7 @@ class Graph:
         self.makers = {path: one.name for one in self.checkpoints.values() for path in one.targets}
         try:
             self.digests = Digests(place.state / "digests.sqlite")
-            _Content.root, _Content.digests = place.root, self.digests
+            _Content.place, _Content.digests = place, self.digests
             self.state = Dependency(_State, str(place.state / "checkpoints.sqlite"), checker_cls=_Content)
             self.steps = {name: _Step(self, one) for name, one in self.checkpoints.items()}
             self.control = TaskControl([step.task() for step in self.steps.values()])
@@ -263,11 +261,6 @@ class Graph:
             raise _corrupt(place, error) from error
         except (InvalidTask, InvalidDodoFile) as error:
             raise self._not_a_graph(str(error)) from error
-
-    def relative(self, path: Path) -> str:
-        """The name of a file in the state file: its place below the root, or its whole path where it is elsewhere."""
-        path = Path(path).absolute()
-        return str(path.relative_to(self.place.root)) if path.is_relative_to(self.place.root) else str(path)
 
     def select(self, wanted: Iterable[str], only: str | None = None) -> list[str]:
         """The names in `wanted` that match the pattern `only`; a name without `*` may be any part of it."""
@@ -337,11 +330,11 @@ class Graph:
             why = list(step.why)
             changed = dict(found.reasons)
             if step.why != ["it has not run yet"]:
-                why += [f"{dep} changed" for dep in changed.get("changed_file_dep", ())]
-                why += [f"{dep} is read now" for dep in changed.get("added_file_dep", ())]
-                why += [f"{dep} is no longer read" for dep in changed.get("removed_file_dep", ())]
+                for reason, words in DEPENDENCY_REASONS.items():
+                    why += [f"{self.place.shown(self.place.path(key))} {words}" for key in changed.get(reason, ())]
             before = [dep for dep in task.task_dep if dep in rows and not rows[dep].current]
-            why += [f"{dep} is missing" for dep in changed.get("missing_file_dep", ()) if dep not in self.control.targets]
+            missing = [key for key in changed.get("missing_file_dep", ()) if key not in self.control.targets]
+            why += [f"{self.place.shown(self.place.path(key))} is missing" for key in missing]
             if before and not why:
                 why.append(f"after {before[0]}{f' and {len(before) - 1} more' if len(before) > 1 else ''}")
             values = self.state.get_values(name)
@@ -380,7 +373,7 @@ class Graph:
                 step = self.checkpoints[name]
                 if name not in selected or (step.raw and not raw):
                     continue
-                things = [(self.relative(path), path.unlink) for path in step.targets if path.exists()]
+                things = [(self.place.shown(path), path.unlink) for path in step.targets if path.exists()]
                 if step.outside and self.state.get_values(name):
                     things.append((step.outside.name, step.outside.remove))
                 for thing, remove in things:
@@ -403,7 +396,7 @@ class Graph:
             if not path.exists():
                 return EtlError(
                     "a file to read is not there and nothing makes it",
-                    where=f"{name}: {self.relative(path)}",
+                    where=f"{name}: {self.place.shown(path)}",
                     hint="check `etl.source` (ETL_SOURCE); `invoke all.status` shows where each file should come from",
                 )
         return EtlError(message, where=name)

@@ -286,7 +286,8 @@ class _Everything:
         return made
 
     def graph(self, c: Any) -> Any:
-        from impl.run.graph import Graph, Place
+        from impl.run.graph import Graph
+        from impl.run.place import Place
 
         return Graph(self.checkpoints(c), Place(c.env.root, c.env.state, c.env.data))
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from impl.run.checkpoint import checkpoint
-from impl.run.graph import Graph, Place
+from impl.run.graph import Graph
+from impl.run.place import Place
 
 from . import actions
 

@@ -23,7 +23,8 @@ SLOWLY = """
 import sys
 from pathlib import Path
 from impl.run.checkpoint import checkpoint
-from impl.run.graph import Graph, Place
+from impl.run.graph import Graph
+from impl.run.place import Place
 from tests.run import actions
 
 if __name__ == "__main__":
@@ -133,7 +134,8 @@ def test_a_full_disk_is_said_and_loses_nothing(small_disk, place, runs):
 
 
 def test_a_full_disk_under_the_state_file_is_said(small_disk, chain):
-    from impl.run.graph import Graph, Place
+    from impl.run.graph import Graph
+    from impl.run.place import Place
 
     (small_disk / "filler").write_bytes(b"0" * (small_disk_free(small_disk) - 4096))
     with pytest.raises((EtlError, OSError)) as caught:
@@ -157,7 +159,8 @@ def test_a_read_only_disk_is_said(read_only_disk, runs):
 
 def test_a_read_only_state_folder_is_said(read_only_disk, chain):
     from impl.run.errors import explain
-    from impl.run.graph import Graph, Place
+    from impl.run.graph import Graph
+    from impl.run.place import Place
 
     with pytest.raises((EtlError, OSError)) as caught:
         Graph(chain(), Place(root=read_only_disk.parent, state=read_only_disk / "state", data=read_only_disk))
