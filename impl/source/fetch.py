@@ -236,7 +236,10 @@ def _locked(path: Path) -> int | None:
 def _try(url: str, shown: str, target: Path, partial: _Partial, size: int | None, timeout: float) -> None:
     """Ask once for what is missing, and write what comes. Raises `_TryAgainError` where another try may help."""
     import requests
+    from urllib3.exceptions import HTTPError, SSLError
 
+    if not partial.validator():
+        partial.start_anew({})
     start = partial.length()
     if start and start == partial.total():
         return  # the run before ended between the last byte and the name
@@ -248,25 +251,27 @@ def _try(url: str, shown: str, target: Path, partial: _Partial, size: int | None
             _take_up(answer, shown, target, partial, size)
             with progress.track(target.name, total=partial.total() or size, unit="bytes") as bar:
                 bar.advance(partial.length())
-                for block in answer.iter_content(BLOCK):
+                # read below requests, which keeps back up to a block of what came before the connection broke
+                while block := answer.raw.read(BLOCK, decode_content=_encoded(answer)):
                     partial.append(block)
                     bar.advance(len(block))
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        if isinstance(error, requests.exceptions.SSLError):
-            raise EtlError(
-                "the server cannot prove who it is",
-                where=f"{shown}: its certificate is not accepted",
-                hint="is the address right?",
-            ) from error
-        raise _TryAgainError(_reason(error, timeout)) from error
+    except (requests.exceptions.SSLError, SSLError) as error:
+        raise EtlError(
+            "the server cannot prove who it is",
+            where=f"{shown}: its certificate is not accepted",
+            hint="is the address right?",
+        ) from error
+    except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
+        raise _TryAgainError(_reason(error, timeout, partial)) from error
     except requests.RequestException as error:
         kind = type(error).__name__  # its text would show the whole address
         raise EtlError("the file cannot be fetched", where=f"{shown}: {kind}", hint="look at the address") from error
     arrived, total = partial.length(), partial.total()
-    if total is not None and arrived < total:
-        raise _TryAgainError(f"the server sent {arrived:,} bytes of {total:,}")
-    if total is not None and arrived > total:
-        partial.start_anew({})
+    if not arrived:
+        raise _TryAgainError("the server sent nothing")
+    if total is not None and arrived != total:
+        if arrived > total:
+            partial.start_anew({})
         raise _TryAgainError(f"the server sent {arrived:,} bytes where it said {total:,}")
 
 
@@ -291,7 +296,7 @@ def _take_up(answer: Any, shown: str, target: Path, partial: _Partial, size: int
             where=shown,
             hint="open the address in a browser: it may want a login, or name the page and not the file",
         )
-    encoded = answer.headers.get("Content-Encoding", "identity").lower() != "identity"  # though we asked for no such thing
+    encoded = _encoded(answer)
     length = answer.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() and not encoded else None
     if size is not None and total is not None and total != size:
@@ -306,6 +311,11 @@ def _take_up(answer: Any, shown: str, target: Path, partial: _Partial, size: int
             where=f"{target}: {_bytes(total)} to come, {_bytes(free)} free",
             hint="free some space and run the same command again",
         )
+
+
+def _encoded(answer: Any) -> bool:
+    """Whether the body is packed, though we asked for no such thing: its length is then not that of the file."""
+    return answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
 
 
 def _continues(answer: Any, partial: _Partial) -> bool:
@@ -404,13 +414,15 @@ def _shown(url: str) -> str:
     return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path.partition('#')[0]}{'?...' if query else ''}"
 
 
-def _reason(error: Exception, timeout: float) -> str:
+def _reason(error: Exception, timeout: float, partial: _Partial) -> str:
     """Why there was no answer, in words; the text of the error itself would show the whole address."""
     import requests
 
     if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
         return f"the server was silent for {timeout:g} s"
     text = str(error)
+    if "IncompleteRead" in text and partial.total():
+        return f"the connection broke off at {partial.length():,} bytes of {partial.total():,}"
     for sign, words in {
         "NameResolution": "the host name is not known",
         "refused": "the connection was refused",

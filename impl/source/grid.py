@@ -213,16 +213,14 @@ def _time(file: Any) -> Time | None:
         calendar = str(getattr(variable, "calendar", "standard"))
         try:
             values = variable[:].astype(float)
-            first, last = (netCDF4.num2date(value, units, calendar) for value in (values[0], values[-1]))
+            first, last = (f"{netCDF4.num2date(value, units, calendar):%Y-%m-%d %H:%M}" for value in (values[0], values[-1]))
         except ValueError as error:
             raise EtlError(
                 "the time axis cannot be read",
                 where=f"{file.filepath()}: `{variable.name}`: {units}, {calendar} calendar: {error}",
                 hint="units look like `days since 1900-01-01`",
             ) from error
-        return Time(
-            variable.name, len(variable), first.strftime("%Y-%m-%d %H:%M"), last.strftime("%Y-%m-%d %H:%M"), units, calendar
-        )
+        return Time(variable.name, len(values), first, last, units, calendar)
     return None
 
 
