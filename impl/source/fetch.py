@@ -278,7 +278,7 @@ def _try(url: str, shown: str, target: Path, partial: _Partial, size: int | None
 def _take_up(answer: Any, shown: str, target: Path, partial: _Partial, size: int | None) -> None:
     """Judge the answer's head: go on, start anew, try again, or give up."""
     status, start = answer.status_code, partial.length()
-    if status == 416 or (status == 206 and not _continues(answer, partial)):
+    if status == 416 or (status == 206 and not (start and _continues(answer, partial))):
         partial.start_anew({})
         raise _TryAgainError(f"the server does not go on at byte {start:,} (HTTP {status})")
     if status in _AGAIN:

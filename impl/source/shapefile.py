@@ -177,7 +177,7 @@ def _read_layer(archive: Path, layer: str, wanted: dict[str, list[str]]) -> "geo
         if "Polygon" not in str(about["geometry_type"]):
             kind = about["geometry_type"]
             raise EtlError("the shapes are not areas", where=f"{archive}: {kind}", hint="boundaries have to be polygons")
-        raw = pyogrio.read_dataframe(path, columns=names)
+        raw = pyogrio.read_dataframe(path, columns=names, force_2d=True)
     except (DataSourceError, DataLayerError) as error:
         raise EtlError("the shapefile cannot be read", where=f"{archive}: {error}", hint="fetch the zip anew") from error
     except UnicodeDecodeError as error:

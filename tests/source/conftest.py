@@ -129,7 +129,7 @@ def zipped(tmp_path):
         folder = tmp_path / f"layer-{name}"
         folder.mkdir()
         frame = geopandas.GeoDataFrame(attributes, geometry=list(shapes), crs=crs)
-        pyogrio.write_dataframe(frame, folder / f"{name}.shp", encoding=encoding, geometry_type="Polygon")
+        pyogrio.write_dataframe(frame, folder / f"{name}.shp", encoding=encoding)
         if says is not None:
             (folder / f"{name}.cpg").write_text(says)
         archive = tmp_path / f"{name}.zip"

@@ -104,6 +104,13 @@ def test_a_rest_that_the_server_does_not_have_any_more_starts_anew(host, target,
     assert host.asked == [None, "bytes=600-", None]
 
 
+def test_a_part_that_nobody_asked_for_is_not_taken_for_the_whole(host, target, download):
+    host.faults = [answers(206, Content_Range="bytes 0-0/1000")]
+    download()
+    assert target.read_bytes() == host.body
+    assert host.asked == [None, None]
+
+
 def test_a_length_that_is_too_long_is_not_believed(host, target, download):
     host.faults = [says_length(1500)] * 3
     host.serves_ranges = False

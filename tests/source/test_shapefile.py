@@ -74,6 +74,11 @@ def test_every_geometry_is_a_multipolygon_with_outer_rings_counter_clockwise(zip
     assert len(rows.geometry[1].geoms) == 2
 
 
+def test_heights_are_left_out(zipped):
+    rows = shapefile.read(zipped({"CODE": ["1"]}, [shapely.force_3d(SQUARES[0], 7.0)]), {"code": "{CODE}"}, "code")
+    assert not rows.has_z.any()
+
+
 def test_a_projected_layer_becomes_longitude_and_latitude(zipped):
     around_the_origin = Polygon([(-1000, -1000), (1000, -1000), (1000, 1000), (-1000, 1000)])  # metres
     rows = shapefile.read(zipped({"CODE": ["1"]}, [around_the_origin], crs="EPSG:3857"), {"code": "{CODE}"}, "code")
