@@ -1,0 +1,459 @@
+//! The grid of a netCDF file: which cells there are, and where their edges lie.
+
+use crate::error::{Error, Result, list};
+use crate::netcdf::{Source, Var};
+
+/// One side of the grid. `edges` ascend; `descending` says that the file counts from the other end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    pub name: String,
+    pub dim: String,
+    pub edges: Vec<f64>,
+    pub descending: bool,
+    pub regular: bool,
+    pub from_bounds: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    pub lat: Axis,
+    pub lon: Axis,
+    /// The longitudes go all the way round: the last cell's neighbour is the first.
+    pub global: bool,
+}
+
+impl Axis {
+    pub fn len(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.edges.len() < 2
+    }
+
+    /// The place in the file of the cell with this place in `edges`.
+    pub fn file_place(&self, cell: usize) -> usize {
+        if self.descending { self.len() - 1 - cell } else { cell }
+    }
+
+    fn step(&self) -> f64 {
+        (self.edges[self.len()] - self.edges[0]) / self.len() as f64
+    }
+
+    fn describe(&self) -> String {
+        let (a, b) = (self.edges[0], self.edges[self.len()]);
+        let (a, b) = if self.descending { (b, a) } else { (a, b) };
+        format!("{} cells {a:.4} .. {b:.4}", self.len())
+    }
+}
+
+impl Grid {
+    pub fn cells(&self) -> usize {
+        self.lat.len() * self.lon.len()
+    }
+
+    /// "lat 585 cells 25.0423 .. 49.4168, lon 1386 cells 235.2070 .. 292.9570".
+    pub fn describe(&self) -> String {
+        format!("lat {}, lon {}", self.lat.describe(), self.lon.describe())
+    }
+
+    /// sin(top) - sin(bottom) of each row of cells, in the order of the file.
+    pub fn row_areas(&self) -> Vec<f64> {
+        let sin = |deg: f64| deg.to_radians().sin();
+        let e = &self.lat.edges;
+        let mut out: Vec<f64> = e.windows(2).map(|w| sin(w[1]) - sin(w[0])).collect();
+        if self.lat.descending {
+            out.reverse();
+        }
+        out
+    }
+
+    /// The width of each column of cells in radians, in the order of the file.
+    pub fn column_widths(&self) -> Vec<f64> {
+        let e = &self.lon.edges;
+        let mut out: Vec<f64> = e.windows(2).map(|w| (w[1] - w[0]).to_radians()).collect();
+        if self.lon.descending {
+            out.reverse();
+        }
+        out
+    }
+
+    /// Names what differs from another grid; nothing where they are the same to a thousandth of a cell.
+    pub fn difference(&self, other: &Grid) -> Option<String> {
+        for (what, a, b) in
+            [("latitudes", &self.lat, &other.lat), ("longitudes", &self.lon, &other.lon)]
+        {
+            if a.len() != b.len() {
+                return Some(format!("{} and {} {what}", a.len(), b.len()));
+            }
+            if a.descending != b.descending && a.len() > 1 {
+                return Some(format!("the {what} run in opposite directions"));
+            }
+            let slack = 1e-3 * a.step();
+            if let Some((x, y)) =
+                a.edges.iter().zip(&b.edges).find(|(x, y)| (*x - *y).abs() > slack)
+            {
+                return Some(format!("the {what} differ: a cell begins at {x:.6} and at {y:.6}"));
+            }
+        }
+        None
+    }
+
+    /// A name for the grid's content.
+    pub fn fingerprint(&self) -> String {
+        let mut h = blake3::Hasher::new();
+        h.update(b"ncproj grid 1");
+        for axis in [&self.lat, &self.lon] {
+            h.update(&(axis.len() as u64).to_le_bytes());
+            h.update(&[u8::from(axis.descending)]);
+            for e in &axis.edges {
+                h.update(&e.to_le_bytes());
+            }
+        }
+        h.finalize().to_hex()[..32].to_string()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Lat,
+    Lon,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        if self == Side::Lat { "latitude" } else { "longitude" }
+    }
+}
+
+/// Is this variable a latitude (longitude), and how surely? 3 by CF, 1 by its name only.
+fn sureness(var: &Var, side: Side) -> u8 {
+    let (standard, axis, short) = match side {
+        Side::Lat => ("latitude", "Y", ["lat", "latitude", "nav_lat", "y"]),
+        Side::Lon => ("longitude", "X", ["lon", "longitude", "nav_lon", "x"]),
+    };
+    if let Some(name) = var.text("standard_name") {
+        if name == standard {
+            return 4;
+        }
+        if name.starts_with("projection_") || name.starts_with("grid_l") {
+            return 0;
+        }
+    }
+    let units = var.text("units").unwrap_or("").trim().to_lowercase();
+    let letter = if side == Side::Lat { "n" } else { "e" };
+    let other = if side == Side::Lat { "e" } else { "n" };
+    let degrees = |l: &str| {
+        let full = if l == "n" { "north" } else { "east" };
+        [
+            format!("degrees_{full}"),
+            format!("degree_{full}"),
+            format!("degrees_{l}"),
+            format!("degree_{l}"),
+            format!("degrees{l}"),
+            format!("degree{l}"),
+        ]
+        .contains(&units)
+    };
+    if degrees(letter) {
+        return 3;
+    }
+    if degrees(other) {
+        return 0;
+    }
+    let angular = units.is_empty() || units.starts_with("degree");
+    if angular && var.text("axis").is_some_and(|a| a == axis) {
+        return 2;
+    }
+    let name = var.name.to_lowercase();
+    if angular && short[..3].contains(&name.as_str()) {
+        return 1;
+    }
+    0
+}
+
+/// Finds the grid of the variable `of`, or of the first variable that has one.
+pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
+    let (lat, lon) = find_names(source, of)?;
+    let lat = axis(source, &lat, Side::Lat)?;
+    let lon = axis(source, &lon, Side::Lon)?;
+    let span = lon.edges[lon.len()] - lon.edges[0];
+    let step = lon.step();
+    if span > 360.0 + 1e-3 * step {
+        return Err(Error::data(format!(
+            "the longitudes cover {span:.4} degrees: more than once round the globe"
+        ))
+        .at(format!("{}: variable `{}`", source.name, lon.name))
+        .hint("drop the repeated (cyclic) column first"));
+    }
+    let mut lon = lon;
+    let global = (span - 360.0).abs() <= 1e-3 * step;
+    if global {
+        let n = lon.len();
+        lon.edges[n] = lon.edges[0] + 360.0;
+    }
+    Ok(Grid { lat, lon, global })
+}
+
+fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String)> {
+    let candidates: Vec<&Var> = match of {
+        Some(name) => vec![&source.vars[source.var_index(name)?]],
+        None => {
+            let mut v: Vec<&Var> =
+                source.vars.iter().filter(|v| v.dims.len() >= 2 && v.kind.is_number()).collect();
+            v.sort_by_key(|v| std::cmp::Reverse(v.dims.len()));
+            v
+        }
+    };
+    for var in &candidates {
+        if let (Some(a), Some(b)) =
+            (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon))
+        {
+            return Ok((a, b));
+        }
+    }
+    // Nothing plain: say what there is instead.
+    for var in &candidates {
+        let mapping = var
+            .text("grid_mapping")
+            .and_then(|m| source.var(m.split([':', ' ']).next().unwrap_or(m)))
+            .and_then(|m| m.text("grid_mapping_name"));
+        if let Some(name) = mapping.filter(|m| *m != "latitude_longitude") {
+            return Err(Error::data(format!(
+                "`{}` lies on a projected grid (`{name}`), which ncproj does not read yet",
+                var.name
+            ))
+            .at(format!("{}: {}", source.name, shape_text(source, var)))
+            .hint("regrid the file to latitude and longitude first (`cdo remapbil`)"));
+        }
+    }
+    let flat = |side| source.vars.iter().find(|v| v.dims.len() == 2 && sureness(v, side) > 0);
+    if let (Some(a), Some(b)) = (flat(Side::Lat), flat(Side::Lon)) {
+        return Err(Error::data(format!(
+            "the grid is curvilinear: `{}` and `{}` have two dimensions",
+            a.name, b.name
+        ))
+        .at(format!("{}: {}", source.name, shape_text(source, a)))
+        .hint("regrid the file to latitude and longitude first (`cdo remapbil`)"));
+    }
+    let names: Vec<String> = source.vars.iter().map(|v| shape_text(source, v)).collect();
+    let what = match of {
+        Some(name) => format!("`{name}` has no latitude and longitude"),
+        None => "there is no variable with latitude and longitude".to_string(),
+    };
+    Err(Error::data(what).at(format!("{}: {}", source.name, list(&names, 12))).hint(
+        "coordinates are found by `standard_name`, by units such as `degrees_north`, by `axis`, then by name",
+    ))
+}
+
+pub fn shape_text(source: &Source, var: &Var) -> String {
+    format!("{}({})", var.name, source.dim_names(var).join(", "))
+}
+
+/// The 1-D coordinate variable of one of the variable's dimensions that is its latitude (longitude).
+fn coordinate(source: &Source, var: &Var, side: Side) -> Option<String> {
+    source
+        .vars
+        .iter()
+        .filter(|c| c.dims.len() == 1 && var.dims.contains(&c.dims[0]) && c.kind.is_number())
+        .map(|c| (sureness(c, side) * 2 + u8::from(source.dims[c.dims[0]].name == c.name), c))
+        .filter(|(s, _)| *s >= 2)
+        .max_by_key(|(s, _)| *s)
+        .map(|(_, c)| c.name.clone())
+}
+
+/// The dimensions of latitude and longitude of a variable, if it lies on a plain grid.
+pub fn sides(source: &Source, var: &Var) -> Option<(usize, usize)> {
+    let lat = coordinate(source, var, Side::Lat)?;
+    let lon = coordinate(source, var, Side::Lon)?;
+    let dim = |name: &str| source.var(name).map(|v| v.dims[0]);
+    let (lat, lon) = (dim(&lat)?, dim(&lon)?);
+    let place = |d: usize| var.dims.iter().position(|x| *x == d);
+    (lat != lon).then_some((place(lat)?, place(lon)?))
+}
+
+fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
+    let at = format!("{}: variable `{name}`", source.name);
+    let mut centres = source.read_numbers(name)?;
+    let index = source.var_index(name)?;
+    let single = source.vars[index].kind != crate::netcdf::Kind::F8;
+    let dim = source.dim_names(&source.vars[index])[0].clone();
+    if centres.is_empty() {
+        return Err(Error::data(format!("the {} has no values", side.name())).at(at));
+    }
+    if let Some(k) = centres.iter().position(|v| !v.is_finite()) {
+        return Err(Error::data(format!("value {k} of the {} is missing", side.name())).at(at));
+    }
+    if side == Side::Lat && centres.iter().any(|v| v.abs() > 90.0 + 1e-3) {
+        let worst = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
+        return Err(Error::data(format!("{worst} is no latitude")).at(at));
+    }
+    if side == Side::Lon && centres.iter().any(|v| v.abs() > 1080.0) {
+        let worst = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
+        return Err(Error::data(format!("{worst} is no longitude")).at(at));
+    }
+    let mut bounds = read_bounds(source, name, side, centres.len())?;
+    if side == Side::Lon {
+        // 178, 179, -180, -179: the same meridians, counted on.
+        for k in 1..centres.len() {
+            let jump = ((centres[k] - centres[k - 1]) / 360.0).round() * 360.0;
+            centres[k] -= jump;
+        }
+        if let Some(b) = &mut bounds {
+            for (c, pair) in centres.iter().zip(b.iter_mut()) {
+                for v in pair.iter_mut() {
+                    *v -= ((*v - *c) / 360.0).round() * 360.0;
+                }
+            }
+        }
+    }
+    let n = centres.len();
+    let descending = if n > 1 { centres[n - 1] < centres[0] } else { false };
+    if descending {
+        centres.reverse();
+        if let Some(b) = &mut bounds {
+            b.reverse();
+        }
+    }
+    if let Some(k) = (1..n).find(|&k| centres[k] <= centres[k - 1]) {
+        return Err(Error::data(format!(
+            "the {} neither rises nor falls all along: {} and {} are neighbours",
+            side.name(),
+            centres[k - 1],
+            centres[k]
+        ))
+        .at(at)
+        .hint("sort the file along this axis first"));
+    }
+    let from_bounds = bounds.is_some();
+    let mut edges = match bounds {
+        Some(b) => edges_of_bounds(&b, side).map_err(|e| e.at(at.clone()))?,
+        None if n == 1 => {
+            return Err(Error::data(format!(
+                "the {} has one value and no bounds: how large its cell is, nobody knows",
+                side.name()
+            ))
+            .at(at)
+            .hint("add cell bounds (a `bounds` attribute and its variable)"));
+        }
+        None => edges_of_centres(&centres),
+    };
+    // Even spacing to within the rounding of float32, or a thousandth of a cell: take it as even.
+    let step = (edges[n] - edges[0]) / n as f64;
+    let largest = edges[0].abs().max(edges[n].abs());
+    let slack = (1e-3 * step).max(if single { largest * f64::from(f32::EPSILON) } else { 0.0 });
+    let mut regular = false;
+    if n > 2 {
+        let fitted = match from_bounds {
+            true => (edges[0], step),
+            false => {
+                let s = (centres[n - 1] - centres[0]) / (n - 1) as f64;
+                (centres[0] - s / 2.0, s)
+            }
+        };
+        let even = |k: usize| fitted.0 + fitted.1 * k as f64;
+        if slack < 0.25 * step && (0..=n).all(|k| (edges[k] - even(k)).abs() <= 1.5 * slack) {
+            regular = true;
+            for (k, e) in edges.iter_mut().enumerate() {
+                *e = even(k);
+            }
+        }
+    }
+    if side == Side::Lat {
+        for e in &mut edges {
+            *e = e.clamp(-90.0, 90.0);
+        }
+        if edges.windows(2).any(|w| w[1] <= w[0]) {
+            return Err(Error::data("a row of cells lies beyond the pole").at(at));
+        }
+    }
+    Ok(Axis { name: name.to_string(), dim, edges, descending, regular, from_bounds })
+}
+
+fn edges_of_centres(c: &[f64]) -> Vec<f64> {
+    let n = c.len();
+    let mut edges = Vec::with_capacity(n + 1);
+    edges.push(c[0] - (c[1] - c[0]) / 2.0);
+    edges.extend(c.windows(2).map(|w| (w[0] + w[1]) / 2.0));
+    edges.push(c[n - 1] + (c[n - 1] - c[n - 2]) / 2.0);
+    edges
+}
+
+fn edges_of_bounds(bounds: &[[f64; 2]], side: Side) -> Result<Vec<f64>> {
+    let pairs: Vec<(f64, f64)> = bounds.iter().map(|b| (b[0].min(b[1]), b[0].max(b[1]))).collect();
+    let n = pairs.len();
+    let step = (pairs[n - 1].1 - pairs[0].0) / n as f64;
+    for w in pairs.windows(2) {
+        if (w[1].0 - w[0].1).abs() > 1e-2 * step.abs() {
+            return Err(Error::data(format!(
+                "the cells do not meet: one ends at {} {}, the next begins at {}",
+                side.name(),
+                w[0].1,
+                w[1].0
+            ))
+            .hint("ncproj needs bounds without gaps and overlaps"));
+        }
+    }
+    if pairs.iter().any(|p| p.1 <= p.0) {
+        return Err(Error::data(format!("a cell has no extent in {}", side.name())));
+    }
+    let mut edges: Vec<f64> = pairs.iter().map(|p| p.0).collect();
+    edges.push(pairs[n - 1].1);
+    Ok(edges)
+}
+
+/// The cell bounds of a coordinate: by its `bounds` attribute, else `lat_bnds` and the like.
+fn read_bounds(
+    source: &mut Source,
+    name: &str,
+    side: Side,
+    n: usize,
+) -> Result<Option<Vec<[f64; 2]>>> {
+    let named = source.var(name).and_then(|v| v.text("bounds")).map(str::to_string);
+    let guesses = [format!("{name}_bnds"), format!("{name}_bounds"), format!("bounds_{name}")];
+    let fits = |source: &Source, b: &str| {
+        source.var(b).is_some_and(|v| source.shape(v) == [n as u64, 2] && v.kind.is_number())
+    };
+    let Some(found) = named.into_iter().chain(guesses).find(|b| fits(source, b)) else {
+        return Ok(None);
+    };
+    let values = source.read_numbers(&found)?;
+    if let Some(v) = values.iter().find(|v| !v.is_finite()) {
+        return Err(Error::data(format!("the bounds of the {} hold {v}", side.name()))
+            .at(format!("{}: variable `{found}`", source.name)));
+    }
+    Ok(Some(values.chunks(2).map(|c| [c[0], c[1]]).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_lie_halfway_between_centres() {
+        assert_eq!(edges_of_centres(&[1.0, 2.0, 4.0]), [0.5, 1.5, 3.0, 5.0]);
+    }
+
+    #[test]
+    fn bounds_with_a_gap_are_refused() {
+        assert!(edges_of_bounds(&[[0.0, 1.0], [1.5, 2.0]], Side::Lat).is_err());
+        let upside_down = edges_of_bounds(&[[1.0, 0.0], [2.0, 1.0]], Side::Lat).unwrap();
+        assert_eq!(upside_down, [0.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn a_row_at_the_equator_is_larger_than_one_at_sixty() {
+        let axis = |edges: Vec<f64>| Axis {
+            name: "a".into(),
+            dim: "a".into(),
+            edges,
+            descending: false,
+            regular: true,
+            from_bounds: false,
+        };
+        let g = Grid { lat: axis(vec![0.0, 30.0, 90.0]), lon: axis(vec![0.0, 1.0]), global: false };
+        let rows = g.row_areas();
+        // sin 30 - sin 0 = 0.5; sin 90 - sin 30 = 0.5
+        assert!((rows[0] - 0.5).abs() < 1e-15 && (rows[1] - 0.5).abs() < 1e-15);
+    }
+}

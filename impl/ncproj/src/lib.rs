@@ -1,0 +1,17 @@
+//! Gridded data by regions: polygons and a grid in, an index out; an index and netCDF files in, rows out.
+//!
+//! The library does the work and never prints; `main` parses the command line and prints.
+
+pub mod aggregate;
+pub mod coverage;
+pub mod error;
+pub mod grid;
+pub mod index;
+pub mod info;
+pub mod netcdf;
+pub mod output;
+pub mod partial;
+pub mod reduce;
+pub mod regions;
+pub mod repair;
+pub mod time;

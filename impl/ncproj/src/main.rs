@@ -1,0 +1,287 @@
+//! The command line: parses, calls the library, prints, chooses the exit code.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ncproj::aggregate::{self, Pick, Request, Stat, Weights};
+use ncproj::error::{Error, Result, base_name, list, thousands};
+use ncproj::index::{self, Index, Notes};
+use ncproj::netcdf::Source;
+use ncproj::output::Format;
+use ncproj::{grid, info, regions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Gridded data (netCDF) aggregated by regions: exact coverage, every chunk read once, Parquet out.
+#[derive(Parser)]
+#[command(name = "ncproj", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Work out which cells of a grid each region covers, and keep it in a file.
+    Index(IndexArgs),
+    /// Reduce netCDF files to one row per region and time.
+    Aggregate(AggregateArgs),
+    /// Say what a netCDF file or an index holds.
+    Info(InfoArgs),
+    /// Figures for those who measure.
+    #[command(hide = true, subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Args)]
+struct IndexArgs {
+    /// Polygons in longitude and latitude: shapefile (.zip or .shp), GeoParquet (.parquet) or .geojson
+    #[arg(long, value_name = "FILE")]
+    regions: PathBuf,
+    /// The field that names a region, or a text with fields in braces: G{STATEFP10}0{COUNTYFP10}0
+    #[arg(long, value_name = "FIELD")]
+    key: String,
+    /// The name of the key's column in the output [default: the field, or `key` for a text with fields]
+    #[arg(long, value_name = "NAME")]
+    key_name: Option<String>,
+    /// A netCDF file on the grid
+    #[arg(long, value_name = "FILE")]
+    grid: PathBuf,
+    /// The variable whose grid is meant, where a file has several grids
+    #[arg(long, value_name = "NAME")]
+    variable: Option<String>,
+    /// The index to write
+    #[arg(short, long, value_name = "INDEX")]
+    output: PathBuf,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Args)]
+struct AggregateArgs {
+    /// The index of `ncproj index` for this grid
+    #[arg(long, value_name = "INDEX")]
+    index: PathBuf,
+    /// Variables to take: [FILE:]VARIABLE[=NAME], by commas; FILE is a part of a file's name or a pattern with `*`
+    /// [default: all on the grid]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    variables: Vec<String>,
+    /// Statistics, by commas; one column `{stat}_{NAME}` each
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "min,max,mean,valid")]
+    stats: Vec<String>,
+    /// How cells count in the mean: by covered area on the sphere, or by covered share of the cell
+    #[arg(long, value_enum, default_value_t = WeightsArg::Area)]
+    weights: WeightsArg,
+    /// Null unless this share of the region's weight has a value (0..1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    min_valid: f64,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// The file to write: .parquet or .csv
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+    /// netCDF files; other variables at the same times become columns, other times become rows
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WeightsArg {
+    Area,
+    Coverage,
+}
+
+#[derive(Args)]
+struct InfoArgs {
+    /// A netCDF file or an index
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Read and inflate all chunks of the gridded variables, and nothing else.
+    Inflate { file: PathBuf },
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        Command::Index(a) => run_index(&a),
+        Command::Aggregate(a) => run_aggregate(&a),
+        Command::Info(a) => run_info(&a),
+        Command::Bench(Bench::Inflate { file }) => run_inflate(&file),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Closed) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "error: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn say(quiet: bool, text: &str) {
+    if !quiet {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Err(Error::Closed),
+        Err(e) => Err(Error::data(format!("cannot write to the terminal: {e}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn threads(wanted: Option<usize>) -> Result<usize> {
+    match wanted {
+        Some(0) => Err(Error::usage("`--threads 0` leaves nobody to do the work")
+            .hint("give 1 or more, or leave it away for all cores")),
+        Some(n) => Ok(n.min(1024)),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+fn run_index(a: &IndexArgs) -> Result<()> {
+    let threads = threads(a.threads)?;
+    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref())?;
+    let mut source = Source::open(&a.grid)?;
+    let grid = grid::find(&mut source, a.variable.as_deref())?;
+    let (index, notes) = index::build(grid, &source.name, &found, threads)?;
+    index.save(&a.output)?;
+    for w in &found.warnings {
+        say(a.quiet, &format!("warning: {w}"));
+    }
+    say_notes(a.quiet, &notes);
+    let repaired = match index.cut + index.rebuilt {
+        0 => "none repaired".to_string(),
+        n => format!(
+            "{} repaired ({} touched themselves, {} crossed)",
+            thousands(n),
+            thousands(index.cut),
+            thousands(index.rebuilt)
+        ),
+    };
+    say(
+        a.quiet,
+        &format!(
+            "{}: {} regions ({repaired}), {} pairs of region and cell, {}",
+            base_name(&a.output),
+            thousands(index.keys.len() as u64),
+            thousands(index.cells.len() as u64),
+            index.grid.describe()
+        ),
+    );
+    Ok(())
+}
+
+fn say_notes(quiet: bool, notes: &Notes) {
+    let count = |n: &[String]| match n.len() {
+        1 => "1 region".to_string(),
+        n => format!("{} regions", thousands(n as u64)),
+    };
+    for (names, what) in [
+        (&notes.outside, "lie wholly outside the grid (null in the output)"),
+        (&notes.without_area, "have no area (null in the output)"),
+        (&notes.unwrapped, "jump from 180 to -180 and are taken to cross the date line"),
+    ] {
+        if !names.is_empty() {
+            say(quiet, &format!("warning: {} {what}: {}", count(names), list(names, 5)));
+        }
+    }
+    if !notes.partly.is_empty() {
+        let shown: Vec<String> = notes
+            .partly
+            .iter()
+            .take(5)
+            .map(|(k, s)| format!("`{k}` {:.1} %", 100.0 * (1.0 - s)))
+            .collect();
+        let names: Vec<String> = notes.partly.iter().map(|(k, _)| k.clone()).collect();
+        let more = match names.len() {
+            n if n > 5 => format!(" and {} more", thousands(n as u64 - 5)),
+            _ => String::new(),
+        };
+        let text = format!(
+            "warning: {} lie in part outside the grid: {}{more}",
+            count(&names),
+            shown.join(", ")
+        );
+        say(quiet, &text);
+    }
+}
+
+fn run_aggregate(a: &AggregateArgs) -> Result<()> {
+    let threads = threads(a.threads)?;
+    let picks = a.variables.iter().map(|v| Pick::parse(v)).collect::<Result<Vec<_>>>()?;
+    let mut stats: Vec<Stat> = Vec::new();
+    for name in &a.stats {
+        let known: Vec<String> = Stat::ALL.iter().map(|(n, _)| n.to_string()).collect();
+        let Some((_, stat)) = Stat::ALL.iter().find(|(n, _)| *n == name.trim()) else {
+            return Err(Error::usage(format!("there is no statistic `{name}`"))
+                .hint(ncproj::error::nearest(name, &known)));
+        };
+        if !stats.contains(stat) {
+            stats.push(*stat);
+        }
+    }
+    if !(0.0..=1.0).contains(&a.min_valid) {
+        return Err(Error::usage(format!("`--min-valid {}` is no share", a.min_valid))
+            .hint("give a number from 0 to 1"));
+    }
+    Format::of(&a.output)?;
+    let index = Index::load(&a.index)?;
+    let weights = match a.weights {
+        WeightsArg::Area => Weights::Area,
+        WeightsArg::Coverage => Weights::Coverage,
+    };
+    let summary = aggregate::run(&Request {
+        index: &index,
+        files: &a.files,
+        picks: &picks,
+        stats: &stats,
+        weights,
+        min_valid: a.min_valid,
+        threads,
+        output: &a.output,
+    })?;
+    for w in &summary.warnings {
+        say(a.quiet, &format!("warning: {w}"));
+    }
+    say(a.quiet, &format!("{}: {}", base_name(&a.output), aggregate::sentence(&summary)));
+    Ok(())
+}
+
+fn run_info(a: &InfoArgs) -> Result<()> {
+    let about = info::describe(&a.file)?;
+    if a.json { print(&format!("{about:#}\n")) } else { print(&info::text(&about)) }
+}
+
+fn run_inflate(file: &std::path::Path) -> Result<()> {
+    let start = std::time::Instant::now();
+    let (chunks, bytes) = aggregate::inflate_only(file)?;
+    let seconds = start.elapsed().as_secs_f64();
+    print(&format!(
+        "{} chunks, {} bytes unpacked, {seconds:.3} s on one thread\n",
+        thousands(chunks),
+        thousands(bytes)
+    ))
+}

@@ -1,0 +1,371 @@
+//! Bytes -> numbers: byte order, shuffle, missing values, packing.
+
+use super::blocks::{Raw, unshuffle};
+use super::{Attr, Kind, Var};
+use crate::error::{Error, Result};
+
+/// Decoded values, missing ones as NaN. float32 stays float32, so that min and max are the file's own values.
+pub enum Values {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+/// What to do with the stored numbers of one variable.
+pub struct Decoder {
+    kind: Kind,
+    big_endian: bool,
+    /// These stored values mean missing.
+    missing: Vec<f64>,
+    /// Stored values outside are missing.
+    valid: (f64, f64),
+    /// value = stored * scale + offset
+    packing: Option<(f64, f64)>,
+    /// Never written chunks hold this.
+    fill: Option<f64>,
+}
+
+impl Decoder {
+    pub fn new(var: &Var) -> Result<Decoder> {
+        let mut kind = var.kind;
+        if let Some(flag) = var.text("_Unsigned") {
+            let unsigned = flag.eq_ignore_ascii_case("true");
+            kind = match (kind, unsigned) {
+                (Kind::I1, true) => Kind::U1,
+                (Kind::I2, true) => Kind::U2,
+                (Kind::I4, true) => Kind::U4,
+                (Kind::I8, true) => Kind::U8,
+                (Kind::U1, false) => Kind::I1,
+                (Kind::U2, false) => Kind::I2,
+                (Kind::U4, false) => Kind::I4,
+                (Kind::U8, false) => Kind::I8,
+                (k, _) => k,
+            };
+        }
+        let numbers = |name: &str| -> Result<Option<Vec<f64>>> {
+            match var.attr(name) {
+                None => Ok(None),
+                // A signed attribute of an unsigned variable (and the reverse) means the same bits.
+                Some(Attr::Numbers(_, v)) => {
+                    Ok(Some(v.iter().map(|x| as_kind(*x, kind)).collect()))
+                }
+                Some(Attr::Text(t)) => {
+                    // `missing_value = "-9999"`: a text where a number belongs, seen in the wild.
+                    t.trim().parse::<f64>().map(|v| Some(vec![v])).map_err(|_| {
+                        Error::data(format!(
+                            "the attribute `{name}` is the text `{t}`, not a number"
+                        ))
+                        .hint("repair the attribute (`ncatted`)")
+                    })
+                }
+            }
+        };
+        let mut missing = Vec::new();
+        match numbers("_FillValue")? {
+            Some(v) => missing.extend(v),
+            None if !var.no_fill => missing.extend(kind.default_fill()),
+            None => {}
+        }
+        missing.extend(numbers("missing_value")?.unwrap_or_default());
+        let mut valid = (f64::NEG_INFINITY, f64::INFINITY);
+        if let Some(v) = numbers("valid_range")?
+            && v.len() == 2
+        {
+            valid = (v[0], v[1]);
+        } else {
+            if let Some(v) = numbers("valid_min")?.and_then(|v| v.first().copied()) {
+                valid.0 = v;
+            }
+            if let Some(v) = numbers("valid_max")?.and_then(|v| v.first().copied()) {
+                valid.1 = v;
+            }
+        }
+        if kind == Kind::F4 {
+            let narrow = |v: &mut f64| *v = f64::from(*v as f32);
+            missing.iter_mut().for_each(narrow);
+            if valid.0.is_finite() {
+                narrow(&mut valid.0);
+            }
+            if valid.1.is_finite() {
+                narrow(&mut valid.1);
+            }
+        }
+        missing.retain(|v| !v.is_nan());
+        missing.dedup();
+        let plain = |name: &str| match var.attr(name) {
+            Some(Attr::Numbers(_, v)) => v.first().copied(),
+            Some(Attr::Text(t)) => t.trim().parse().ok(),
+            None => None,
+        };
+        let packing = match (plain("scale_factor"), plain("add_offset")) {
+            (None, None) => None,
+            (s, o) => Some((s.unwrap_or(1.0), o.unwrap_or(0.0))),
+        }
+        .filter(|p| *p != (1.0, 0.0));
+        let mut decoder =
+            Decoder { kind, big_endian: var.big_endian, missing, valid, packing, fill: None };
+        let mut one = Values::F64(Vec::new());
+        let bytes = var.fill.clone().unwrap_or_else(|| vec![0; kind.size()]);
+        decoder.decode(&Raw { bytes: &bytes, shuffled: false }, None, true, &mut one)?;
+        if let Values::F64(v) = one {
+            decoder.fill = v.first().copied().filter(|v| !v.is_nan());
+        }
+        Ok(decoder)
+    }
+
+    /// Never written chunks are all missing.
+    pub fn unwritten_is_missing(&self) -> bool {
+        self.fill.is_none()
+    }
+
+    /// The values are float32 as they are stored.
+    pub fn is_f32(&self) -> bool {
+        self.kind == Kind::F4 && self.packing.is_none()
+    }
+
+    /// Decodes `raw` into `out`. With `spans` = (first value, runs), only these runs after `first` are decoded, and
+    /// `out` is counted from `first`. `wide` asks for float64 whatever is stored.
+    pub fn decode(
+        &self,
+        raw: &Raw,
+        spans: Option<(usize, usize, &[(u32, u32)])>,
+        wide: bool,
+        out: &mut Values,
+    ) -> Result<()> {
+        let size = self.kind.size();
+        let count = raw.bytes.len() / size.max(1);
+        let whole = [(0u32, count as u32)];
+        let (first, len, runs) = spans.unwrap_or((0, count, &whole));
+        let fits = |(_, b): &(u32, u32)| first + *b as usize <= count && *b as usize <= len;
+        if !runs.iter().all(fits) {
+            return Err(Error::data("a block is shorter than its shape says"));
+        }
+        if self.is_f32() && !wide {
+            if !matches!(out, Values::F32(_)) {
+                *out = Values::F32(Vec::new());
+            }
+            let Values::F32(out) = out else { return Ok(()) };
+            out.resize(len, f32::NAN);
+            let fill = |k: usize| self.missing.get(k).map_or(f32::NAN, |v| *v as f32);
+            let (f0, f1) = (fill(0), fill(1));
+            let (lo, hi) = (self.valid.0 as f32, self.valid.1 as f32);
+            let keep = |v: f32| if v >= lo && v <= hi && v != f0 && v != f1 { v } else { f32::NAN };
+            for (a, b) in runs {
+                let (a, b) = (*a as usize, *b as usize);
+                let to = &mut out[a..b];
+                floats(raw, first + a, self.big_endian, to, keep);
+                for v in self.missing.iter().skip(2) {
+                    let v = *v as f32;
+                    to.iter_mut().filter(|x| **x == v).for_each(|x| *x = f32::NAN);
+                }
+            }
+            return Ok(());
+        }
+        if !matches!(out, Values::F64(_)) {
+            *out = Values::F64(Vec::new());
+        }
+        let Values::F64(out) = out else { return Ok(()) };
+        out.resize(len, f64::NAN);
+        let mut plain = Vec::new();
+        let bytes: &[u8] = if raw.shuffled {
+            unshuffle(raw.bytes, size, &mut plain);
+            &plain
+        } else {
+            raw.bytes
+        };
+        for (a, b) in runs {
+            let (a, b) = (*a as usize, *b as usize);
+            let from = &bytes[(first + a) * size..(first + b) * size];
+            self.widen(from, &mut out[a..b]);
+        }
+        Ok(())
+    }
+
+    fn widen(&self, from: &[u8], to: &mut [f64]) {
+        macro_rules! each {
+            ($t:ty) => {{
+                let (chunks, _) = from.as_chunks::<{ size_of::<$t>() }>();
+                if self.big_endian {
+                    for (o, b) in to.iter_mut().zip(chunks) {
+                        *o = <$t>::from_be_bytes(*b) as f64;
+                    }
+                } else {
+                    for (o, b) in to.iter_mut().zip(chunks) {
+                        *o = <$t>::from_le_bytes(*b) as f64;
+                    }
+                }
+            }};
+        }
+        match self.kind {
+            Kind::I1 => each!(i8),
+            Kind::U1 | Kind::Char => each!(u8),
+            Kind::I2 => each!(i16),
+            Kind::U2 => each!(u16),
+            Kind::I4 => each!(i32),
+            Kind::U4 => each!(u32),
+            Kind::I8 => each!(i64),
+            Kind::U8 => each!(u64),
+            Kind::F4 => each!(f32),
+            Kind::F8 => each!(f64),
+            Kind::Text | Kind::Other => {}
+        }
+        let (lo, hi) = self.valid;
+        let fill = |k: usize| self.missing.get(k).copied().unwrap_or(f64::NAN);
+        let (f0, f1) = (fill(0), fill(1));
+        for v in to.iter_mut() {
+            *v = if *v >= lo && *v <= hi && *v != f0 && *v != f1 { *v } else { f64::NAN };
+        }
+        for m in self.missing.iter().skip(2) {
+            to.iter_mut().filter(|x| *x == m).for_each(|x| *x = f64::NAN);
+        }
+        if let Some((scale, offset)) = self.packing {
+            for v in to.iter_mut() {
+                *v = *v * scale + offset;
+            }
+        }
+    }
+}
+
+/// The float32 values from `first` on, passed through `keep`.
+#[inline]
+fn floats(raw: &Raw, first: usize, big: bool, to: &mut [f32], keep: impl Fn(f32) -> f32) {
+    let n = to.len();
+    if raw.shuffled {
+        let count = raw.bytes.len() / 4;
+        let plane = |k: usize| &raw.bytes[k * count + first..k * count + first + n];
+        let (p0, p1, p2, p3) = if big {
+            (plane(3), plane(2), plane(1), plane(0))
+        } else {
+            (plane(0), plane(1), plane(2), plane(3))
+        };
+        for i in 0..n {
+            let bits = u32::from(p0[i])
+                | u32::from(p1[i]) << 8
+                | u32::from(p2[i]) << 16
+                | u32::from(p3[i]) << 24;
+            to[i] = keep(f32::from_bits(bits));
+        }
+        return;
+    }
+    let (chunks, _) = raw.bytes[first * 4..(first + n) * 4].as_chunks::<4>();
+    for (o, b) in to.iter_mut().zip(chunks) {
+        *o = keep(if big { f32::from_be_bytes(*b) } else { f32::from_le_bytes(*b) });
+    }
+}
+
+/// An attribute's number as the variable's own type would hold it.
+fn as_kind(value: f64, to: Kind) -> f64 {
+    let wrap = |bits: u32, signed: bool| {
+        let span = 2f64.powi(bits as i32);
+        if signed && value >= span / 2.0 && value < span {
+            value - span
+        } else if !signed && value < 0.0 && value >= -span / 2.0 {
+            value + span
+        } else {
+            value
+        }
+    };
+    match to {
+        Kind::I1 => wrap(8, true),
+        Kind::U1 => wrap(8, false),
+        Kind::I2 => wrap(16, true),
+        Kind::U2 => wrap(16, false),
+        Kind::I4 => wrap(32, true),
+        Kind::U4 => wrap(32, false),
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Layout;
+    use super::*;
+
+    fn var(kind: Kind, attrs: Vec<(&str, Attr)>) -> Var {
+        Var {
+            name: "v".into(),
+            dims: vec![],
+            kind,
+            big_endian: false,
+            attrs: attrs.into_iter().map(|(n, a)| (n.to_string(), a)).collect(),
+            layout: Layout::Contiguous { offset: None },
+            filters: vec![],
+            fill: None,
+            no_fill: false,
+        }
+    }
+
+    fn number(v: f64) -> Attr {
+        Attr::Numbers(Kind::F8, vec![v])
+    }
+
+    fn wide(var: &Var, bytes: &[u8]) -> Vec<f64> {
+        let mut out = Values::F64(Vec::new());
+        Decoder::new(var)
+            .unwrap()
+            .decode(&Raw { bytes, shuffled: false }, None, true, &mut out)
+            .unwrap();
+        match out {
+            Values::F64(v) => v,
+            Values::F32(_) => vec![],
+        }
+    }
+
+    #[test]
+    fn packed_shorts_become_kelvin() {
+        // 0.1 * 150 + 250 = 265; -9999 is missing; 1 is below valid_min
+        let v = var(
+            Kind::I2,
+            vec![
+                ("_FillValue", number(-9999.0)),
+                ("valid_min", number(2.0)),
+                ("scale_factor", number(0.1)),
+                ("add_offset", number(250.0)),
+            ],
+        );
+        let bytes: Vec<u8> = [150i16, -9999, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let got = wide(&v, &bytes);
+        assert_eq!(got[0], 265.0);
+        assert!(got[1].is_nan() && got[2].is_nan());
+    }
+
+    #[test]
+    fn unsigned_bytes_kept_in_signed_ones_are_unsigned() {
+        let v = var(
+            Kind::I1,
+            vec![("_Unsigned", Attr::Text("true".into())), ("_FillValue", number(-1.0))],
+        );
+        let got = wide(&v, &[200, 255, 3]);
+        assert_eq!((got[0], got[2]), (200.0, 3.0));
+        assert!(got[1].is_nan());
+    }
+
+    #[test]
+    fn shuffled_floats_keep_every_bit() {
+        let v =
+            var(Kind::F4, vec![("_FillValue", number(-9999.0)), ("missing_value", number(1e20))]);
+        let values = [1.5f32, -9999.0, 285.3, f32::NAN, 1e20];
+        let plain: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut bytes = Vec::new();
+        for b in 0..4 {
+            bytes.extend(plain.iter().skip(b).step_by(4));
+        }
+        let mut out = Values::F32(Vec::new());
+        let raw = Raw { bytes: &bytes, shuffled: true };
+        Decoder::new(&v).unwrap().decode(&raw, None, false, &mut out).unwrap();
+        let Values::F32(got) = out else { panic!("float32 stays float32") };
+        assert_eq!((got[0], got[2]), (1.5, 285.3));
+        assert!(got[1].is_nan() && got[3].is_nan() && got[4].is_nan());
+    }
+
+    #[test]
+    fn only_the_runs_asked_for_are_decoded() {
+        let v = var(Kind::U2, vec![]);
+        let bytes: Vec<u8> = (0u16..8).flat_map(|v| v.to_le_bytes()).collect();
+        let mut out = Values::F64(Vec::new());
+        let raw = Raw { bytes: &bytes, shuffled: false };
+        let runs = [(1, 2), (3, 4)];
+        Decoder::new(&v).unwrap().decode(&raw, Some((4, 4, &runs)), false, &mut out).unwrap();
+        let Values::F64(got) = out else { panic!("integers become float64") };
+        assert_eq!((got[1], got[3]), (5.0, 7.0));
+    }
+}

@@ -1,0 +1,379 @@
+//! Rows out: Parquet or CSV, in row groups, so that memory does not grow with the number of days.
+
+use crate::error::{Error, Result};
+use crate::partial::Partial;
+use crate::time::iso;
+use parquet::basic::ZstdLevel;
+use parquet::basic::{
+    Compression, ConvertedType, Encoding, LogicalType, Repetition, TimeUnit, Type,
+};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnPath, Type as SchemaType};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Rows per row group, about.
+const GROUP: usize = 122_880;
+
+/// The values along an axis that is no CF time, in their own type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Labels {
+    Int(Vec<i64>),
+    Float(Vec<f64>),
+    Text(Vec<String>),
+}
+
+impl Labels {
+    pub fn len(&self) -> usize {
+        match self {
+            Labels::Int(v) => v.len(),
+            Labels::Float(v) => v.len(),
+            Labels::Text(v) => v.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The columns of the output before the statistics.
+#[derive(Clone)]
+pub struct Shape {
+    pub key_name: String,
+    pub keys: Vec<String>,
+    pub has_time: bool,
+    /// Further axes, by name; the labels only say of what type they are.
+    pub axes: Vec<(String, Labels)>,
+    /// Statistics, by column name; all float64, NaN for missing.
+    pub columns: Vec<String>,
+    /// Key-value metadata.
+    pub notes: Vec<(String, String)>,
+}
+
+/// One step's place on the axes.
+#[derive(Clone)]
+pub struct Step {
+    pub time: i64,
+    pub places: Vec<usize>,
+}
+
+/// Consecutive steps with all regions each: column by column, steps outer and regions inner.
+pub struct Rows<'a> {
+    pub steps: Vec<Step>,
+    pub labels: &'a [Labels],
+    pub columns: Vec<Vec<f64>>,
+}
+
+pub trait Sink {
+    fn push(&mut self, rows: Rows) -> Result<()>;
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    Parquet,
+    Csv,
+}
+
+impl Format {
+    pub fn of(path: &Path) -> Result<Format> {
+        match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
+            Some("parquet" | "pq") => Ok(Format::Parquet),
+            Some("csv") => Ok(Format::Csv),
+            _ => Err(Error::usage(format!("`{}` is no kind of output known here", path.display()))
+                .hint("name it .parquet or .csv")),
+        }
+    }
+}
+
+pub fn open(path: &Path, format: Format, shape: Shape) -> Result<Box<dyn Sink>> {
+    let (partial, file) = Partial::create(path)?;
+    Ok(match format {
+        Format::Parquet => Box::new(Parquet::new(partial, file, shape)?),
+        Format::Csv => Box::new(Csv::new(partial, file, shape)?),
+    })
+}
+
+struct Parquet {
+    writer: SerializedFileWriter<BufWriter<File>>,
+    partial: Partial,
+    shape: Shape,
+    keys: Vec<ByteArray>,
+    times: Vec<i64>,
+    axes: Vec<Option<Labels>>,
+    columns: Vec<Vec<f64>>,
+}
+
+fn failed(partial: &Partial, e: ParquetError) -> Error {
+    if let ParquetError::External(inner) = e {
+        return match inner.downcast::<std::io::Error>() {
+            Ok(io) => Error::file("write", partial.path(), *io),
+            Err(other) => Error::data(format!("Parquet cannot be written: {other}")),
+        };
+    }
+    Error::data(format!("Parquet cannot be written: {e}")).at(partial.path().display().to_string())
+}
+
+impl Parquet {
+    fn new(partial: Partial, file: File, shape: Shape) -> Result<Parquet> {
+        let schema = schema(&shape).map_err(|e| failed(&partial, e))?;
+        let mut properties = WriterProperties::builder()
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_created_by(concat!("ncproj ", env!("CARGO_PKG_VERSION")).to_string())
+            .set_compression(Compression::ZSTD(
+                ZstdLevel::try_new(1).map_err(|e| failed(&partial, e))?,
+            ))
+            .set_key_value_metadata(Some(
+                shape.notes.iter().map(|(k, v)| KeyValue::new(k.clone(), v.clone())).collect(),
+            ));
+        for name in &shape.columns {
+            let path = ColumnPath::from(vec![name.clone()]);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path.clone(), Encoding::PLAIN)
+                .set_column_statistics_enabled(path, EnabledStatistics::Chunk);
+        }
+        let writer =
+            SerializedFileWriter::new(BufWriter::new(file), schema, Arc::new(properties.build()))
+                .map_err(|e| failed(&partial, e))?;
+        let keys = shape.keys.iter().map(|k| ByteArray::from(k.as_bytes().to_vec())).collect();
+        let (axes, columns) = (vec![None; shape.axes.len()], vec![Vec::new(); shape.columns.len()]);
+        Ok(Parquet { writer, partial, shape, keys, times: Vec::new(), axes, columns })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let rows = self.columns.first().map_or(0, Vec::len);
+        if rows == 0 {
+            return Ok(());
+        }
+        self.write_group(rows).map_err(|e| failed(&self.partial, e))?;
+        self.times.clear();
+        self.axes.iter_mut().for_each(|a| *a = None);
+        self.columns.iter_mut().for_each(Vec::clear);
+        Ok(())
+    }
+
+    fn write_group(&mut self, rows: usize) -> std::result::Result<(), ParquetError> {
+        let regions = self.keys.len();
+        let mut group = self.writer.next_row_group()?;
+        let mut column = |f: &mut dyn FnMut(
+            &mut parquet::file::writer::SerializedColumnWriter,
+        ) -> std::result::Result<(), ParquetError>| {
+            match group.next_column()? {
+                Some(mut c) => {
+                    f(&mut c)?;
+                    c.close()
+                }
+                None => Err(ParquetError::General("a column too many".into())),
+            }
+        };
+        column(&mut |c| {
+            let w = c.typed::<ByteArrayType>();
+            for _ in 0..rows / regions {
+                w.write_batch(&self.keys, None, None)?;
+            }
+            Ok(())
+        })?;
+        let mut same = Vec::with_capacity(regions);
+        if self.shape.has_time {
+            column(&mut |c| {
+                let w = c.typed::<Int64Type>();
+                for t in &self.times {
+                    same.clear();
+                    same.resize(regions, *t);
+                    w.write_batch(&same, None, None)?;
+                }
+                Ok(())
+            })?;
+        }
+        for axis in &self.axes {
+            column(&mut |c| {
+                match axis {
+                    Some(Labels::Int(v)) => {
+                        for x in v {
+                            c.typed::<Int64Type>().write_batch(&vec![*x; regions], None, None)?;
+                        }
+                    }
+                    Some(Labels::Float(v)) => {
+                        for x in v {
+                            c.typed::<DoubleType>().write_batch(&vec![*x; regions], None, None)?;
+                        }
+                    }
+                    Some(Labels::Text(v)) => {
+                        for x in v {
+                            let x = vec![ByteArray::from(x.as_bytes().to_vec()); regions];
+                            c.typed::<ByteArrayType>().write_batch(&x, None, None)?;
+                        }
+                    }
+                    None => {}
+                }
+                Ok(())
+            })?;
+        }
+        let (mut levels, mut present) = (Vec::new(), Vec::new());
+        for values in &self.columns {
+            column(&mut |c| {
+                levels.clear();
+                levels.extend(values.iter().map(|v| i16::from(!v.is_nan())));
+                present.clear();
+                present.extend(values.iter().copied().filter(|v| !v.is_nan()));
+                c.typed::<DoubleType>().write_batch(&present, Some(&levels), None)?;
+                Ok(())
+            })?;
+        }
+        group.close()?;
+        Ok(())
+    }
+}
+
+fn schema(shape: &Shape) -> std::result::Result<Arc<SchemaType>, ParquetError> {
+    let text = |name: &str| {
+        SchemaType::primitive_type_builder(name, Type::BYTE_ARRAY)
+            .with_repetition(Repetition::REQUIRED)
+            .with_logical_type(Some(LogicalType::String))
+            .with_converted_type(ConvertedType::UTF8)
+            .build()
+    };
+    let plain = |name: &str, t: Type, r: Repetition| {
+        SchemaType::primitive_type_builder(name, t).with_repetition(r).build()
+    };
+    let mut fields = vec![Arc::new(text(&shape.key_name)?)];
+    if shape.has_time {
+        let stamp = LogicalType::timestamp(true, TimeUnit::MICROS);
+        fields.push(Arc::new(
+            SchemaType::primitive_type_builder("time", Type::INT64)
+                .with_repetition(Repetition::REQUIRED)
+                .with_logical_type(Some(stamp))
+                .build()?,
+        ));
+    }
+    for (name, labels) in &shape.axes {
+        fields.push(Arc::new(match labels {
+            Labels::Text(_) => text(name)?,
+            Labels::Float(_) => plain(name, Type::DOUBLE, Repetition::REQUIRED)?,
+            Labels::Int(_) => plain(name, Type::INT64, Repetition::REQUIRED)?,
+        }));
+    }
+    for name in &shape.columns {
+        fields.push(Arc::new(plain(name, Type::DOUBLE, Repetition::OPTIONAL)?));
+    }
+    Ok(Arc::new(SchemaType::group_type_builder("rows").with_fields(fields).build()?))
+}
+
+impl Sink for Parquet {
+    fn push(&mut self, rows: Rows) -> Result<()> {
+        for s in &rows.steps {
+            self.times.push(s.time);
+            for (k, (kept, labels)) in self.axes.iter_mut().zip(rows.labels).enumerate() {
+                let place = s.places[k];
+                match (kept, labels) {
+                    (Some(Labels::Int(to)), Labels::Int(from)) => to.push(from[place]),
+                    (Some(Labels::Float(to)), Labels::Float(from)) => to.push(from[place]),
+                    (Some(Labels::Text(to)), Labels::Text(from)) => to.push(from[place].clone()),
+                    (kept, Labels::Int(from)) => *kept = Some(Labels::Int(vec![from[place]])),
+                    (kept, Labels::Float(from)) => *kept = Some(Labels::Float(vec![from[place]])),
+                    (kept, Labels::Text(from)) => {
+                        *kept = Some(Labels::Text(vec![from[place].clone()]));
+                    }
+                }
+            }
+        }
+        for (to, from) in self.columns.iter_mut().zip(&rows.columns) {
+            to.extend_from_slice(from);
+        }
+        if self.columns.first().is_some_and(|c| c.len() >= GROUP) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.flush()?;
+        let Parquet { writer, partial, .. } = *self;
+        let buffer = writer.into_inner().map_err(|e| failed(&partial, e))?;
+        let written = buffer
+            .into_inner()
+            .map_err(|e| Error::file("write", partial.path(), e.into_error()))?;
+        drop(written);
+        partial.commit()
+    }
+}
+
+struct Csv {
+    out: BufWriter<File>,
+    partial: Partial,
+    keys: Vec<String>,
+    has_time: bool,
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}
+
+impl Csv {
+    fn new(partial: Partial, file: File, shape: Shape) -> Result<Csv> {
+        let mut names = vec![shape.key_name.clone()];
+        if shape.has_time {
+            names.push("time".to_string());
+        }
+        names.extend(shape.axes.iter().map(|(n, _)| n.clone()));
+        names.extend(shape.columns.iter().cloned());
+        let head: Vec<String> = names.iter().map(|n| quoted(n)).collect();
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        writeln!(out, "{}", head.join(",")).map_err(|e| Error::file("write", partial.path(), e))?;
+        let keys = shape.keys.iter().map(|k| quoted(k)).collect();
+        Ok(Csv { out, partial, keys, has_time: shape.has_time })
+    }
+
+    fn write(&mut self, rows: &Rows) -> std::io::Result<()> {
+        for (s, step) in rows.steps.iter().enumerate() {
+            let mut place = String::new();
+            if self.has_time {
+                place.push(',');
+                place.push_str(&iso(step.time));
+            }
+            for (labels, k) in rows.labels.iter().zip(&step.places) {
+                place.push(',');
+                place.push_str(&match labels {
+                    Labels::Int(v) => v[*k].to_string(),
+                    Labels::Float(v) => v[*k].to_string(),
+                    Labels::Text(v) => quoted(&v[*k]),
+                });
+            }
+            for (r, key) in self.keys.iter().enumerate() {
+                write!(self.out, "{key}{place}")?;
+                for column in &rows.columns {
+                    match column[s * self.keys.len() + r] {
+                        v if v.is_nan() => write!(self.out, ",")?,
+                        v => write!(self.out, ",{v}")?,
+                    }
+                }
+                writeln!(self.out)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Csv {
+    fn push(&mut self, rows: Rows) -> Result<()> {
+        self.write(&rows).map_err(|e| Error::file("write", self.partial.path(), e))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let Csv { out, partial, .. } = *self;
+        out.into_inner().map_err(|e| Error::file("write", partial.path(), e.into_error()))?;
+        partial.commit()
+    }
+}

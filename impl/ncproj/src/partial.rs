@@ -1,0 +1,47 @@
+//! Files that appear whole or not at all: written beside their name, renamed at the end.
+
+use crate::error::{Error, Result, base_name};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+pub struct Partial {
+    path: PathBuf,
+    part: PathBuf,
+    done: bool,
+}
+
+impl Partial {
+    /// Opens `.NAME.<pid>.part` in the folder of `path`.
+    pub fn create(path: &Path) -> Result<(Partial, File)> {
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        if path.is_dir() {
+            let e = std::io::Error::from(std::io::ErrorKind::IsADirectory);
+            return Err(Error::file("write", path, e));
+        }
+        let part = folder.join(format!(".{}.{}.part", base_name(path), std::process::id()));
+        let file = File::create(&part).map_err(|e| Error::file("write", path, e))?;
+        Ok((Partial { path: path.to_path_buf(), part, done: false }, file))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file is whole: give it its name.
+    pub fn commit(mut self) -> Result<()> {
+        std::fs::rename(&self.part, &self.path).map_err(|e| Error::file("write", &self.path, e))?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
+}

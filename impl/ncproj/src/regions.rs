@@ -1,0 +1,254 @@
+//! Regions from a file: a key and rings for each. Zipped or plain shapefiles, GeoParquet, GeoJSON.
+
+mod geojson;
+mod geoparquet;
+mod shapefile;
+mod wkb;
+mod zip;
+
+use crate::error::{Error, Result, base_name, list, nearest, thousands};
+use crate::repair::Point;
+use std::collections::HashMap;
+use std::path::Path;
+
+#[derive(Default)]
+pub struct Regions {
+    pub file: String,
+    pub key_name: String,
+    pub keys: Vec<String>,
+    /// The rings of each region, in no order and turning either way.
+    pub rings: Vec<Vec<Vec<Point>>>,
+    pub warnings: Vec<String>,
+}
+
+/// What a reader hands over: the fields by name, and the rings.
+pub(crate) struct Features {
+    pub fields: Vec<String>,
+    /// One list of texts per field asked for, in that order.
+    pub values: Vec<Vec<String>>,
+    pub rings: Vec<Vec<Vec<Point>>>,
+    pub crs: Crs,
+}
+
+/// What the file says about its coordinates.
+pub(crate) enum Crs {
+    Geographic,
+    Projected(String),
+    Unknown,
+}
+
+/// The key of a region: a field, or a text with fields in braces.
+struct Template {
+    /// (text before, field)
+    parts: Vec<(String, String)>,
+    tail: String,
+    plain: bool,
+}
+
+impl Template {
+    fn parse(key: &str) -> Result<Template> {
+        if !key.contains('{') {
+            let parts = vec![(String::new(), key.to_string())];
+            return Ok(Template { parts, tail: String::new(), plain: true });
+        }
+        let mut parts = Vec::new();
+        let mut rest = key;
+        while let Some(open) = rest.find('{') {
+            let Some(close) = rest[open..].find('}') else {
+                return Err(Error::usage(format!("the key `{key}` has `{{` without `}}`"))
+                    .hint("write fields in braces: `G{STATEFP10}0{COUNTYFP10}0`"));
+            };
+            let field = &rest[open + 1..open + close];
+            parts.push((rest[..open].to_string(), field.to_string()));
+            rest = &rest[open + close + 1..];
+        }
+        Ok(Template { parts, tail: rest.to_string(), plain: false })
+    }
+
+    fn fields(&self) -> Vec<String> {
+        self.parts.iter().map(|(_, f)| f.clone()).collect()
+    }
+}
+
+/// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column.
+pub fn read(path: &Path, key: &str, key_name: Option<&str>) -> Result<Regions> {
+    let template = Template::parse(key)?;
+    let wanted = template.fields();
+    let extension =
+        path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let found = match extension.as_str() {
+        "zip" => shapefile::read_zip(path, &wanted)?,
+        "shp" => shapefile::read_files(path, &wanted)?,
+        "parquet" | "geoparquet" | "pq" => geoparquet::read(path, &wanted)?,
+        "geojson" | "json" => geojson::read(path, &wanted)?,
+        _ => {
+            return Err(Error::usage(format!(
+                "`{}` is not a regions file known here",
+                path.display()
+            ))
+            .hint("give a .zip or .shp (shapefile), .parquet (GeoParquet) or .geojson"));
+        }
+    };
+    let file = base_name(path);
+    let mut warnings = Vec::new();
+    match &found.crs {
+        Crs::Geographic => {}
+        Crs::Projected(name) => {
+            return Err(Error::data(format!(
+                "the regions are in the projected system `{name}`, not in longitude and latitude"
+            ))
+            .at(file)
+            .hint("reproject them first: `ogr2ogr -t_srs EPSG:4326 out.shp in.shp`"));
+        }
+        Crs::Unknown => warnings.push(format!(
+            "`{file}` does not say its coordinate system; taken as longitude and latitude"
+        )),
+    }
+    if found.rings.is_empty() {
+        return Err(Error::data("there are no regions").at(file));
+    }
+    let mut keys = Vec::with_capacity(found.rings.len());
+    for k in 0..found.rings.len() {
+        let mut text = String::new();
+        let mut missing = None;
+        for ((before, field), values) in template.parts.iter().zip(&found.values) {
+            let value = values.get(k).map_or("", String::as_str);
+            if value.is_empty() {
+                missing = Some(field);
+            }
+            text.push_str(before);
+            text.push_str(value);
+        }
+        text.push_str(&template.tail);
+        if let Some(field) = missing {
+            return Err(Error::data(format!("region {} has an empty key: no `{field}`", k + 1))
+                .at(format!("{file}, row {}", k + 1))
+                .hint("choose a field that every region has"));
+        }
+        keys.push(text);
+    }
+    let mut first: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
+    let mut twice: Vec<String> = Vec::new();
+    let mut rows = String::new();
+    for (k, key) in keys.iter().enumerate() {
+        match first.get(key.as_str()) {
+            Some(earlier) => {
+                if twice.is_empty() {
+                    rows = format!("rows {} and {}", earlier + 1, k + 1);
+                }
+                if !twice.contains(key) && twice.len() < 1000 {
+                    twice.push(key.clone());
+                }
+            }
+            None => {
+                first.insert(key, k);
+            }
+        }
+    }
+    if !twice.is_empty() {
+        return Err(Error::data(format!("keys come more than once: {}", list(&twice, 5)))
+            .at(format!("{file}: key `{key}`, {rows}"))
+            .hint("choose a field, or fields as in `G{STATEFP10}0{COUNTYFP10}0`, that name each region once"));
+    }
+    for (k, rings) in found.rings.iter().enumerate() {
+        let bad = |p: &&Point| !(p[0].abs() <= 1080.0 && p[1].abs() <= 90.0 + 1e-6);
+        if let Some(p) = rings.iter().flatten().find(bad) {
+            return Err(Error::data(format!(
+                "region `{}` has the corner ({}, {}), which is no longitude and latitude",
+                keys[k], p[0], p[1]
+            ))
+            .at(file)
+            .hint("the coordinates look projected: reproject to EPSG:4326 first"));
+        }
+    }
+    let key_name = match key_name {
+        Some(name) => name.to_string(),
+        None if template.plain => key.to_string(),
+        None => "key".to_string(),
+    };
+    Ok(Regions { file, key_name, keys, rings: found.rings, warnings })
+}
+
+impl Regions {
+    /// A name for keys and geometry, as they were read.
+    pub fn fingerprint(&self) -> String {
+        let mut h = blake3::Hasher::new();
+        h.update(b"ncproj regions 1");
+        let mut bytes = Vec::new();
+        for (key, rings) in self.keys.iter().zip(&self.rings) {
+            bytes.clear();
+            bytes.extend((key.len() as u64).to_le_bytes());
+            bytes.extend(key.as_bytes());
+            bytes.extend((rings.len() as u64).to_le_bytes());
+            for ring in rings {
+                bytes.extend((ring.len() as u64).to_le_bytes());
+                for p in ring {
+                    bytes.extend(p[0].to_le_bytes());
+                    bytes.extend(p[1].to_le_bytes());
+                }
+            }
+            h.update(&bytes);
+        }
+        h.finalize().to_hex()[..32].to_string()
+    }
+}
+
+/// The places of the wanted fields, or an error that names the nearest.
+pub(crate) fn places(wanted: &[String], known: &[String], file: &str) -> Result<Vec<usize>> {
+    let find = |w: &String| {
+        known.iter().position(|k| k == w).ok_or_else(|| {
+            Error::data(format!("there is no field `{w}`"))
+                .at(format!("{file}: {}", list(known, 12)))
+                .hint(nearest(w, known))
+        })
+    };
+    wanted.iter().map(find).collect()
+}
+
+pub(crate) fn not_polygons(what: &str, row: usize, file: &str) -> Error {
+    Error::data(format!("region {} is a {what}, not a polygon", thousands(row as u64 + 1)))
+        .at(file.to_string())
+        .hint("ncproj needs polygons; give points an extent first (buffer them)")
+}
+
+/// Is this well-known text (or name) of a coordinate system geographic?
+pub(crate) fn crs_of_wkt(text: &str) -> Crs {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let upper = text.to_uppercase();
+    if text.is_empty() {
+        return Crs::Unknown;
+    }
+    let name = text.split('"').nth(1).unwrap_or(text).to_string();
+    if upper.starts_with("GEOGCS") || upper.starts_with("GEOGCRS") || upper.starts_with("GEODCRS") {
+        Crs::Geographic
+    } else if upper.starts_with("GEOGRAPHIC") || upper.starts_with("BOUNDCRS[SOURCECRS[GEOG") {
+        Crs::Geographic
+    } else {
+        Crs::Projected(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_cut_at_its_fields() {
+        let t = Template::parse("G{STATEFP10}0{COUNTYFP10}0").unwrap();
+        assert_eq!(t.fields(), ["STATEFP10", "COUNTYFP10"]);
+        assert_eq!(
+            (t.parts[0].0.as_str(), t.parts[1].0.as_str(), t.tail.as_str()),
+            ("G", "0", "0")
+        );
+        assert!(Template::parse("G{A").is_err());
+    }
+
+    #[test]
+    fn projected_systems_are_told_from_geographic_ones() {
+        assert!(matches!(crs_of_wkt("GEOGCS[\"NAD83\",DATUM[]]"), Crs::Geographic));
+        assert!(
+            matches!(crs_of_wkt("PROJCS[\"Albers\",GEOGCS[]]"), Crs::Projected(n) if n == "Albers")
+        );
+        assert!(matches!(crs_of_wkt(""), Crs::Unknown));
+    }
+}

@@ -1,0 +1,89 @@
+//! GeoJSON: a FeatureCollection (or one Feature) of polygons.
+
+use super::{Crs, Features, not_polygons, places};
+use crate::error::{Error, Result, base_name};
+use crate::repair::Point;
+use serde_json::Value;
+use std::path::Path;
+
+pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
+    let name = base_name(path);
+    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+    let root: Value = serde_json::from_slice(&bytes).map_err(|e| {
+        Error::data(format!("`{name}` is not whole JSON: {e}")).at(path.display().to_string())
+    })?;
+    let single = std::slice::from_ref(&root);
+    let features = match root["type"].as_str() {
+        Some("FeatureCollection") => root["features"].as_array().map_or(&[][..], Vec::as_slice),
+        Some("Feature") => single,
+        _ => {
+            return Err(Error::data(format!("`{name}` is not a GeoJSON FeatureCollection"))
+                .at(path.display().to_string()));
+        }
+    };
+    let crs = match root["crs"]["properties"]["name"].as_str() {
+        None => Crs::Geographic,
+        Some(c) if ["CRS84", ":4326", ":4269"].iter().any(|e| c.ends_with(e)) => Crs::Geographic,
+        Some(c) => Crs::Projected(c.to_string()),
+    };
+    let mut fields: Vec<String> = Vec::new();
+    for feature in features {
+        for key in feature["properties"].as_object().into_iter().flat_map(|o| o.keys()) {
+            if !fields.contains(key) {
+                fields.push(key.clone());
+            }
+        }
+    }
+    places(wanted, &fields, &name)?;
+    let text = |v: &Value| match v {
+        Value::Null => String::new(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    let values = wanted
+        .iter()
+        .map(|w| features.iter().map(|f| text(&f["properties"][w.as_str()])).collect())
+        .collect();
+    let mut rings = Vec::with_capacity(features.len());
+    for (row, feature) in features.iter().enumerate() {
+        let mut out = Vec::new();
+        geometry(&feature["geometry"], &mut out, row, &name)?;
+        rings.push(out);
+    }
+    Ok(Features { fields, values, rings, crs })
+}
+
+fn geometry(g: &Value, out: &mut Vec<Vec<Point>>, row: usize, file: &str) -> Result<()> {
+    let damaged = || {
+        Error::data(format!("the geometry of feature {} is damaged", row + 1)).at(file.to_string())
+    };
+    let mut polygon = |p: &Value| -> Option<()> {
+        for ring in p.as_array()? {
+            let mut points = Vec::new();
+            for q in ring.as_array()? {
+                points.push([q.get(0)?.as_f64()?, q.get(1)?.as_f64()?]);
+            }
+            out.push(points);
+        }
+        Some(())
+    };
+    match g["type"].as_str() {
+        None => Ok(()),
+        Some("Polygon") => polygon(&g["coordinates"]).ok_or_else(damaged),
+        Some("MultiPolygon") => {
+            for p in g["coordinates"].as_array().ok_or_else(damaged)? {
+                polygon(p).ok_or_else(damaged)?;
+            }
+            Ok(())
+        }
+        Some("GeometryCollection") => {
+            for inner in g["geometries"].as_array().ok_or_else(damaged)? {
+                if matches!(inner["type"].as_str(), Some("Polygon" | "MultiPolygon")) {
+                    geometry(inner, out, row, file)?;
+                }
+            }
+            Ok(())
+        }
+        Some(other) => Err(not_polygons(other, row, file)),
+    }
+}
