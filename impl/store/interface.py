@@ -144,9 +144,7 @@ class Store(Protocol):
     def read(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.Table:
         """The rows of `name` that meet the SQL condition `where`."""
 
-    def stream(
-        self, name: str, columns: Sequence[str] | None = None, where: str | None = None
-    ) -> pyarrow.RecordBatchReader:
+    def stream(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.RecordBatchReader:
         """As `read`, batch by batch."""
 
     def query(self, sql: str) -> pyarrow.Table:

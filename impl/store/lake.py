@@ -27,7 +27,8 @@ from urllib.parse import quote, unquote
 from impl.run import progress
 from impl.run.errors import EtlError, explain
 from impl.run.files import replacing, sweep
-from impl.store import fingerprint, manifest, rows as incoming_rows
+from impl.store import fingerprint, manifest
+from impl.store import rows as incoming_rows
 from impl.store.interface import (
     Collection,
     Column,
@@ -49,7 +50,7 @@ KEPT_HOURS = 168  # replaced files stay a week: readers of an older version, and
 DROPPED = ".dropped-"  # a collection on its way out
 
 
-class _Conflict(Exception):
+class _ConflictError(Exception):
     """Another commit came between."""
 
 
@@ -64,9 +65,7 @@ class Lake:
     def names(self) -> list[str]:
         if not self._folder.is_dir():
             return []
-        return sorted(
-            one.name for one in self._folder.iterdir() if not one.name.startswith(".") and manifest.is_table(one)
-        )
+        return sorted(one.name for one in self._folder.iterdir() if not one.name.startswith(".") and manifest.is_table(one))
 
     def facts(self, name: str) -> Collection:
         found = self._facts(name)
@@ -77,7 +76,7 @@ class Lake:
     def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
         try:
             found = manifest.read(self._folder / name)
-        except (EtlError, manifest.Stale, OSError):
+        except (EtlError, manifest.StaleError, OSError):
             return False
         return found is not None and bool(found.matching(part)) and found.fingerprint_of(part) == fingerprint
 
@@ -141,7 +140,7 @@ class Lake:
         aside = self._folder / f"{DROPPED}{name}-{uuid.uuid4().hex}"
         with _said(self._folder / name):
             try:
-                os.rename(self._folder / name, aside)
+                (self._folder / name).rename(aside)
             except FileNotFoundError:
                 return
             shutil.rmtree(aside)
@@ -149,9 +148,7 @@ class Lake:
     def read(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.Table:
         return self.stream(name, columns, where).read_all()
 
-    def stream(
-        self, name: str, columns: Sequence[str] | None = None, where: str | None = None
-    ) -> pyarrow.RecordBatchReader:
+    def stream(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.RecordBatchReader:
         from impl.store import query
 
         facts = self.facts(name)
@@ -172,7 +169,7 @@ class Lake:
         """The Parquet files of `name` with their partition values; None where they alone do not tell the rows."""
         try:
             found = manifest.read(self._folder / name)
-        except manifest.Stale:
+        except manifest.StaleError:
             return None
         if found is None:
             raise no_collection(name, self.names(), self.home)
@@ -189,15 +186,17 @@ class Lake:
             }
 
     def tidy(self) -> int:
-        before = _size(self._folder)
+        before = _size_of_rows(self._folder)
         with _said(self._folder):
             sweep(self._folder)
             for aside in self._folder.glob(f"{DROPPED}*"):
                 shutil.rmtree(aside, ignore_errors=True)
         for name in self.names():
             with _said(self._folder / name):
-                self._table(name).vacuum(retention_hours=KEPT_HOURS, dry_run=False, full=True)
-        return before - _size(self._folder)
+                table = self._table(name)
+                if table.vacuum(retention_hours=KEPT_HOURS, dry_run=True, full=True):
+                    table.vacuum(retention_hours=KEPT_HOURS, dry_run=False, full=True)
+        return before - _size_of_rows(self._folder)
 
     # reading what is there
 
@@ -205,7 +204,7 @@ class Lake:
         folder = self._folder / name
         try:
             return manifest.read(folder)
-        except manifest.Stale as stale:
+        except manifest.StaleError as stale:
             with _said(folder):
                 return self._recompute(name, stale.last)
 
@@ -234,7 +233,7 @@ class Lake:
             geometry=incoming.geometry,
             parts={v: PartFacts(counts[v], 0, fingerprint.as_hex(sums[v]), synthetic) for v in sorted(counts)},
             version=table.version(),
-            updated=datetime.fromtimestamp(table.history(1)[0]["timestamp"] / 1000, UTC),
+            updated=last.updated if last else None,
         )
         return self._recomputed[name]
 
@@ -260,7 +259,7 @@ class Lake:
         committed = False
         try:
             for attempt in Retrying(
-                retry=retry_if_exception_type(_Conflict),
+                retry=retry_if_exception_type(_ConflictError),
                 stop=stop_after_delay(300),
                 wait=wait_random_exponential(multiplier=0.05, max=2),
                 reraise=True,
@@ -281,7 +280,7 @@ class Lake:
                     _commit_once(folder, before, merged, part, [] if same_rows else written, same_rows)
                     committed = not same_rows
             return _answer(self._facts(wanted.name) or merged, part, changed=True)
-        except _Conflict as conflict:
+        except _ConflictError as conflict:
             raise EtlError(
                 f"other writers of `{wanted.name}` were faster for five minutes",
                 where=f"{folder}: {conflict}",
@@ -371,7 +370,7 @@ def _commit_once(
     written: list[Any],
     same_rows: bool,
 ) -> None:
-    """One commit on top of the version that `before` was read at, or a `_Conflict`."""
+    """One commit on top of the version that `before` was read at, or a `_ConflictError`."""
     from deltalake import CommitProperties, DeltaTable, Schema
     from deltalake.exceptions import CommitFailedError, DeltaError
     from deltalake.transaction import create_table_with_add_actions
@@ -401,13 +400,14 @@ def _commit_once(
             partition_by=partition_by,
             name=merged.name,
             description=merged.description or None,
+            configuration=manifest.PROPERTIES,
             commit_properties=properties,
         )
     except CommitFailedError as error:
-        raise _Conflict(str(error)) from error
+        raise _ConflictError(str(error)) from error
     except DeltaError as error:
         if before is None and "already exists" in str(error):
-            raise _Conflict(str(error)) from error
+            raise _ConflictError(str(error)) from error
         raise
 
 
@@ -457,9 +457,7 @@ def _check_fits(before: Collection, wanted: Collection) -> None:
         )
 
 
-def _same_rows(
-    before: Collection, merged: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts]
-) -> bool:
+def _same_rows(before: Collection, merged: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts]) -> bool:
     def essence(parts: Mapping[Values, PartFacts]) -> dict[Values, tuple[int, str]]:
         return {values: (facts.rows, facts.fingerprint) for values, facts in parts.items()}
 
@@ -542,8 +540,10 @@ def _plain(value: Any) -> str:
     return quote(str(value), safe="")
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+def _size_of_rows(folder: Path) -> int:
+    """The bytes below `folder`, without the logs."""
+    files = folder.rglob("*") if folder.is_dir() else ()
+    return sum(file.stat().st_size for file in files if file.is_file() and file.parent.name != "_delta_log")
 
 
 @contextmanager

@@ -35,8 +35,7 @@ def as_table(rows: pyarrow.Table, shown: int = SHOWN_ROWS, width: int | None = N
     lines = []
     for place in range(head.num_rows + 1):
         cells = [
-            columns[at][place].rjust(widths[at]) if right[at] else columns[at][place].ljust(widths[at])
-            for at in range(fitting)
+            columns[at][place].rjust(widths[at]) if right[at] else columns[at][place].ljust(widths[at]) for at in range(fitting)
         ]
         lines.append("  ".join(cells).rstrip())
         if place == 0:
@@ -78,7 +77,9 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}" if abs(value) < 1e6 or value != value or value in (float("inf"), -float("inf")) else f"{value:.1f}"
+        return (
+            f"{value:.6g}" if abs(value) < 1e6 or value != value or value in (float("inf"), -float("inf")) else f"{value:.1f}"
+        )
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     return str(value).replace("\n", "⏎")
@@ -87,7 +88,11 @@ def _cell(value: Any) -> str:
 def _times(values: Sequence[datetime | None]) -> list[str]:
     """Dates where all are at midnight, else dates with times."""
     there = [_utc(value) for value in values if value is not None]
-    pattern = "%Y-%m-%d" if all(one.hour == one.minute == one.second == one.microsecond == 0 for one in there) else "%Y-%m-%d %H:%M:%S"
+    pattern = (
+        "%Y-%m-%d"
+        if all(one.hour == one.minute == one.second == one.microsecond == 0 for one in there)
+        else "%Y-%m-%d %H:%M:%S"
+    )
     return ["" if value is None else _utc(value).strftime(pattern) for value in values]
 
 
@@ -169,17 +174,33 @@ def _batches(rows: pyarrow.Table | pyarrow.RecordBatchReader) -> Iterable[pyarro
 
 def _write_csv(rows: Any, into: IO[bytes]) -> int:
     import pyarrow
-    import pyarrow.csv
 
     count = 0
     empty = _plain(pyarrow.RecordBatch.from_pylist([], schema=rows.schema))
-    with pyarrow.csv.CSVWriter(
-        into, empty.schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
-    ) as writer:
-        for batch in _batches(rows):
-            writer.write_batch(_plain(batch))
-            count += batch.num_rows
+    into.write(_csv_lines(empty, header=True))
+    for batch in _batches(rows):
+        into.write(_csv_lines(_plain(batch), header=False))
+        count += batch.num_rows
     return count
+
+
+def _csv_lines(batch: pyarrow.RecordBatch, header: bool) -> bytes:
+    """Without quotation marks where no text needs them, as mostly; Arrow would put them around every text."""
+    import pyarrow
+    import pyarrow.csv
+
+    styles = ("none", "needed")
+    for style in styles:
+        into = io.BytesIO()
+        options = pyarrow.csv.WriteOptions(include_header=header, quoting_style=style, quoting_header=style)
+        try:
+            pyarrow.csv.write_csv(batch, into, write_options=options)
+        except pyarrow.ArrowInvalid:
+            if style == styles[-1]:
+                raise
+            continue
+        return into.getvalue()
+    raise AssertionError("one of the styles fits")
 
 
 def _plain(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:

@@ -59,10 +59,7 @@ def arrow_schema(types: Types) -> pyarrow.Schema:
 
     about = {"encoding": "WKB", "crs": GEOMETRY_CRS}
     return pyarrow.schema(
-        [
-            pyarrow.field(name, arrow_type(kind), metadata=about if kind == "geometry" else None)
-            for name, kind in types.items()
-        ]
+        [pyarrow.field(name, arrow_type(kind), metadata=about if kind == "geometry" else None) for name, kind in types.items()]
     )
 
 
@@ -79,7 +76,7 @@ def from_rows(
     constants: values of columns that are the same in every row; filled in where the rows lack them.
     known: the types that columns of these names have in the store already.
     """
-    settings = {"geometry": geometry, "constants": constants, "known": known}
+    settings: dict[str, Any] = {"geometry": geometry, "constants": constants, "known": known}
     if isinstance(rows, Path):
         rows = [rows]
     if isinstance(rows, list) and rows and isinstance(rows[0], Path):
@@ -105,7 +102,9 @@ def _from_files(paths: Sequence[Path], **settings: Any) -> Incoming:
     schema = opened[0].schema_arrow
     for path, file in zip(paths[1:], opened[1:], strict=True):
         other = file.schema_arrow
-        differing = [name for name in schema.names if name not in other.names or other.field(name).type != schema.field(name).type]
+        differing = [
+            name for name in schema.names if name not in other.names or other.field(name).type != schema.field(name).type
+        ]
         differing += [name for name in other.names if name not in schema.names]
         if differing:
             raise EtlError(
@@ -174,7 +173,9 @@ def _settle(
     constants, known = dict(constants or {}), known or {}
     geometry = geometry or _geometry_of(schema, where)
     if geometry is not None and geometry not in schema.names:
-        raise EtlError(f"the rows have no geometry column `{geometry}`", where=where, hint=f"there is {', '.join(schema.names)}")
+        raise EtlError(
+            f"the rows have no geometry column `{geometry}`", where=where, hint=f"there is {', '.join(schema.names)}"
+        )
     doubled = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if doubled:
         raise EtlError(f"the rows have two columns `{doubled[0]}`", where=where, hint="give each its own name")
@@ -286,9 +287,7 @@ def _type_of_value(name: str, value: Any) -> str:
         return "integer"
     if isinstance(value, str):
         return "text"
-    raise EtlError(
-        f"`{name}` = {value!r} names no part", hint="the values of a part are texts or whole numbers, as year=2005"
-    )
+    raise EtlError(f"`{name}` = {value!r} names no part", hint="the values of a part are texts or whole numbers, as year=2005")
 
 
 def _geometry_of(schema: pyarrow.Schema, where: str | None) -> str | None:

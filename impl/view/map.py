@@ -6,6 +6,7 @@ Regions without a value are grey. What is synthetic says so in the picture. The 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH_INCHES = 10.0
 DOTS_PER_INCH = 150
+MARGIN, HEAD, FOOT, BAR = 0.25, 0.75, 0.5, 1.1  # inches around the map; the bar stands to its right
 NO_VALUE, BORDER, QUIET, WARNING = "#dcdcdc", "#ffffff", "#6b6b6b", "#b3261e"
 SYNTHETIC = "SYNTHETIC sample data"
 
@@ -122,9 +124,12 @@ def _outlines(
     if not known.any():
         what = f"none of the {len(values):,} values belongs to a region" if values else "there is no value to draw"
         where = f"`{regions}`" + (f" within {within[0]} {within[1]}" if within else "")
-        raise EtlError(what, where=where, hint=f"both sides are joined by `{key}`; look at one of each with `invoke store.query`")
+        raise EtlError(
+            what, where=where, hint=f"both sides are joined by `{key}`; look at one of each with `invoke store.query`"
+        )
     west, south, east, north = (float(edge) for edge in shapely.total_bounds(shapes if within else shapes[known]))
-    return dict(zip(names, map(_outline, shapes), strict=True)), (west, south, east, north)
+    air = 0.005 * max(east - west, north - south)  # the outermost border is drawn whole
+    return dict(zip(names, map(_outline, shapes), strict=True)), (west - air, south - air, east + air, north + air)
 
 
 def _within(store: Store, regions: str, key: str, within: tuple[str, str] | None) -> str | None:
@@ -203,18 +208,16 @@ def _draw(
 
     shown = {name: values[name] for name in outlines if name in values}
     inches = _map_inches(box)
-    figure = Figure(figsize=(inches[0] + 1.3, inches[1] + 1.15), dpi=DOTS_PER_INCH, facecolor="white")
+    width, height = inches[0] + MARGIN + BAR, inches[1] + HEAD + FOOT
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((0.25 / width, 0.45 / height, inches[0] / width, inches[1] / height))
+    axes = figure.add_axes((MARGIN / width, FOOT / height, inches[0] / width, inches[1] / height))
     axes.set_axis_off()
     axes.set_xlim(box[0], box[2])
     axes.set_ylim(box[1], box[3])
     line = max(0.1, min(0.6, 12 / math.sqrt(len(outlines) * 8)))
     empty = [outline for name, outline in outlines.items() if name not in shown]
-    axes.add_collection(
-        PathCollection(empty, facecolor=NO_VALUE, edgecolor=BORDER, linewidth=line, transform=axes.transData)
-    )
+    axes.add_collection(PathCollection(empty, facecolor=NO_VALUE, edgecolor=BORDER, linewidth=line, transform=axes.transData))
     filled = PathCollection(
         [outlines[name] for name in shown], cmap=colours, edgecolor=BORDER, linewidth=line, transform=axes.transData
     )
@@ -228,32 +231,39 @@ def _draw(
             PathCollection(borders, facecolor="none", edgecolor="#303030", linewidth=0.5, transform=axes.transData)
         )
     tall = min(inches[1] * 0.8, 4.5)
-    beside = figure.add_axes(
-        ((0.25 + inches[0] + 0.2) / width, (0.45 + (inches[1] - tall) / 2) / height, 0.16 / width, tall / height)
-    )
+    left, low = MARGIN + inches[0] + 0.2, FOOT + (inches[1] - tall) / 2
+    beside = figure.add_axes((left / width, low / height, 0.16 / width, tall / height))
     bar = figure.colorbar(filled, cax=beside)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=8, length=2, color=QUIET, labelcolor="#303030")
     bar.ax.set_title(text.unit, fontsize=9, loc="left", pad=8)
-    _write_around(axes, text, len(outlines) - len(shown), width, height)
+    in_sight = [one for one in empty if _in_sight(one, box)]
+    _write_around(axes, text, len(in_sight), width, height)
     canvas.print_figure(path, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+
+
+def _in_sight(outline: Outline, box: tuple[float, float, float, float]) -> bool:
+    west, south, east, north = outline.get_extents().extents  # of no points: infinite, and so out of sight
+    return bool(west < box[2] and east > box[0] and south < box[3] and north > box[1])
 
 
 def _map_inches(box: tuple[float, float, float, float]) -> tuple[float, float]:
     """The size of the map: a degree of longitude is as wide as it is at the middle latitude."""
     across = max(box[2] - box[0], 1e-6) * math.cos(math.radians((box[1] + box[3]) / 2))
     up = max(box[3] - box[1], 1e-6)
-    wide = WIDTH_INCHES - 1.3
+    wide = WIDTH_INCHES - MARGIN - BAR
     tall = wide * up / across
     return (wide, tall) if tall <= 8 else (max(8 * across / up, 3.5), 8.0)
 
 
 def _write_around(axes: Axes, text: _Text, without: int, width: float, height: float) -> None:
-    figure = axes.figure
-    left, below = 0.25 / width, 0.2 / height
-    figure.text(left, 1 - 0.42 / height, text.title, fontsize=14, fontweight="bold", color="#202020", va="center")
+    figure, left = axes.figure, MARGIN / width
+    title = "\n".join(textwrap.wrap(text.title, int(width * 8.5))[:2])  # about 8.5 letters of this size in an inch
+    figure.text(left, 1 - HEAD / 2 / height, title, fontsize=14, fontweight="bold", color="#202020", va="center")
     small = "   ".join(filter(None, (text.small, f"grey: no value ({without})" if without else "")))
+    below = FOOT / 2 / height
     if text.warning:
         figure.text(left, below, text.warning, fontsize=9, fontweight="bold", color=WARNING, va="center")
         left += 0.092 * len(text.warning) / width
-    figure.text(left, below, small, fontsize=8, color=QUIET, va="center")
+    room = int((1 - left) * width * 14)
+    figure.text(left, below, "\n".join(textwrap.wrap(small, room)[:2]), fontsize=8, color=QUIET, va="center")

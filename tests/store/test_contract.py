@@ -25,8 +25,16 @@ def test_what_was_put_in_comes_out(store):
 
 def test_every_type_comes_back_as_it_went_in(store):
     moment = datetime(2005, 7, 1, 12, 30, 0, 250, tzinfo=timezone.utc)
-    row = {"key": "é", "whole": 2**40, "number": 0.1, "yes": True, "moment": moment, "day": date(1900, 2, 28), "raw": b"\x00\xff"}
-    empty = {name: None for name in row} | {"key": "leer"}
+    row = {
+        "key": "é",
+        "whole": 2**40,
+        "number": 0.1,
+        "yes": True,
+        "moment": moment,
+        "day": date(1900, 2, 28),
+        "raw": b"\x00\xff",
+    }
+    empty = dict.fromkeys(row) | {"key": "leer"}
     store.replace("things", [row, empty], key="key")
     assert store.read("things", where="key = 'é'").to_pylist() == [row]
     assert store.read("things", where="key = 'leer'").to_pylist() == [empty]
@@ -38,7 +46,13 @@ def test_facts_say_what_a_reader_needs(store):
         source="TIGER/Line 2010", licence="public domain", columns={"name": "its name", "area_km2": ("km2", "its area")},
     )  # fmt: skip
     facts = store.facts("region_county")
-    assert (facts.name, facts.key, facts.rows, facts.geometry, facts.synthetic) == ("region_county", ("gis_join",), 3, "geometry", True)
+    assert (facts.name, facts.key, facts.rows, facts.geometry, facts.synthetic) == (
+        "region_county",
+        ("gis_join",),
+        3,
+        "geometry",
+        True,
+    )
     assert (facts.description, facts.source, facts.licence) == ("Counties", "TIGER/Line 2010", "public domain")
     assert [tuple(column) for column in facts.columns] == [
         ("gis_join", "text", "", ""),

@@ -14,7 +14,14 @@ from hypothesis import strategies as some
 from impl.store import fingerprint, open_store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-KINDS = {"smallint": "integer", "integer": "integer", "bigint": "integer", "real": "number", "double": "number", "geometry": "bytes"}
+KINDS = {
+    "smallint": "integer",
+    "integer": "integer",
+    "bigint": "integer",
+    "real": "number",
+    "double": "number",
+    "geometry": "bytes",
+}
 
 
 def by_definition(rows, types):
@@ -79,7 +86,10 @@ VALUES = {
 
 
 @settings(max_examples=60, deadline=None)
-@given(some.lists(some.fixed_dictionaries({name: some.none() | values for name, values in VALUES.items()}), max_size=6), some.randoms())
+@given(
+    some.lists(some.fixed_dictionaries({name: some.none() | values for name, values in VALUES.items()}), max_size=6),
+    some.randoms(),
+)
 def test_any_rows_in_any_order_have_the_fingerprint_of_the_definition(rows, random):
     from impl.store.rows import arrow_schema
 
@@ -91,7 +101,9 @@ def test_any_rows_in_any_order_have_the_fingerprint_of_the_definition(rows, rand
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=some.dictionaries(some.integers(0, 50), some.tuples(some.sampled_from("ABC"), some.none() | some.floats(allow_nan=False)), min_size=1),
+    rows=some.dictionaries(
+        some.integers(0, 50), some.tuples(some.sampled_from("ABC"), some.none() | some.floats(allow_nan=False)), min_size=1
+    ),
     data=some.data(),
 )
 def test_the_way_into_the_store_does_not_matter(tmp_path_factory, rows, data):
