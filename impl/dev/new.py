@@ -13,7 +13,7 @@ PLACES = {  # file of a template -> where it goes
     "page.md.txt": "docs/{name}.md",
     "test.py.txt": "tests/task/test_{name}.py",
 }
-PLACEHOLDER = "NAME"
+PLACEHOLDER = "@name@"
 
 
 def kinds() -> list[str]:

@@ -3,6 +3,7 @@
 The program itself is the Rust crate in this folder; README.md here says what it does.
 """
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def index(program: Path, regions: Path, grid: Path, target: Path, *, key: str) -> str:
     """Index the grid of the netCDF file `grid` by the polygons of `regions`, which `key` names."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
     done = run_command([program, "index", "--regions", regions, "--key", key, "--grid", grid, "-o", target])
     return _note(done.stderr)
 
@@ -73,10 +75,13 @@ def aggregate(program: Path, index: Path, files: Sequence[Path], target: Path, *
     """
     names = ",".join(f"{inside}={name}" for inside, name in variables.items())
     command = [program, "aggregate", "--index", index, "--variables", names, "--stats", ",".join(statistics), "-o", target, *files]
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
     done = run_command(command)
     return _note(done.stderr)
 
 
 def _note(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    return lines[0].strip() if lines else ""
+    """What the program said, in short: how much, and its warnings."""
+    how_much = re.search(r"[\d,]+ steps x [\d,]+ regions|[\d,]+ regions[^,]*, [\d,]+ pairs", stderr)
+    warnings = [line.strip() for line in stderr.splitlines() if line.startswith("warning: ")]
+    return "; ".join([how_much[0] if how_much else "", *warnings])

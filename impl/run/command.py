@@ -1,6 +1,7 @@
 """Runs other programs: a list of words in, their output or a clear error out."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -8,6 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from impl.run.errors import EtlError
 
+_OWN_WORDS = re.compile(
+    r"^error: (?P<what>[^\n]+)(?:\n  at (?P<where>.+?))?(?:\n\n?hint: (?P<hint>.+?))?\s*\Z", re.DOTALL | re.MULTILINE
+)
 LAST_LINES = 12  # of a failing program's output; enough for its own message
 
 
@@ -56,11 +60,8 @@ def run_command(
 
 
 def _own_words(stderr: str) -> EtlError | None:
-    """The error that a program of ours wrote as `error: what`, `  at where`, blank, `hint: hint`."""
-    start = stderr.rfind("error: ") if stderr.startswith("error: ") else stderr.rfind("\nerror: ") + 1
-    text = stderr[start:] if start >= 0 else ""
-    if not text.startswith("error: ") or "\n  at " not in text:
+    """The error that a program of ours wrote as `error: what`, `  at where`, blank, `hint: hint`; the last two may lack."""
+    found = _OWN_WORDS.search(stderr)
+    if found is None or not (found["where"] or found["hint"]):
         return None
-    body, _, hint = text.partition("\n\nhint: ")
-    what, _, where = body.removeprefix("error: ").partition("\n  at ")
-    return EtlError(what.strip(), where=where.strip() or None, hint=hint.strip() or None)
+    return EtlError(found["what"], where=found["where"], hint=found["hint"])

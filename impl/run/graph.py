@@ -10,7 +10,8 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
@@ -251,16 +252,12 @@ class Graph:
                 )
             self.checkpoints[one.name] = one
         self.makers = {path: one.name for one in self.checkpoints.values() for path in one.targets}
-        try:
+        with self._in_our_words():
             self.digests = Digests(place.state / "digests.sqlite")
             _Content.place, _Content.digests = place, self.digests
             self.state = Dependency(_State, str(place.state / "checkpoints.sqlite"), checker_cls=_Content)
             self.steps = {name: _Step(self, one) for name, one in self.checkpoints.items()}
             self.control = TaskControl([step.task() for step in self.steps.values()])
-        except (sqlite3.DatabaseError, DatabaseException) as error:
-            raise _corrupt(place, error) from error
-        except (InvalidTask, InvalidDodoFile) as error:
-            raise self._not_a_graph(str(error)) from error
 
     def select(self, wanted: Iterable[str], only: str | None = None) -> list[str]:
         """The names in `wanted` that match the pattern `only`; a name without `*` may be any part of it."""
@@ -285,7 +282,7 @@ class Graph:
 
         started = time.perf_counter()
         reporter = _Reporter(self, say)
-        with only_run(self.place.state / "lock"):
+        with self._in_our_words(), only_run(self.place.state / "lock"):
             sweep(self.place.data)
             if force:
                 for name in selected:
@@ -302,10 +299,6 @@ class Graph:
                 self.control.process(list(selected))
                 runner.run_all(self.control.task_dispatcher())
                 finished = True
-            except sqlite3.DatabaseError as error:
-                raise _corrupt(self.place, error) from error
-            except (InvalidTask, InvalidDodoFile) as error:
-                raise self._not_a_graph(str(error)) from error
             finally:
                 self.executor.close(kill=not finished)
         if self.failures:
@@ -317,10 +310,8 @@ class Graph:
 
     def standing(self, selected: Iterable[str] | None = None) -> list[Standing]:
         """Each checkpoint (or the `selected` and what they depend on), in the order of a run: up to date, or why not."""
-        try:
+        with self._in_our_words():
             return self._standing(selected)
-        except sqlite3.DatabaseError as error:
-            raise _corrupt(self.place, error) from error
 
     def _standing(self, selected: Iterable[str] | None) -> list[Standing]:
         rows: dict[str, Standing] = {}
@@ -368,7 +359,7 @@ class Graph:
     def clean(self, selected: Sequence[str], *, say: Say, raw: bool = False, dry_run: bool = False) -> int:
         """Take away what the `selected` checkpoints made; raw data only with `raw`. Returns how many things went."""
         gone = 0
-        with only_run(self.place.state / "lock"):
+        with self._in_our_words(), only_run(self.place.state / "lock"):
             for name in reversed(self.order(selected)):
                 step = self.checkpoints[name]
                 if name not in selected or (step.raw and not raw):
@@ -387,8 +378,19 @@ class Graph:
         return gone
 
     def close(self) -> None:
-        self.state.close()
-        self.digests.close()
+        with self._in_our_words():
+            self.state.close()
+            self.digests.close()
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """What doit and sqlite raise, as `EtlError`."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, DatabaseException) as error:
+            raise _corrupt(self.place, error) from error
+        except (InvalidTask, InvalidDodoFile) as error:
+            raise self._not_a_graph(str(error)) from error
 
     def missing_input(self, name: str, message: str) -> EtlError:
         """The error for a file that a checkpoint reads, that is not there and that no checkpoint makes."""

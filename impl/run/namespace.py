@@ -19,7 +19,7 @@ from invoke.collection import Collection
 from invoke.tasks import Task
 
 from impl.run.checkpoint import Checkpoint
-from impl.run.errors import EtlError, explain, nearest, unknown
+from impl.run.errors import EtlError, explain, unknown
 
 Verb = Callable[[Any], Iterable[Checkpoint]]
 
@@ -181,11 +181,12 @@ def discover(
     for node in nodes:
         if node.settings:
             configuration[node.name] = {name: default for name, (default, _) in node.settings.items()}
-    namespace = everything.namespace = _Root()
+    namespace = everything.namespace = Collection()
     namespace.configure(configuration)
     namespace.add_collection(_all(everything, closing))
     for node in nodes:
         namespace.add_collection(everything.collection(node))
+    check_typed(sys.argv, namespace.task_names)
     return namespace
 
 
@@ -202,17 +203,17 @@ def _import(name: str, file: Path) -> Any:
         ) from exception
 
 
-class _Root(Collection):
-    """Names the nearest tasks when one is typed that is not there."""
+def check_typed(argv: Sequence[str], known: Iterable[str]) -> None:
+    """Raise `EtlError` with the nearest names where the first task in `argv` is not `known`.
 
-    def to_contexts(self, *args: Any, **kwargs: Any) -> Any:
-        contexts = super().to_contexts(*args, **kwargs)
-        known = {name for context in contexts for name in (context.name, *context.aliases) if name}
-        typed = _first_task(sys.argv[1:])
-        # invoke itself answers for all but the first; it cannot know which names are near
-        if typed and typed not in known and (typed.partition(".")[0] in {k.partition(".")[0] for k in known} or nearest(typed, known)):
-            raise unknown("task", typed, known, hint="`invoke -l` lists them")
-        return contexts
+    invoke itself only says that it has no idea. Asked when invoke loads tasks.py, since a parser of its own it
+    does not let us give.
+    """
+    if Path(argv[0]).name not in ("invoke", "inv") and Path(argv[0]).parent.name != "invoke":
+        return
+    typed = _first_task(argv[1:])
+    if typed and typed not in set(known):
+        raise unknown("task", typed, known, hint="`invoke -l` lists them")
 
 
 def _first_task(words: Sequence[str]) -> str | None:
@@ -313,8 +314,8 @@ class _Everything:
 
         def body(
             c: Any,
-            only: str | None = None,
-            jobs: int | None = None,
+            only: str = "",
+            jobs: int = 0,
             dry_run: bool = False,
             force: bool = False,
             keep_going: bool = False,
@@ -322,9 +323,12 @@ class _Everything:
             from impl.run.graph import to_stderr
             from impl.run.progress import show_on_terminal
 
+            if jobs < 0:
+                raise EtlError("the number of jobs is not a number", where=f"--jobs {jobs}", hint="write 1, 2, ...")
+
             graph = self.graph(c)
             chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths and s.verb in INCLUDES[verb]]
-            selected = graph.select(chosen, only)
+            selected = graph.select(chosen, only or None)
             try:
                 if dry_run:
                     forced = set(selected) if force else set()
@@ -333,7 +337,7 @@ class _Everything:
                         to_stderr(f"[?] {row.name}  {why}" if why else f"[|] {row.name}")
                     return
                 with show_on_terminal():
-                    count = c.env.jobs if jobs is None else max(1, jobs)
+                    count = jobs or c.env.jobs
                     summary = graph.run(selected, say=to_stderr, jobs=count, force=force, keep_going=keep_going)
             finally:
                 graph.close()
@@ -376,13 +380,13 @@ def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collect
     """`all.*`: the same verbs over every module, and the table of all checkpoints."""
     nodes = [node for node in everything.nodes if node.verbs or node.members]
 
-    def status(c: Any, only: str | None = None) -> None:
+    def status(c: Any, only: str = "") -> None:
         """Show every checkpoint: up to date or why not, when it last ran, how long it took"""
         from impl.run.status import table
 
         graph = everything.graph(c)
         try:
-            print(table(graph.standing(graph.select(graph.checkpoints, only))), end="")
+            print(table(graph.standing(graph.select(graph.checkpoints, only or None))), end="")
         finally:
             graph.close()
 

@@ -8,7 +8,7 @@ import pytest
 from invoke.program import Program
 
 from impl.run.errors import EtlError
-from impl.run.namespace import discover
+from impl.run.namespace import check_typed, discover
 
 _numbers = itertools.count()
 
@@ -198,10 +198,12 @@ def test_ctrl_c_is_a_word_and_130(typed):
 
 
 def test_an_unknown_task_names_the_nearest(typed):
-    code, _, err = typed("wether.build")
-    assert code == 1
-    assert "there is no task `wether.build`" in err
-    assert "`weather.build`" in err
+    known = typed.namespace.task_names
+    with pytest.raises(EtlError, match="there is no task `wether.build`") as caught:
+        check_typed(["invoke", "--echo", "wether.build", "--jobs", "2"], known)
+    assert "`weather.build`" in caught.value.hint
+    check_typed(["invoke", "-f", "settings.yaml", "weather.build"], known)
+    check_typed(["pytest", "wether.build"], known)
 
 
 def test_an_unknown_setting_names_the_nearest(typed, tmp_path):

@@ -1,0 +1,200 @@
+"""The main job on the sample: from nothing to climate by county, compared with exactextract and by hand."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import geopandas
+import netCDF4
+import numpy as np
+import pytest
+import shapely
+
+from task import macav2
+
+from ..ncproj.conftest import expected
+
+pytestmark = pytest.mark.slow
+GOLDEN = Path(__file__).parent / "golden/macav2_county.csv"
+RAW = "local/raw/macav2/CCSM4/macav2metdata_{}_CCSM4_r6i1p1_historical_{}_CONUS_daily.nc"
+
+
+def fingerprints(checkout):
+    """collection -> fingerprint, as `store.list` shows them."""
+    lines = checkout.invoke("store.list").stdout.splitlines()
+    heading = lines[0].split("  ")
+    assert any("fingerprint" in word for word in heading)
+    return {line.split()[0]: next(w for w in line.split() if len(w) == 12 and set(w) <= set("0123456789abcdef")) for line in lines[1:] if line.strip() and "collections in" not in line}
+
+
+def test_one_command_makes_everything_and_says_what_to_try(built):
+    said = built.first.stderr
+    assert "macav2_county" in said
+    assert "synthetic" in said
+    assert "invoke store.query" in said
+    assert "invoke macav2.map" in said
+    assert "ETL_SOURCE=remote" in said
+
+
+def test_a_second_run_has_nothing_to_do(built):
+    done = built.invoke("all.build")
+    assert "[+]" not in done.stderr
+    assert "0 checkpoints made" in done.stderr
+
+
+def test_every_county_has_every_day(built):
+    row = built.query(
+        "select count(*) as n, count(distinct gis_join) as counties, count(distinct timestamp) as days,"
+        " min(timestamp)::date as first, max(timestamp)::date as last from macav2_county"
+    )[0]
+    counties = built.query("select count(*) as n from region_county")[0]["n"]
+    assert row["counties"] == counties
+    assert row["days"] == 366 + 365  # 2004 is a leap year
+    assert row["n"] == counties * 731
+    assert (row["first"][:10], row["last"][:10]) == ("2004-01-01", "2005-12-31")
+
+
+def test_columns_are_those_of_the_page(built):
+    columns = {row["column_name"] for row in built.query("describe macav2_county")}
+    assert columns == set(macav2.COLUMNS)
+    assert len(columns) == 5 + 30 + 1
+
+
+def test_min_mean_and_max_are_in_order_and_in_sane_ranges(built):
+    for _, stem, *_ in macav2.VARIABLES.values():
+        low, mean, high = (f"{how}_{stem}" for how in ("min", "mean", "max"))
+        slack = 1e-9
+        wrong = built.query(f"select count(*) as n from macav2_county where not ({low} <= {mean} + {slack} and {mean} <= {high} + {slack})")
+        assert wrong == [{"n": 0}], stem
+    row = built.query(
+        "select min(min_daily_low_temperature_kelvin) as cold, max(max_daily_high_temperature_kelvin) as hot,"
+        " min(min_precipitation_mm) as dry, max(max_daily_high_relative_humidity_percent) as damp from macav2_county"
+    )[0]
+    assert 220 < row["cold"] < row["hot"] < 330
+    assert row["dry"] >= 0
+    assert row["damp"] <= 100
+
+
+@pytest.mark.parametrize("variable", sorted(macav2.VARIABLES))
+def test_two_days_agree_with_exactextract(built, variable):
+    inside, stem, *_ = macav2.VARIABLES[variable]
+    boundaries = geopandas.read_parquet(built.data / "local/cache/region/county.parquet")[["gis_join", "geometry"]]
+    boundaries["geometry"] = shapely.transform(boundaries.geometry.values, lambda points: points + [360, 0])
+    with netCDF4.Dataset(built.data / RAW.format(variable, "2005_2005")) as file:
+        latitude, longitude = file["lat"][:].data, file["lon"][:].data
+        for day, date in ((0, "2005-01-01"), (195, "2005-07-15")):
+            field = file[inside][day].astype("f8").filled(np.nan)
+            wanted = expected(field, latitude, longitude, boundaries).set_index("gis_join")
+            rows = built.query(
+                f"select gis_join, min_{stem} as lowest, max_{stem} as highest, mean_{stem} as mean from macav2_county where timestamp = '{date}'"
+            )
+            assert len(rows) == len(wanted)
+            for row in rows:
+                right = wanted.loc[row["gis_join"]]
+                assert row["mean"] == pytest.approx(right["mean"], rel=1e-6, abs=1e-6)
+                assert (row["lowest"], row["highest"]) == (right["min"], right["max"])
+
+
+def test_some_rows_are_those_of_the_golden_file(built):
+    """The sample is the same on every machine. After a change that is meant, delete the file and run this once."""
+    rows = built.query(
+        "select * exclude (timestamp), timestamp::date::varchar as day from macav2_county"
+        " where gis_join in (select gis_join from region_county order by gis_join limit 2)"
+        " and timestamp in ('2004-02-29', '2005-07-15') order by gis_join, timestamp"
+    )
+    if not GOLDEN.exists():
+        GOLDEN.parent.mkdir(exist_ok=True)
+        with open(GOLDEN, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({name: f"{value:.7g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
+        pytest.fail("the golden file was not there and has been written: read it, and commit it if it is right")
+    with open(GOLDEN, newline="") as file:
+        golden = list(csv.DictReader(file))
+    assert len(rows) == len(golden) == 4
+    for row, right in zip(rows, golden, strict=True):
+        for name, value in row.items():
+            assert (f"{value:.7g}" if isinstance(value, float) else str(value)) == right[name], name
+
+
+def test_the_map_is_a_picture_that_says_what_it_is(built, tmp_path):
+    target = tmp_path / "map.png"
+    built.invoke("macav2.map", "--variable", "mean_daily_high_temperature_kelvin", "--date", "2005-07-15", "--to", str(target))
+    assert target.read_bytes().startswith(b"\x89PNG")
+    state = built.query("select name from region_state limit 1")[0]["name"]
+    built.invoke("macav2.map", "--variable", "mean_precipitation_mm", "--date", "2005-07-15", "--region", f"state:{state}", "--to", str(target))
+    assert target.stat().st_size > 10_000
+
+
+def test_one_year_can_be_built_alone(rebuilt):
+    rebuilt.invoke("macav2.clean")
+    rebuilt.invoke("macav2.build", "--only", "2005")
+    assert rebuilt.query("select distinct year from macav2_county") == [{"year": 2005}]
+
+
+def test_other_settings_choose_other_files(rebuilt):
+    done = rebuilt.invoke("macav2.build", "--dry-run", INVOKE_MACAV2_MODELS="inmcm4", INVOKE_MACAV2_SCENARIOS="rcp85", INVOKE_MACAV2_YEARS="2099")
+    assert "macav2.pr.inmcm4.rcp85.2096.raw" in done.stderr
+    assert "CCSM4" not in done.stderr
+
+
+def test_loading_again_by_force_changes_nothing(rebuilt):
+    before = fingerprints(rebuilt)
+    rebuilt.invoke("macav2.build", "--force", "--only", "load")
+    assert fingerprints(rebuilt) == before
+
+
+def test_a_raw_file_that_was_cut_is_made_again_and_the_store_stays(rebuilt):
+    before = fingerprints(rebuilt)
+    raw = rebuilt.data / RAW.format("pr", "2005_2005")
+    os.truncate(raw, raw.stat().st_size // 2)
+    done = rebuilt.invoke("macav2.build")
+    assert [line.split()[1] for line in done.stderr.splitlines() if line.startswith("[+]")] == ["macav2.pr.CCSM4.historical.2005.raw"]
+    assert fingerprints(rebuilt) == before
+
+
+def test_everything_gives_the_same_fingerprints_one_by_one_and_side_by_side(built, tmp_path):
+    from ..conftest import ROOT, Checkout
+
+    alone = Checkout(ROOT, tmp_path / "alone")
+    alone.invoke("all.build", "--jobs", "1")
+    assert fingerprints(alone) == fingerprints(built)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 4, 7])
+def test_a_killed_build_goes_on_and_ends_in_the_same_store(built, tmp_path, seconds):
+    from ..conftest import ROOT, Checkout
+
+    killed = Checkout(ROOT, tmp_path / "killed")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "all.build"], cwd=ROOT, env=killed.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(seconds)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    time.sleep(0.7)  # its workers notice that they are alone
+    killed.invoke("all.build")
+    assert fingerprints(killed) == fingerprints(built)
+    leftovers = [path for path in (tmp_path / "killed").rglob(".*.part")]
+    assert leftovers == []
+
+
+def test_an_index_of_another_grid_is_refused(rebuilt, tmp_path):
+    """Two files on different grids under one model's name: the second is not silently averaged over the wrong cells."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    for file in (rebuilt.data / "local/raw").rglob("*.*"):
+        shutil.copy2(file, mirror / file.name)
+    shifted = mirror / RAW.format("pr", "2005_2005").rsplit("/", 1)[-1]
+    with netCDF4.Dataset(shifted, "a") as file:
+        file["lon"][:] = file["lon"][:] + 0.5
+    done = rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{mirror}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "grid" in done.stderr.partition("error: ")[2]

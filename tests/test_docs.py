@@ -1,0 +1,108 @@
+"""The docs do not lie: tables are up to date, everything is in some page, what the README tells to type works."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ROOT
+
+PAGES = {page: page.read_text() for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]}
+EVERYTHING = "\n".join(PAGES.values())
+
+
+def shell_blocks(page):
+    return [block.strip() for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
+
+
+@pytest.mark.slow
+def test_generated_tables_are_up_to_date(checkout):
+    checkout.invoke("dev.docs", "--check")
+
+
+def test_every_task_is_in_a_page(checkout):
+    names = re.findall(r"^  (\S+\.\S+)", checkout.invoke("-l").stdout, re.MULTILINE)
+    assert len(names) >= 25
+    assert [name for name in names if name not in EVERYTHING] == []
+
+
+def test_every_flag_is_in_a_page(checkout):
+    for task in ("macav2.build", "macav2.clean", "macav2.map", "store.query", "store.export", "dev.new", "dev.docs"):
+        flags = re.findall(r"--[a-z][a-z-]+", checkout.invoke("--help", task).stdout.partition("Options:")[2])
+        missing = [flag for flag in set(flags) if flag not in EVERYTHING]
+        assert missing == [], task
+
+
+def test_every_setting_is_in_a_page():
+    import config
+    from task import macav2
+
+    names = [f"etl.{name}" for name in config.SETTINGS] + [f"macav2.{name}" for name in macav2.SETTINGS]
+    assert [name for name in names if f"`{name}`" not in EVERYTHING] == []
+
+
+def test_every_column_is_in_a_page():
+    from task import macav2, region
+
+    assert [name for name in (*macav2.COLUMNS, *region.COLUMNS) if f"`{name}`" not in EVERYTHING] == []
+
+
+def test_links_between_pages_lead_somewhere():
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / link).exists(), f"{page.relative_to(ROOT)}: {link}"
+
+
+def test_the_two_commands_are_those_that_ci_runs():
+    blocks, script = shell_blocks("README.md"), (ROOT / ".ci/run").read_text()
+    assert blocks[1:3] == ["pip install -e . && invoke all.build", "pip install -e '.[test]' && pytest"]
+    assert blocks[1] in script
+    assert blocks[2] in script
+
+
+@pytest.mark.slow
+def test_what_the_readme_tells_to_type_works(built):
+    """The first two blocks set up a machine; .ci/run runs these."""
+    import shlex
+
+    typed = 0
+    for block in shell_blocks("README.md")[3:]:
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["invoke"] and words[1] != "dev.new":
+                built.invoke(*words[1:])
+                typed += 1
+    assert typed >= 6
+
+
+@pytest.mark.slow
+def test_what_the_store_page_tells_to_type_works(built, tmp_path):
+    import shlex
+
+    for block in shell_blocks("docs/store.md"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            words = [str(tmp_path / word) if word.startswith("counties.") else word for word in words]
+            built.invoke(*words[1:])
+
+
+def test_listing_the_tasks_loads_no_heavy_library():
+    """What makes `invoke -l` instant; the figure itself is in benchmarks/house.py."""
+    code = "import sys, tasks; print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"numpy", "pandas", "pyarrow", "geopandas", "shapely", "netCDF4", "xarray", "duckdb", "deltalake", "matplotlib", "rich", "requests", "doit"}
+    assert heavy & set(loaded) == set()
+
+
+def test_a_run_with_nothing_to_do_loads_no_heavy_library(staged):
+    code = (
+        "import sys; sys.argv = ['invoke', 'region.stage']\n"
+        "from invoke.main import program\n"
+        "program.run(sys.argv, exit=False)\n"
+        "print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=staged.environment, capture_output=True, text=True, check=True)
+    assert "[+]" not in done.stderr
+    heavy = {"numpy", "pandas", "pyarrow", "geopandas", "shapely", "netCDF4", "xarray", "duckdb", "deltalake", "matplotlib", "requests"}
+    assert heavy & set(done.stdout.split()) == set()
