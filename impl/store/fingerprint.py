@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 MODULUS = 1 << 256
-ROWS_AT_ONCE = 16_384  # their bytes stay in the processor's cache
+ROWS_AT_ONCE = 8_192  # their bytes stay in the processor's cache
 
 _KINDS = {
     "smallint": "integer",
@@ -87,7 +87,7 @@ def digests_of_rows(batch: pyarrow.RecordBatch, types: Sequence[tuple[str, str]]
         values = batch.column(name)
         rows[f"cell{place}"] = _payload(values, kind)
         rows[f"here{place}"] = 1 if not values.null_count else values.is_valid().to_numpy(zero_copy_only=False)
-    width, whole = rows.dtype.itemsize, memoryview(rows.tobytes())
+    width, whole = rows.dtype.itemsize, memoryview(rows.view(numpy.uint8))
     return [sha256(whole[at : at + width]).digest() for at in range(0, len(whole), width)]
 
 

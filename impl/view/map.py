@@ -55,11 +55,13 @@ def choropleth(
     values = _values(store, collection, column, key, where)
     outlines, box = _outlines(store, regions, key, within, values)
     borders = _borders(store, within) if regions != "region_state" else []
+    synthetic = facts.synthetic or about.synthetic
+    origin = f"{'Shaped like' if synthetic else 'Source'}: {facts.source}" if facts.source else ""
     text = _Text(
         title=title or described[column].meaning or column.replace("_", " "),
         unit=unit or described[column].unit,
-        warning=SYNTHETIC if facts.synthetic or about.synthetic else "",
-        small="   ".join(filter(None, (note, f"Source: {facts.source}" if facts.source else ""))),
+        warning=SYNTHETIC if synthetic else "",
+        small="   ".join(filter(None, (note, origin))),
     )
     try:
         with replacing(target) as beside:

@@ -276,6 +276,12 @@ def test_bytes_that_are_no_geometry_are_refused(store):
         store.replace("region_county", [{"k": 1, "g": b"nonsense"}], key="k", geometry="g")
 
 
+def test_a_time_finer_than_a_microsecond_is_refused_and_the_column_named(store):
+    rows = pyarrow.table({"key": [1], "at": pyarrow.array([1], pyarrow.timestamp("ns"))})
+    with pytest.raises(EtlError, match="column `at` does not fit"):
+        store.replace("things", rows, key="key")
+
+
 @pytest.mark.parametrize("name", ["Region", "region-county", "../region", "", "1st"])
 def test_a_name_that_is_none_is_refused(store, name):
     with pytest.raises(EtlError, match="no name for a collection"):

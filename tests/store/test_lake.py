@@ -214,7 +214,7 @@ def test_a_load_killed_at_any_moment_leaves_the_old_rows_or_the_new(lake):
     table = pyarrow.table({"key": list(range(150_000, 0, -1)), "value": [1.0] * 150_000})
     new = open_store(Path(lake.home, "..", "elsewhere")).replace("things", table, key="key", part={"year": 2005}).fingerprint
     seen = set()
-    for wait in (0.02, 0.15, 0.3, 0.5):
+    for wait in (0.02, 0.2, 0.4):
         loader = subprocess.Popen([sys.executable, "-c", LOADER, lake.home], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         loader.stdout.readline()
         time.sleep(wait)
