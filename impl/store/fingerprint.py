@@ -87,7 +87,7 @@ def digests_of_rows(batch: pyarrow.RecordBatch, types: Sequence[tuple[str, str]]
         values = batch.column(name)
         rows[f"cell{place}"] = _payload(values, kind)
         rows[f"here{place}"] = 1 if not values.null_count else values.is_valid().to_numpy(zero_copy_only=False)
-    width, whole = rows.dtype.itemsize, memoryview(rows.view(numpy.uint8))
+    width, whole = rows.dtype.itemsize, rows.view(numpy.uint8).data
     return [sha256(whole[at : at + width]).digest() for at in range(0, len(whole), width)]
 
 

@@ -58,7 +58,7 @@ def choropleth(
     synthetic = facts.synthetic or about.synthetic
     origin = f"{'Shaped like' if synthetic else 'Source'}: {facts.source}" if facts.source else ""
     text = _Text(
-        title=title or described[column].meaning or column.replace("_", " "),
+        title=title or _capital(described[column].meaning or column.replace("_", " ")),
         unit=unit or described[column].unit,
         warning=SYNTHETIC if synthetic else "",
         small="   ".join(filter(None, (note, origin))),
@@ -69,6 +69,10 @@ def choropleth(
     except OSError as error:
         raise explain(error, where=target) from error
     return str(target)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 class _Text:
