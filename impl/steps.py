@@ -51,6 +51,8 @@ def collection(
     data is noted with them.
     """
     store = c.env.store
+    if c.env.source.synthetic:
+        facts["source"] = f"synthetic sample, shaped like {facts.get('source', 'the real data')}"
 
     def holds(result: Mapping[str, Any]) -> bool:
         return open_store(store).holds(collection_name, part, result["fingerprint"])

@@ -96,7 +96,8 @@ def test_two_days_agree_with_exactextract(built, variable):
             assert len(rows) == len(wanted)
             for row in rows:
                 right = wanted.loc[row["gis_join"]]
-                assert row["mean"] == pytest.approx(right["mean"], rel=1e-6, abs=1e-6)
+                # the axes are float32: the edges of cells are known to a thousandth of a cell
+                assert row["mean"] == pytest.approx(right["mean"], abs=1e-4 * (right["max"] - right["min"]) + 1e-9)
                 assert (row["lowest"], row["highest"]) == (right["min"], right["max"])
 
 
@@ -140,7 +141,7 @@ def test_one_year_can_be_built_alone(rebuilt):
 def test_other_settings_choose_other_files(rebuilt):
     done = rebuilt.invoke("macav2.build", "--dry-run", INVOKE_MACAV2_MODELS="inmcm4", INVOKE_MACAV2_SCENARIOS="rcp85", INVOKE_MACAV2_YEARS="2099")
     assert "macav2.pr.inmcm4.rcp85.2096.raw" in done.stderr
-    assert "CCSM4" not in done.stderr
+    assert ".CCSM4." not in done.stderr
 
 
 def test_loading_again_by_force_changes_nothing(rebuilt):
