@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parent
 
 SETTINGS = {  # name below `etl`: (default, meaning)
     "env": ("local", "the environment: `local` needs no server; short form ETL_ENV"),
-    "source": ("sample", "where raw data come from: `sample` (generated), `mirror:PATH-OR-URL`, `remote`; short form ETL_SOURCE"),
+    "source": (
+        "sample",
+        "where raw data come from: `sample` (generated), `mirror:PATH-OR-URL`, `remote`; short form ETL_SOURCE",
+    ),
     "data": ("data", "the folder below which each environment keeps raw, cache, state and store; relative to the checkout"),
     "jobs": ("auto", "how many checkpoints run at once; `auto` is one per core, at most 4; `--jobs` overrides it"),
 }

@@ -114,7 +114,19 @@ def main() -> None:
         subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT / "impl/ncproj", check=True)
         program = str(ROOT / "impl/ncproj/target/release/ncproj")
         index = folder / "counties.index"
-        command = [program, "index", "--quiet", "--regions", str(counties), "--key", "gis_join", "--grid", str(grid), "-o", str(index)]
+        command = [
+            program,
+            "index",
+            "--quiet",
+            "--regions",
+            str(counties),
+            "--key",
+            "gis_join",
+            "--grid",
+            str(grid),
+            "-o",
+            str(index),
+        ]
         print(f"ncproj index{'':<32} {cost(command)}")
         ours = [
             program, "aggregate", "--quiet", "--index", str(index), "--stats", "min,max,mean", str(grid), "-o", str(folder / "ours.parquet"),

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+QUERY = (
+    "select name, max(max_daily_high_temperature_kelvin) - 273.15 as hottest_celsius"
+    " from macav2_county join region_county using (gis_join) group by name order by 2 desc limit 5"
+)
+
 
 def summary_of(env: Any, summary: Any) -> str:
     """Collections with their rows, the seconds, and three commands to go on with."""
@@ -18,8 +23,7 @@ def summary_of(env: Any, summary: Any) -> str:
         "",
         f"{made} checkpoints made, {kept} up to date, in {summary.seconds:.1f} s. Next:",
         "",
-        '  invoke store.query "select name, max(max_daily_high_temperature_kelvin) - 273.15 as hottest_celsius'
-        ' from macav2_county join region_county using (gis_join) group by name order by 2 desc limit 5"',
+        f'  invoke store.query "{QUERY}"',
         "  invoke macav2.map --variable mean_daily_high_temperature_kelvin --date 2005-07-15",
         "  ETL_SOURCE=remote invoke region.stage     # real boundaries; docs/macav2.md tells how to get real climate",
     ]

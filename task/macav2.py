@@ -37,13 +37,22 @@ VARIABLES = {  # in the file's name: (inside the file, column stem with unit, un
     "rhsmax": ("relative_humidity", "daily_high_relative_humidity_percent", "%", "highest relative humidity of the day"),
     "rhsmin": ("relative_humidity", "daily_low_relative_humidity_percent", "%", "lowest relative humidity of the day"),
     "pr": ("precipitation", "precipitation_mm", "mm", "precipitation of the day"),
-    "rsds": ("surface_downwelling_shortwave_flux_in_air", "shortwave_radiation_w_per_m2", "W m-2", "solar radiation, day's mean"),
+    "rsds": (
+        "surface_downwelling_shortwave_flux_in_air",
+        "shortwave_radiation_w_per_m2",
+        "W m-2",
+        "solar radiation, day's mean",
+    ),
     "huss": ("specific_humidity", "specific_humidity_kg_per_kg", "kg kg-1", "specific humidity, day's mean"),
     "uas": ("eastward_wind", "eastward_wind_m_per_s", "m s-1", "wind towards the east at 10 m, day's mean"),
     "vas": ("northward_wind", "northward_wind_m_per_s", "m s-1", "wind towards the north at 10 m, day's mean"),
     "vpd": ("vpd", "vapor_pressure_deficit_kpa", "kPa", "vapor pressure deficit, day's mean"),
 }
-STATISTICS = {"min": "lowest of the county's cells", "max": "highest of the county's cells", "mean": "area-weighted mean over the county"}
+STATISTICS = {
+    "min": "lowest of the county's cells",
+    "max": "highest of the county's cells",
+    "mean": "area-weighted mean over the county",
+}
 LICENCE = "CC0 1.0 (Northwest Knowledge Network, University of Idaho)"
 KEY = ["gis_join", "timestamp", "model", "scenario"]
 COLUMNS = {
@@ -59,8 +68,6 @@ COLUMNS = {
     },
     "valid_share": ("1", "share of the county's area in cells with a value; the lowest over the variables"),
 }
-
-
 
 
 def files(c):
@@ -106,7 +113,7 @@ def index(c):
 def build(c):
     """Raw file x index -> rows by county and day; rows of all variables of a year -> collection macav2_county."""
     tool, county_index = program.path(c), c.env.cache / "macav2/county.index"
-    together = {}
+    together: dict[tuple, list] = {}
     for variable, model, scenario, first, last, years in files(c):
         name = file_name(variable, model, scenario, first, last)
         raw, target = c.env.raw / f"macav2/{model}/{name}", c.env.cache / f"macav2/county/{name}".replace(".nc", ".parquet")

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def _mounted(folder, *options):
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True
+    )
     if done.returncode != 0:
         pytest.skip(f"needs a disk of its own, and mounting one is not allowed here: {done.stderr.strip()}")
     return folder

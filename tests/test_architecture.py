@@ -25,13 +25,18 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found |= {node.module if node.module != "impl" and node.module.count(".") > 1 else f"{node.module}.{n.name}" for n in node.names}
+            found |= {
+                node.module if node.module != "impl" and node.module.count(".") > 1 else f"{node.module}.{n.name}"
+                for n in node.names
+            }
         elif isinstance(node, ast.ImportFrom) and node.level:
             found.add(".".join(path.relative_to(ROOT).with_suffix("").parts[: -node.level]))
     return {name for name in found if name.split(".")[0] in ("impl", "task", "config", "tasks")}
 
 
-@pytest.mark.parametrize("room", sorted(path.name for path in (ROOT / "impl").iterdir() if (path / "__init__.py").exists() or path.name == "ncproj"))
+@pytest.mark.parametrize(
+    "room", sorted(path.name for path in (ROOT / "impl").iterdir() if (path / "__init__.py").exists() or path.name == "ncproj")
+)
 def test_a_room_knows_only_what_it_may(room):
     allowed = MAY_USE[room] | {f"impl.{room}"}
     for path in (ROOT / "impl" / room).rglob("*.py"):
@@ -55,7 +60,7 @@ def test_tasks_py_is_fifteen_lines():
 
 
 def test_there_is_no_utils():
-    assert [path for path in ROOT.glob("impl/**/*util*.py")] == []
+    assert list(ROOT.glob("impl/**/*util*.py")) == []
 
 
 def test_installing_leaves_no_modules_behind():

@@ -8,7 +8,9 @@ import pytest
 
 from .conftest import ROOT
 
-PAGES = {page: page.read_text() for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]}
+PAGES = {
+    page: page.read_text() for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
 EVERYTHING = "\n".join(PAGES.values())
 
 
@@ -91,7 +93,21 @@ def test_listing_the_tasks_loads_no_heavy_library():
     """What makes `invoke -l` instant; the figure itself is in benchmarks/house.py."""
     code = "import sys, tasks; print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"numpy", "pandas", "pyarrow", "geopandas", "shapely", "netCDF4", "xarray", "duckdb", "deltalake", "matplotlib", "rich", "requests", "doit"}
+    heavy = {
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "geopandas",
+        "shapely",
+        "netCDF4",
+        "xarray",
+        "duckdb",
+        "deltalake",
+        "matplotlib",
+        "rich",
+        "requests",
+        "doit",
+    }
     assert heavy & set(loaded) == set()
 
 
@@ -102,7 +118,21 @@ def test_a_run_with_nothing_to_do_loads_no_heavy_library(staged):
         "program.run(sys.argv, exit=False)\n"
         "print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=staged.environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=staged.environment, capture_output=True, text=True, check=True
+    )
     assert "[+]" not in done.stderr
-    heavy = {"numpy", "pandas", "pyarrow", "geopandas", "shapely", "netCDF4", "xarray", "duckdb", "deltalake", "matplotlib", "requests"}
+    heavy = {
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "geopandas",
+        "shapely",
+        "netCDF4",
+        "xarray",
+        "duckdb",
+        "deltalake",
+        "matplotlib",
+        "requests",
+    }
     assert heavy & set(done.stdout.split()) == set()

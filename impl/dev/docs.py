@@ -12,6 +12,7 @@ Kinds: `tasks` (all tasks), `settings [SECTION]`, `columns DATASET` (of each col
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,30 @@ def update(root: Path, facts: Facts, *, check: bool = False) -> list[Path]:
     for page in pages(root):
         text = page.read_text()
         place = page.relative_to(root)
-        new = MARK.sub(lambda found, place=place: found[1] + _body(found["what"].split(), facts, place) + found[4], text)
+        new = MARK.sub(partial(_filled, facts=facts, page=place), text)
         if new != text:
             old.append(place)
             if not check:
                 page.write_text(new)
     if check and old:
-        raise EtlError("generated tables are old", where=", ".join(map(str, old)), hint="run `invoke dev.docs` and commit the pages")
+        raise EtlError(
+            "generated tables are old", where=", ".join(map(str, old)), hint="run `invoke dev.docs` and commit the pages"
+        )
     return old
 
 
+def _filled(found: re.Match, facts: Facts, page: Path) -> str:
+    return found[1] + _body(found["what"].split(), facts, page) + found[4]
+
+
 def _body(what: list[str], facts: Facts, page: Path) -> str:
-    kinds = {"tasks": _tasks, "settings": _settings, "columns": _columns, "names": _names, "help": _help}
+    kinds: dict[str, Callable[..., str]] = {
+        "tasks": _tasks,
+        "settings": _settings,
+        "columns": _columns,
+        "names": _names,
+        "help": _help,
+    }
     if not what or what[0] not in kinds:
         raise unknown("generated table", " ".join(what), kinds, where=page)
     return kinds[what[0]](facts, *what[1:])

@@ -1,9 +1,12 @@
 """A new dataset from a template: its module, its page and its test, and no edit to any shared file."""
 
+import importlib.util
 import keyword
 import re
+import sys
 from pathlib import Path
 
+from impl.run.command import run_command
 from impl.run.errors import EtlError, unknown
 from impl.run.files import replacing
 
@@ -42,4 +45,9 @@ def write(root: Path, name: str, like: str) -> list[Path]:
     for path, text in files.items():
         with replacing(root / path) as part:
             part.write_text(text.replace(PLACEHOLDER, name))
+    # where lines break depends on the length of the name
+    if importlib.util.find_spec("ruff"):
+        run_command(
+            [sys.executable, "-m", "ruff", "format", "--quiet", *(path for path in files if path.suffix == ".py")], cwd=root
+        )
     return list(files)

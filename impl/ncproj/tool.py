@@ -68,15 +68,17 @@ def index(program: Path, regions: Path, grid: Path, target: Path, *, key: str) -
     return _note(done.stderr)
 
 
-def aggregate(program: Path, index: Path, files: Sequence[Path], target: Path, *, variables: dict[str, str], statistics: Sequence[str]) -> str:
+def aggregate(
+    program: Path, index: Path, files: Sequence[Path], target: Path, *, variables: dict[str, str], statistics: Sequence[str]
+) -> str:
     """Aggregate netCDF files by the regions of `index` into rows.
 
     variables: name in the file -> name in the columns. Columns: the key, `time`, `{statistic}_{name}`.
     """
     names = ",".join(f"{inside}={name}" for inside, name in variables.items())
-    command = [program, "aggregate", "--index", index, "--variables", names, "--stats", ",".join(statistics), "-o", target, *files]
+    chosen: list[str | Path] = ["--variables", names, "--stats", ",".join(statistics)]
     Path(target).parent.mkdir(parents=True, exist_ok=True)
-    done = run_command(command)
+    done = run_command([program, "aggregate", "--index", index, *chosen, "-o", target, *files])
     return _note(done.stderr)
 
 

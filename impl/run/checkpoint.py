@@ -101,8 +101,8 @@ def signature(step: Checkpoint, place: Place) -> dict[str, str]:
     Paths count by their place below the data or the checkout, so what was moved is still up to date.
     """
     action, args, kwargs = step.action, step.args, dict(step.kwargs)
-    if isinstance(action, functools.partial):
-        action, args, kwargs = action.func, (*action.args, *args), {**action.keywords, **kwargs}
+    if isinstance(step.action, functools.partial):
+        action, args, kwargs = step.action.func, (*step.action.args, *args), {**step.action.keywords, **kwargs}
     parts = {"the text of its action": _text(action)}
     for position, value in enumerate(args):
         parts[f"argument {position + 1}"] = _value(value, place)
@@ -127,4 +127,6 @@ def _value(value: Any, place: Place) -> str:
         raise TypeError(f"an argument of type {type(one).__name__} cannot be compared between runs: {one!r}")
 
     # order of a dict counts: it can be the order of columns
-    return text_digest(json.dumps(place.key(value) if isinstance(value, str) and value.startswith("/") else value, default=plain))
+    return text_digest(
+        json.dumps(place.key(value) if isinstance(value, str) and value.startswith("/") else value, default=plain)
+    )

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from impl.run.errors import EtlError
 
@@ -53,7 +54,7 @@ def run_command(
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()][-LAST_LINES:]
     ended = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
     raise EtlError(
-        f"`{os.path.basename(words[0])}` failed with {ended}",
+        f"`{Path(words[0]).name}` failed with {ended}",
         where="\n    ".join([shlex.join(words), *lines]),
         hint=hint,
     )

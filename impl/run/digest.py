@@ -40,14 +40,14 @@ class Digests:
     def of(self, path: Path) -> str | None:
         """The digest of `path`, or None where there is no such file. A folder counts with all files below it."""
         try:
-            found = os.stat(path)
+            found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if os.path.isdir(path):
+        if path.is_dir():
             parts = [f"{one.relative_to(path)} {self.of(one)}" for one in sorted(path.rglob("*")) if one.is_file()]
             return text_digest("\n".join(parts))
         stat = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
-        key = os.path.abspath(path)
+        key = str(path.absolute())
         with self._lock:
             row = self._rows.execute("select stat, digest from digest where path = ?", (key,)).fetchone()
         if row and row[0] == stat:

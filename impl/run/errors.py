@@ -9,6 +9,7 @@ import logging
 import os
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 from invoke.exceptions import Exit
 
@@ -86,11 +87,13 @@ def unknown(kind: str, name: str, known: Iterable[str], where: object = None, hi
 _OS_ERRORS = {
     errno.ENOSPC: (
         "the disk is full",
-        "free some space (`invoke all.status` names what is kept) and run the same command again: "
-        "what was finished stays",
+        "free some space (`invoke all.status` names what is kept) and run the same command again: what was finished stays",
     ),
     errno.EDQUOT: ("your disk quota is used up", "free some space and run the same command again: what was finished stays"),
-    errno.EFBIG: ("the file is larger than this system lets a file be", "raise the limit (`ulimit -f`) and run the same command again"),
+    errno.EFBIG: (
+        "the file is larger than this system lets a file be",
+        "raise the limit (`ulimit -f`) and run the same command again",
+    ),
     errno.EROFS: ("the disk is read-only", "choose another folder with `etl.data` in invoke.yaml, or INVOKE_ETL_DATA"),
     errno.EACCES: ("you may not write or read here", "mend the rights of the folder, or choose another with `etl.data`"),
     errno.EPERM: ("you may not write or read here", "mend the rights of the folder, or choose another with `etl.data`"),
@@ -113,7 +116,7 @@ def explain(exception: BaseException, where: object = None) -> EtlError:
     if isinstance(exception, KeyboardInterrupt):
         return EtlError("interrupted", where=where, hint="the same command goes on where this one stopped", code=INTERRUPTED)
     last = traceback.extract_tb(exception.__traceback__)[-1:]
-    frame = "".join(f"{os.path.basename(os.path.dirname(f.filename))}/{os.path.basename(f.filename)}:{f.lineno}" for f in last)
+    frame = "".join(f"{'/'.join(Path(one.filename).parts[-2:])}:{one.lineno}" for one in last)
     places = [str(place) for place in (where, frame) if place]
     return EtlError(
         f"something we did not foresee: {type(exception).__name__}: {exception}",

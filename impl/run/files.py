@@ -27,7 +27,7 @@ def replacing(target: str | os.PathLike) -> Iterator[Path]:
         yield part
         with open(part, "rb") as written:
             os.fsync(written.fileno())
-        os.replace(part, target)
+        part.replace(target)
         sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)

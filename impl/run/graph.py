@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 from doit.action import BaseAction
@@ -67,6 +66,8 @@ class Standing:
 class _State(SqliteDB):
     """doit's sqlite file, but each success is on disk when its checkpoint ends (doit writes when the run ends)."""
 
+    _dirty: set[str]
+
     def flush(self) -> None:
         for task_id in self._dirty:
             self._conn.execute("insert or replace into doit values (?,?)", (task_id, self.codec.encode(self._cache[task_id])))
@@ -108,7 +109,7 @@ class _Action(BaseAction):
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
         try:
             self.step.run()
-        except Exception as exception:  # kept in `failures` and raised at the end of the run
+        except Exception as exception:  # noqa: BLE001 - kept in `failures` and raised at the end of the run
             self.step.graph.failures[self.step.checkpoint.name] = explain(exception, where=self.step.checkpoint.name)
             return TaskFailed(str(exception))
         return None
@@ -364,7 +365,9 @@ class Graph:
                 step = self.checkpoints[name]
                 if name not in selected or (step.raw and not raw):
                     continue
-                things = [(self.place.shown(path), path.unlink) for path in step.targets if path.exists()]
+                things: list[tuple[str, Callable[[], None]]] = [
+                    (self.place.shown(path), path.unlink) for path in step.targets if path.exists()
+                ]
                 if step.outside and self.state.get_values(name):
                     things.append((step.outside.name, step.outside.remove))
                 for thing, remove in things:
@@ -415,7 +418,8 @@ class _Lazily:
     """Starts the workers with the first action: a run that has nothing to do starts none."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self._make, self._made, self._lock = make, None, threading.Lock()
+        self._make, self._lock = make, threading.Lock()
+        self._made: Any = None
 
     def run(self, *args: Any) -> Any:
         with self._lock:
@@ -446,4 +450,5 @@ def _corrupt(place: Place, error: Exception) -> EtlError:
 
 def to_stderr(line: str) -> None:
     """The default `say`: one line on stderr; stdout is for data."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

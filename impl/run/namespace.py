@@ -117,16 +117,16 @@ def task(*args: Any, **options: Any) -> Any:
 
         @functools.wraps(body)
         def guarded(c: Any, *arguments: Any, **named: Any) -> Any:
-            with _in_our_words(body.__module__):
+            with _InOurWords(body.__module__):
                 _prepare(c)
                 return body(c, *arguments, **named)
 
-        return invoke.task(guarded, klass=_OwnTask, **options)  # type: ignore[no-any-return]
+        return invoke.task(guarded, klass=_OwnTask, **options)  # type: ignore[return-value]
 
     return wrap
 
 
-class _in_our_words:
+class _InOurWords:
     """Whatever leaves the block leaves as an `EtlError`."""
 
     def __init__(self, where: str) -> None:
@@ -386,12 +386,12 @@ def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collect
 
         graph = everything.graph(c)
         try:
-            print(table(graph.standing(graph.select(graph.checkpoints, only or None))), end="")
+            sys.stdout.write(table(graph.standing(graph.select(graph.checkpoints, only or None))))
         finally:
             graph.close()
 
     def close(c: Any, summary: Any) -> None:
-        print(closing(c.env, summary), file=sys.stderr)
+        sys.stderr.write(closing(c.env, summary) + "\n")
 
     collection = Collection("all")
     for verb in ("compile", "stage", "build"):

@@ -22,7 +22,7 @@ def names(text: object, known: Iterable[str], setting: str) -> list[str]:
 
 def years(text: object, first: int, last: int, setting: str) -> list[int]:
     """The years in a list of years and spans, sorted; each within `first`..`last`."""
-    chosen = set()
+    chosen: set[int] = set()
     for part in str(text).split(","):
         found = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", part)
         begin, end = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)

@@ -1,6 +1,6 @@
 """Row files that share a key, put side by side: one file per variable becomes one row with all variables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ def side_by_side(
     return f"{rows:,} rows x {len(table.column_names)} columns"
 
 
-def _of_year(path: Path, time: str, year: int) -> "Sequence[pa.Table]":
+def _of_year(path: Path, time: str, year: int) -> "Iterator[pa.Table]":
     """The rows of one year in batches; all files of a span are cut at the same rows."""
     from datetime import datetime, timezone
 

@@ -170,7 +170,13 @@ def test_an_input_that_changes_while_it_is_read_is_not_called_up_to_date(runs, r
 
 def test_a_missing_input_that_nothing_makes_is_named(runs, place):
     step = checkpoint(
-        "copy", actions.multiply, place.data / "none", place.data / "x", 1, file_dep=[place.data / "none"], targets=[place.data / "x"]
+        "copy",
+        actions.multiply,
+        place.data / "none",
+        place.data / "x",
+        1,
+        file_dep=[place.data / "none"],
+        targets=[place.data / "x"],
     )
     with pytest.raises(EtlError, match="a file to read is not there") as caught:
         runs(step)

@@ -199,7 +199,7 @@ def test_ctrl_c_is_a_word_and_130(typed):
 
 def test_an_unknown_task_names_the_nearest(typed):
     known = typed.namespace.task_names
-    with pytest.raises(EtlError, match="there is no task `wether.build`") as caught:
+    with pytest.raises(EtlError, match=r"there is no task `wether\.build`") as caught:
         check_typed(["invoke", "--echo", "wether.build", "--jobs", "2"], known)
     assert "`weather.build`" in caught.value.hint
     check_typed(["invoke", "-f", "settings.yaml", "weather.build"], known)

@@ -11,12 +11,18 @@ from impl.run.errors import EtlError
 
 def tracked(root):
     """Every file of the copy and its content, but for the new ones."""
-    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file() and "impl/ncproj" not in str(path) and "__pycache__" not in str(path)}
+    return {
+        path.relative_to(root): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and "impl/ncproj" not in str(path) and "__pycache__" not in str(path)
+    }
 
 
 def linted(root, *files):
     for words in (["check"], ["format", "--check"]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *words, *map(str, files)], cwd=root, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, *map(str, files)], cwd=root, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -39,7 +45,9 @@ def test_a_new_dataset_of_boundaries_works_without_touching_another_file(copy_of
 def test_a_new_gridded_dataset_works_and_its_own_test_passes(copy_of_checkout):
     copy_of_checkout.invoke("dev.new", "gridmet", "--like", "macav2")
     copy_of_checkout.invoke("gridmet.build")
-    rows = copy_of_checkout.query("select count(distinct gis_join) > 100 as many, count(distinct timestamp) as days from gridmet_county")
+    rows = copy_of_checkout.query(
+        "select count(distinct gis_join) > 100 as many, count(distinct timestamp) as days from gridmet_county"
+    )
     assert rows == [{"many": True, "days": 365}]
     assert "[+]" not in copy_of_checkout.invoke("gridmet.build").stderr
     linted(copy_of_checkout.root, "task/gridmet.py", "tests/task/test_gridmet.py")
@@ -52,7 +60,10 @@ def test_a_new_gridded_dataset_works_and_its_own_test_passes(copy_of_checkout):
     assert own.returncode == 0, own.stdout
 
 
-@pytest.mark.parametrize(("name", "what"), [("Grid-Met", "cannot be the name"), ("class", "cannot be the name"), ("region", "there is a `region` already")])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("Grid-Met", "cannot be the name"), ("class", "cannot be the name"), ("region", "there is a `region` already")],
+)
 def test_a_name_that_does_not_do_is_refused(tmp_path, name, what):
     (tmp_path / "task").mkdir()
     (tmp_path / "task/region.py").touch()
@@ -68,7 +79,13 @@ def test_an_unknown_template_names_the_nearest(tmp_path):
 
 
 def facts(**changes):
-    nothing = {"tasks": dict, "settings": dict, "collections": lambda name: {}, "constants": lambda m, c: [], "help": lambda p, c: ""}
+    nothing = {
+        "tasks": dict,
+        "settings": dict,
+        "collections": lambda name: {},
+        "constants": lambda m, c: [],
+        "help": lambda p, c: "",
+    }
     return docs.Facts(**{**nothing, **changes})
 
 

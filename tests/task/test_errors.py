@@ -86,7 +86,12 @@ def test_a_wrong_collection_column_or_format_in_a_query(staged):
 
 def test_a_query_cannot_change_the_store_or_write_files(staged, tmp_path):
     target = tmp_path / "out.csv"
-    for sql in (f"copy region_state to '{target}'", "drop view region_state", "create table x as select 1", "delete from region_state"):
+    for sql in (
+        f"copy region_state to '{target}'",
+        "drop view region_state",
+        "create table x as select 1",
+        "delete from region_state",
+    ):
         done = staged.type("store.query", sql)
         assert done.returncode == 1, sql
         assert "Traceback" not in done.stderr
@@ -182,7 +187,10 @@ def test_a_day_a_region_or_a_column_that_a_map_does_not_know(built):
     assert "2005-07-15" in said(built.type(*words, "15.7.2005"))
     assert "state:" in said(built.type(*words, "2005-07-15", "--region", "Colorado"))
     assert built.type(*words, "1999-07-15").returncode == 1
-    assert "`mean_precipitation_mm`" in built.type("macav2.map", "--variable", "mean_precipitaton_mm", "--date", "2005-07-15").stderr
+    assert (
+        "`mean_precipitation_mm`"
+        in built.type("macav2.map", "--variable", "mean_precipitaton_mm", "--date", "2005-07-15").stderr
+    )
 
 
 def test_debug_shows_the_traceback_that_is_hidden_otherwise(staged):

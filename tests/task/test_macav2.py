@@ -29,7 +29,11 @@ def fingerprints(checkout):
     lines = checkout.invoke("store.list").stdout.splitlines()
     heading = lines[0].split("  ")
     assert any("fingerprint" in word for word in heading)
-    return {line.split()[0]: next(w for w in line.split() if len(w) == 12 and set(w) <= set("0123456789abcdef")) for line in lines[1:] if line.strip() and "collections in" not in line}
+    return {
+        line.split()[0]: next(w for w in line.split() if len(w) == 12 and set(w) <= set("0123456789abcdef"))
+        for line in lines[1:]
+        if line.strip() and "collections in" not in line
+    }
 
 
 def test_one_command_makes_everything_and_says_what_to_try(built):
@@ -69,7 +73,9 @@ def test_min_mean_and_max_are_in_order_and_in_sane_ranges(built):
     for _, stem, *_ in macav2.VARIABLES.values():
         low, mean, high = (f"{how}_{stem}" for how in ("min", "mean", "max"))
         slack = 1e-9
-        wrong = built.query(f"select count(*) as n from macav2_county where not ({low} <= {mean} + {slack} and {mean} <= {high} + {slack})")
+        wrong = built.query(
+            f"select count(*) as n from macav2_county where not ({low} <= {mean} + {slack} and {mean} <= {high} + {slack})"
+        )
         assert wrong == [{"n": 0}], stem
     row = built.query(
         "select min(min_daily_low_temperature_kelvin) as cold, max(max_daily_high_temperature_kelvin) as hot,"
@@ -84,7 +90,7 @@ def test_min_mean_and_max_are_in_order_and_in_sane_ranges(built):
 def test_two_days_agree_with_exactextract(built, variable):
     inside, stem, *_ = macav2.VARIABLES[variable]
     boundaries = geopandas.read_parquet(built.data / "local/cache/region/county.parquet")[["gis_join", "geometry"]]
-    boundaries["geometry"] = shapely.transform(boundaries.geometry.values, lambda points: points + [360, 0])
+    boundaries["geometry"] = shapely.transform(boundaries.geometry.values, lambda points: points + np.array([360, 0]))
     with netCDF4.Dataset(built.data / RAW.format(variable, "2005_2005")) as file:
         latitude, longitude = file["lat"][:].data, file["lon"][:].data
         for day, date in ((0, "2005-01-01"), (195, "2005-07-15")):
@@ -113,7 +119,9 @@ def test_some_rows_are_those_of_the_golden_file(built):
         with open(GOLDEN, "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()
-            writer.writerows({name: f"{value:.7g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
+            writer.writerows(
+                {name: f"{value:.7g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows
+            )
         pytest.fail("the golden file was not there and has been written: read it, and commit it if it is right")
     with open(GOLDEN, newline="") as file:
         golden = list(csv.DictReader(file))
@@ -128,7 +136,17 @@ def test_the_map_is_a_picture_that_says_what_it_is(built, tmp_path):
     built.invoke("macav2.map", "--variable", "mean_daily_high_temperature_kelvin", "--date", "2005-07-15", "--to", str(target))
     assert target.read_bytes().startswith(b"\x89PNG")
     state = built.query("select name from region_state limit 1")[0]["name"]
-    built.invoke("macav2.map", "--variable", "mean_precipitation_mm", "--date", "2005-07-15", "--region", f"state:{state}", "--to", str(target))
+    built.invoke(
+        "macav2.map",
+        "--variable",
+        "mean_precipitation_mm",
+        "--date",
+        "2005-07-15",
+        "--region",
+        f"state:{state}",
+        "--to",
+        str(target),
+    )
     assert target.stat().st_size > 10_000
 
 
@@ -139,7 +157,9 @@ def test_one_year_can_be_built_alone(rebuilt):
 
 
 def test_other_settings_choose_other_files(rebuilt):
-    done = rebuilt.invoke("macav2.build", "--dry-run", INVOKE_MACAV2_MODELS="inmcm4", INVOKE_MACAV2_SCENARIOS="rcp85", INVOKE_MACAV2_YEARS="2099")
+    done = rebuilt.invoke(
+        "macav2.build", "--dry-run", INVOKE_MACAV2_MODELS="inmcm4", INVOKE_MACAV2_SCENARIOS="rcp85", INVOKE_MACAV2_YEARS="2099"
+    )
     assert "macav2.pr.inmcm4.rcp85.2096.raw" in done.stderr
     assert ".CCSM4." not in done.stderr
 
@@ -155,7 +175,9 @@ def test_a_raw_file_that_was_cut_is_made_again_and_the_store_stays(rebuilt):
     raw = rebuilt.data / RAW.format("pr", "2005_2005")
     os.truncate(raw, raw.stat().st_size // 2)
     done = rebuilt.invoke("macav2.build")
-    assert [line.split()[1] for line in done.stderr.splitlines() if line.startswith("[+]")] == ["macav2.pr.CCSM4.historical.2005.raw"]
+    assert [line.split()[1] for line in done.stderr.splitlines() if line.startswith("[+]")] == [
+        "macav2.pr.CCSM4.historical.2005.raw"
+    ]
     assert fingerprints(rebuilt) == before
 
 
@@ -182,8 +204,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_store(built, tmp_path, seco
     time.sleep(0.7)  # its workers notice that they are alone
     killed.invoke("all.build")
     assert fingerprints(killed) == fingerprints(built)
-    leftovers = [path for path in (tmp_path / "killed").rglob(".*.part")]
-    assert leftovers == []
+    assert list((tmp_path / "killed").rglob(".*.part")) == []
 
 
 def test_an_index_of_another_grid_is_refused(rebuilt, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 
 
 def test_counties_and_states_are_staged_and_agree(staged):
-    counties = staged.query("select state_fips, sum(area_km2) as area, count(*) as n from region_county group by all order by 1")
+    counties = staged.query(
+        "select state_fips, sum(area_km2) as area, count(*) as n from region_county group by all order by 1"
+    )
     states = staged.query("select state_fips, area_km2 as area from region_state order by 1")
     assert [row["state_fips"] for row in counties] == [row["state_fips"] for row in states]
     for county, state in zip(counties, states, strict=True):
@@ -15,7 +17,9 @@ def test_counties_and_states_are_staged_and_agree(staged):
 
 
 def test_gis_join_is_made_of_the_codes(staged):
-    wrong = staged.query("select * exclude (geometry) from region_county where gis_join != 'G' || state_fips || '0' || county_fips || '0'")
+    wrong = staged.query(
+        "select * exclude (geometry) from region_county where gis_join != 'G' || state_fips || '0' || county_fips || '0'"
+    )
     assert wrong == []
     assert staged.query("select gis_join from region_state where gis_join != 'G' || state_fips || '0'") == []
 
@@ -96,7 +100,9 @@ def test_all_real_counties_and_states_are_staged(checkout, real_data):
     done = checkout.invoke("region.stage", ETL_SOURCE=f"mirror:{real_data}")
     assert "3,221 rows" in done.stderr
     assert "2,447 repaired" in done.stderr
-    counties = checkout.query("select count(*) as n, count(distinct gis_join) as keys, sum(area_km2) as area from region_county")[0]
+    counties = checkout.query(
+        "select count(*) as n, count(distinct gis_join) as keys, sum(area_km2) as area from region_county"
+    )[0]
     states = checkout.query("select count(*) as n, sum(area_km2) as area from region_state")[0]
     assert (counties["n"], counties["keys"], states["n"]) == (3221, 3221, 52)
     # U.S. Census Bureau, state area measurements 2010, water included: 3,796,742 and, Puerto Rico, 5,325 square miles
