@@ -411,8 +411,11 @@ fn read_bounds(
 ) -> Result<Option<Vec<[f64; 2]>>> {
     let named = source.var(name).and_then(|v| v.text("bounds")).map(str::to_string);
     let guesses = [format!("{name}_bnds"), format!("{name}_bounds"), format!("bounds_{name}")];
+    // Some tools repeat the bounds along time: a leading dimension is fine as long as all repeats agree.
     let fits = |source: &Source, b: &str| {
-        source.var(b).is_some_and(|v| source.shape(v) == [n as u64, 2] && v.kind.is_number())
+        source
+            .var(b)
+            .is_some_and(|v| source.shape(v).ends_with(&[n as u64, 2]) && v.kind.is_number())
     };
     let Some(found) = named.into_iter().chain(guesses).find(|b| fits(source, b)) else {
         return Ok(None);
@@ -422,7 +425,15 @@ fn read_bounds(
         return Err(Error::data(format!("the bounds of the {} hold {v}", side.name()))
             .at(format!("{}: variable `{found}`", source.name)));
     }
-    Ok(Some(values.chunks(2).map(|c| [c[0], c[1]]).collect()))
+    let first = &values[..2 * n];
+    if values.chunks(2 * n).any(|c| c != first) {
+        return Err(Error::data(format!(
+            "the bounds of the {} change along the file",
+            side.name()
+        ))
+        .at(format!("{}: variable `{found}`", source.name)));
+    }
+    Ok(Some(first.chunks(2).map(|c| [c[0], c[1]]).collect()))
 }
 
 #[cfg(test)]

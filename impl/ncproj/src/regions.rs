@@ -21,10 +21,9 @@ pub struct Regions {
     pub warnings: Vec<String>,
 }
 
-/// What a reader hands over: the fields by name, and the rings.
+/// What a reader hands over: the fields' values, and the rings.
 pub(crate) struct Features {
-    pub fields: Vec<String>,
-    /// One list of texts per field asked for, in that order.
+    /// One list of texts per field asked for, in the order of asking.
     pub values: Vec<Vec<String>>,
     pub rings: Vec<Vec<Vec<Point>>>,
     pub crs: Crs,

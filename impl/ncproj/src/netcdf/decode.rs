@@ -62,8 +62,9 @@ impl Decoder {
         let mut missing = Vec::new();
         match numbers("_FillValue")? {
             Some(v) => missing.extend(v),
-            None if !var.no_fill => missing.extend(kind.default_fill()),
-            None => {}
+            // As netCDF4-python has it: bytes may use all their values where the writer set no fill.
+            None if var.no_fill && kind.size() == 1 => {}
+            None => missing.extend(kind.default_fill()),
         }
         missing.extend(numbers("missing_value")?.unwrap_or_default());
         let mut valid = (f64::NEG_INFINITY, f64::INFINITY);

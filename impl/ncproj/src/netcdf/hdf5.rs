@@ -71,6 +71,7 @@ pub fn open(mut source: Source) -> Result<Source> {
         source.dims.push(Dim { name: sets[k].0.clone(), len: len as u64 });
     }
 
+    let mut shapes: Vec<Vec<u64>> = Vec::new();
     for (k, (name, set)) in sets.iter().enumerate() {
         if text(k, "NAME").is_some_and(|t| t.starts_with(NOT_A_VARIABLE)) {
             continue;
@@ -102,15 +103,7 @@ pub fn open(mut source: Source) -> Result<Source> {
                 .collect();
         }
         let mut var = describe(set).map_err(|e| broken(&source, &e))?;
-        // An unlimited dimension may be longer than what this variable holds so far; never shorter.
-        for (d, len) in dims.iter().zip(&shape) {
-            if source.dims[*d].len != *len as u64 {
-                var.layout = Layout::Unreadable(format!(
-                    "it holds {len} of the {} values of dimension `{}`",
-                    source.dims[*d].len, source.dims[*d].name
-                ));
-            }
-        }
+        shapes.push(shape.iter().map(|n| *n as u64).collect());
         var.name = name.clone();
         var.dims = dims;
         var.attrs = attrs[k]
@@ -129,6 +122,22 @@ pub fn open(mut source: Source) -> Result<Source> {
             .cloned()
             .collect();
         source.vars.push(var);
+    }
+    // An unlimited dimension is as long as the longest variable along it; what the others lack was never written.
+    for (var, shape) in source.vars.iter().zip(&shapes) {
+        for (d, len) in var.dims.iter().zip(shape) {
+            source.dims[*d].len = source.dims[*d].len.max(*len);
+        }
+    }
+    for (var, shape) in source.vars.iter_mut().zip(&shapes) {
+        for (d, len) in var.dims.iter().zip(shape) {
+            if source.dims[*d].len != *len && !matches!(var.layout, Layout::Chunked { .. }) {
+                var.layout = Layout::Unreadable(format!(
+                    "it holds {len} of the {} values of dimension `{}`",
+                    source.dims[*d].len, source.dims[*d].name
+                ));
+            }
+        }
     }
     if source.vars.is_empty() && !source.groups.is_empty() {
         return Err(Error::data(
@@ -352,9 +361,7 @@ fn describe(set: &h5::Dataset) -> h5::Result<Var> {
                     _ => Filter::Unknown(format!("{text} (number {id})")),
                 });
             }
-            let mut time = sys::h5d::H5D_fill_time_t::H5D_FILL_TIME_IFSET;
-            let no_fill = sys::h5p::H5Pget_fill_time(plist.id(), &mut time) >= 0
-                && time == sys::h5d::H5D_fill_time_t::H5D_FILL_TIME_NEVER;
+            let mut no_fill = true;
             let mut fill = None;
             if size > 0 {
                 let mut bytes = vec![0u8; size];
@@ -367,6 +374,7 @@ fn describe(set: &h5::Dataset) -> h5::Result<Var> {
                         bytes.as_mut_ptr().cast(),
                     ) >= 0
                 {
+                    no_fill = status != sys::h5d::H5D_fill_value_t::H5D_FILL_VALUE_USER_DEFINED;
                     fill = Some(bytes);
                 }
             }

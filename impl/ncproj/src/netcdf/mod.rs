@@ -71,9 +71,11 @@ impl Kind {
         }
     }
 
-    /// netCDF's fill value for a variable that names none; bytes have none (as netCDF4-python has it).
+    /// netCDF's fill value for a variable that names none.
     pub fn default_fill(self) -> Option<f64> {
         match self {
+            Kind::I1 => Some(-127.0),
+            Kind::U1 => Some(255.0),
             Kind::I2 => Some(-32767.0),
             Kind::U2 => Some(65535.0),
             Kind::I4 => Some(-2147483647.0),
@@ -152,7 +154,7 @@ pub struct Var {
     pub filters: Vec<Filter>,
     /// The storage's own fill value (what never written chunks hold), in the file's byte order.
     pub fill: Option<Vec<u8>>,
-    /// The writer asked for no fill: netCDF's default fill value then means nothing.
+    /// The storage has no fill value of the writer's: netCDF's default then means nothing for bytes.
     pub no_fill: bool,
 }
 

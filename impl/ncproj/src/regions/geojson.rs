@@ -50,7 +50,7 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         geometry(&feature["geometry"], &mut out, row, &name)?;
         rings.push(out);
     }
-    Ok(Features { fields, values, rings, crs })
+    Ok(Features { values, rings, crs })
 }
 
 fn geometry(g: &Value, out: &mut Vec<Vec<Point>>, row: usize, file: &str) -> Result<()> {

@@ -83,7 +83,7 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
             });
         }
     }
-    Ok(Features { fields, values, rings: out, crs })
+    Ok(Features { values, rings: out, crs })
 }
 
 /// The values of one column of one row group; nothing where a row has none.

@@ -68,7 +68,7 @@ pub fn read_files(path: &Path, wanted: &[String]) -> Result<Features> {
 
 fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> Result<Features> {
     let rings = shapes(shp, file)?;
-    let (fields, values) = fields(dbf, wanted, file)?;
+    let values = fields(dbf, wanted, file)?;
     if values.first().is_some_and(|v| v.len() != rings.len()) {
         return Err(Error::data(format!(
             "{} shapes but {} rows of fields",
@@ -78,7 +78,7 @@ fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> 
         .at(file.to_string())
         .hint("the .shp and the .dbf do not belong together"));
     }
-    Ok(Features { fields, values, rings, crs })
+    Ok(Features { values, rings, crs })
 }
 
 fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
@@ -157,8 +157,8 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
     Ok(out)
 }
 
-/// The names of all fields, and the values of the wanted ones.
-fn fields(b: &[u8], wanted: &[String], file: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
+/// The values of the wanted fields.
+fn fields(b: &[u8], wanted: &[String], file: &str) -> Result<Vec<Vec<String>>> {
     let damaged = || {
         Error::data("the .dbf file is damaged").at(file.to_string()).hint("fetch the file again")
     };
@@ -193,7 +193,7 @@ fn fields(b: &[u8], wanted: &[String], file: &str) -> Result<(Vec<String>, Vec<V
         }
         values.push(column);
     }
-    Ok((names, values))
+    Ok(values)
 }
 
 /// UTF-8 where it is, else Latin-1, without the padding.
