@@ -48,6 +48,15 @@ def write(root: Path, name: str, like: str) -> list[Path]:
     # where lines break depends on the length of the name
     if importlib.util.find_spec("ruff"):
         run_command(
-            [sys.executable, "-m", "ruff", "format", "--quiet", *(path for path in files if path.suffix == ".py")], cwd=root
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                "format",
+                "--quiet",
+                "--no-cache",
+                *(path for path in files if path.suffix == ".py"),
+            ],
+            cwd=root,
         )
     return list(files)
