@@ -1,6 +1,8 @@
 """Runs a command as a whole process and says what it cost."""
 
+import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU and wall seconds, and the peak of resident memory in bytes, of a process and its children."""
+    """CPU and wall seconds of a process and its children, and the peak of resident memory of the largest, in bytes."""
 
     cpu: float
     wall: float
@@ -21,16 +23,14 @@ class Cost:
         return f"{self.cpu:8.2f} CPU-s  {self.wall:8.2f} s  {self.memory / 1e6:8.0f} MB"
 
 
-def cost(command: Sequence[str], **options: object) -> Cost:
+def cost(command: Sequence[object], **options: object) -> Cost:
     """What one run of `command` costs. Raises where it fails, with its last words."""
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options) as process:
-        said = process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{said[-2000:]}")
-    return Cost(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss * 1024)
+    # a process starts with its parent's peak of memory, so it gets a small parent: this file, below
+    launcher = [sys.executable, "-S", __file__, *map(str, command)]
+    done = subprocess.run(launcher, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
+    return Cost(**json.loads(done.stdout))
 
 
 def compare(ours: tuple[str, Callable[[], Cost]], peers: dict[str, Callable[[], Cost]], runs: int) -> None:
@@ -46,3 +46,12 @@ def compare(ours: tuple[str, Callable[[], Cost]], peers: dict[str, Callable[[], 
         print(f"{name:<44} {Cost(middle[name], wall, memory)}")
     best = min(peers, key=lambda name: middle[name])
     print(f"ratio in CPU seconds: {middle[best] / middle[ours[0]]:.1f}x fewer than {best}")
+
+
+if __name__ == "__main__":
+    started = time.perf_counter()
+    ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+    wall = time.perf_counter() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "wall": wall, "memory": used.ru_maxrss * 1024}))
+    sys.exit(os.EX_OK if ended.returncode == 0 else 1)

@@ -13,6 +13,8 @@ def summary_of(env: Any, summary: Any) -> str:
     from impl.store import open_store
 
     store = open_store(env.store)
+    if summary.made:
+        store.tidy()  # rows of killed loads, and of versions older than a week
     lines = [""]
     for name in store.names():
         facts = store.facts(name)
