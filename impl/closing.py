@@ -3,8 +3,8 @@
 from typing import Any
 
 QUERY = (
-    "select name, max(max_daily_high_temperature_kelvin) - 273.15 as hottest_celsius"
-    " from macav2_county join region_county using (gis_join) group by name order by 2 desc limit 5"
+    "select name, max(max_daily_high_temperature_kelvin) as hottest from macav2_county"
+    " join region_county using (gis_join) group by name order by hottest desc limit 5"
 )
 
 

@@ -17,8 +17,9 @@ def compile(c):
     """Crate -> program. A change of the sources, of the lock file or of the toolchain compiles it anew."""
     target = path(c)
     yield checkpoint(
-        "ncproj.compile", program.compile_program, target, program.toolchain(), file_dep=program.sources(), targets=[target]
-    )
+        "ncproj.compile", program.compile_program, target, program.toolchain(), file_dep=program.sources(), targets=[target],
+        slow="a few minutes, the first time",
+    )  # fmt: skip
 
 
 @task

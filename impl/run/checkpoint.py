@@ -42,6 +42,7 @@ class Checkpoint:
     targets: tuple[Path, ...]
     after: tuple[str, ...]
     raw: bool
+    slow: str = ""
     outside: Outside | None = None
     dataset: str = field(default="", compare=False)
     verb: str = field(default="", compare=False)
@@ -55,6 +56,7 @@ def checkpoint(
     targets: Iterable[str | Path] = (),
     after: Iterable[str] = (),
     raw: bool = False,
+    slow: str = "",
     outside: Outside | None = None,
     **kwargs: Any,
 ) -> Checkpoint:
@@ -67,6 +69,7 @@ def checkpoint(
     targets: files it makes, each written beside its name and renamed.
     after: names of checkpoints that come first though no file of theirs is read.
     raw: the targets are raw data: `clean` keeps them unless told otherwise.
+    slow: what to say when it starts, if it takes minutes.
     outside: what it leaves in a store.
 
     It is passed when the content of `file_dep`, the arguments, the text of `action` and the content of the
@@ -90,6 +93,7 @@ def checkpoint(
         targets=tuple(Path(path) for path in targets),
         after=tuple(after),
         raw=raw,
+        slow=slow,
         outside=outside,
     )
 

@@ -24,6 +24,7 @@ from doit.exceptions import InvalidDodoFile, InvalidTask, TaskFailed
 from doit.runner import MThreadRunner, Runner
 from doit.task import Stream, Task
 
+from impl.run import progress
 from impl.run.checkpoint import Checkpoint, signature
 from impl.run.digest import Digests
 from impl.run.errors import EtlError, explain, unknown
@@ -170,7 +171,8 @@ class _Step:
         if None in reads.values():
             raise graph.missing_input(step.name, "an input is missing")
         started = time.perf_counter()
-        result = graph.executor.run(step.name, step.action, step.args, step.kwargs)
+        with progress.track(step.name):
+            result = graph.executor.run(step.name, step.action, step.args, step.kwargs)
         seconds = time.perf_counter() - started
         for path, digest in reads.items():
             if graph.digests.of(path) != digest:
@@ -207,6 +209,11 @@ class _Reporter:
         self.made: list[str] = []
         self.kept: list[str] = []
 
+    def execute_task(self, task: Task) -> None:
+        slow = self.graph.checkpoints[task.name].slow
+        if slow:
+            self.say(f"[.] {task.name}  {slow}")
+
     def add_success(self, task: Task) -> None:
         self.graph.state.backend.flush()
         self.made.append(task.name)
@@ -229,7 +236,6 @@ class _Reporter:
         raise EtlError("the graph of checkpoints does not hold together", where=message)
 
     def get_status(self, task: Task) -> None: ...
-    def execute_task(self, task: Task) -> None: ...
     def skip_ignore(self, task: Task) -> None: ...
     def cleanup_error(self, error: Any) -> None: ...
     def teardown_task(self, task: Task) -> None: ...

@@ -3,14 +3,21 @@
     with progress.track("tl_2010_us_county10.zip", total=size, unit="bytes") as bar:
         bar.advance(len(block))
 
-`show_on_terminal` puts bars on a terminal (stderr); elsewhere the one line per checkpoint has to do.
+`show_on_terminal` puts bars on a terminal (stderr); elsewhere the one line per checkpoint has to do. What runs in a
+worker process reports through a queue (`send_to` there, `receive_from` here).
 """
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-Sink = Callable[[str, int, float | None, str], None]  # description, done, total, unit
+Sink = Callable[[str, int, float | None, str], None]  # description, done (ENDED: no more), total, unit
+
+ENDED = -1
+OFTEN = 0.1  # seconds between two reports of one bar across processes
 
 _sink: Sink | None = None
 
@@ -31,11 +38,13 @@ class Bar:
 def track(description: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
     """A step of `total` units (unknown: None) that reports while it runs."""
     bar = Bar(description, total, unit)
+    if _sink:
+        _sink(description, 0, total, unit)
     try:
         yield bar
     finally:
         if _sink:
-            _sink(description, -1, total, unit)
+            _sink(description, ENDED, total, unit)
 
 
 @contextmanager
@@ -46,28 +55,61 @@ def show_on_terminal() -> Iterator[None]:
         yield
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("    {task.description}"),
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[far]}"),
+        TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as screen:
-        bars: dict[str, object] = {}
+        bars: dict[str, TaskID] = {}
 
         def sink(description: str, done: int, total: float | None, unit: str) -> None:
-            if done < 0:
+            if done == ENDED:
                 if description in bars:
-                    screen.remove_task(bars.pop(description))  # type: ignore[arg-type]
+                    screen.remove_task(bars.pop(description))
                 return
+            far = f"{100 * done / total:.0f} %" if total else f"{done:,} {unit}".strip() if done else ""
             if description not in bars:
-                bars[description] = screen.add_task(description, total=total)
-            screen.update(bars[description], completed=done)  # type: ignore[arg-type]
+                bars[description] = screen.add_task(description, total=total, far=far)
+            screen.update(bars[description], completed=done, total=total, far=far)
 
         before, _sink = _sink, sink
         try:
             yield
         finally:
             _sink = before
+
+
+def wanted() -> bool:
+    """Whether anybody looks at the bars of this process."""
+    return _sink is not None
+
+
+def send_to(queue: Any) -> None:
+    """In a worker process: report to `queue`, not more often than eyes can follow."""
+    global _sink
+    last: dict[str, float] = {}
+
+    def sink(description: str, done: int, total: float | None, unit: str) -> None:
+        now = time.monotonic()
+        if done == ENDED or now - last.get(description, 0.0) > OFTEN:
+            last[description] = now
+            queue.put((description, done, total, unit))
+
+    _sink = sink
+
+
+def receive_from(queue: Any) -> Callable[[], None]:
+    """In the process with the screen: show what workers put into `queue`, until the returned function is called."""
+
+    def follow() -> None:
+        while (report := queue.get()) is not None:
+            if _sink:
+                _sink(*report)
+
+    threading.Thread(target=follow, daemon=True).start()
+    return lambda: queue.put(None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from impl.run import progress
 from impl.run.errors import EtlError, explain
 
 ORPHAN_SECONDS = 0.5  # how often a worker looks whether its parent still lives
@@ -35,7 +36,9 @@ class Workers:
         from concurrent.futures import ProcessPoolExecutor
 
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(os.getpid(),))
+        reports = context.Queue() if progress.wanted() else None
+        self._end_reports = progress.receive_from(reports) if reports else lambda: None
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(os.getpid(), reports))
 
     def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> Any:
         try:
@@ -52,6 +55,7 @@ class Workers:
             for process in list((self._pool._processes or {}).values()):
                 process.terminate()
         self._pool.shutdown(wait=not kill, cancel_futures=True)
+        self._end_reports()
 
 
 def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -69,8 +73,10 @@ def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[st
         raise error from exception
 
 
-def _start(parent: int) -> None:
-    """In a worker: end with the parent, and end by unwinding, so that half-written files and children go too."""
+def _start(parent: int, reports: Any) -> None:
+    """In a worker: report how far it is, and end with the parent, by unwinding: half-written files and children go too."""
+    if reports is not None:
+        progress.send_to(reports)
 
     def leave(*_: Any) -> None:
         raise SystemExit(1)
