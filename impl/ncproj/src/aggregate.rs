@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
 use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
-use crate::netcdf::{Blocks, Decoder, Scratch, Source, Values};
+use crate::netcdf::{Blocks, Decoder, Part, Scratch, Source, Values};
 use crate::output::{self, Format, Labels, Rows, Shape, Sink, Step};
 use crate::reduce::{Sums, Tile, add};
 use crate::time::{TimeUnits, is_time, iso};
@@ -132,6 +132,8 @@ struct Member {
     variable: String,
     name: String,
     units: String,
+    /// Columns stand in the order of `--variables`, else of the files' names, whatever the order of the files.
+    order: (usize, String, usize),
     axes: Arc<Axes>,
 }
 
@@ -286,14 +288,18 @@ fn plan(request: &Request) -> Result<Vec<Span>> {
                     .hint(nearest(&wanted[0], &here))
             });
         }
-        for (variable, name) in found {
+        for (place, variable, name) in found {
             let grid = grid::find(&mut source, Some(&variable))?;
             check_grid(request.index, &grid, &source, &variable)?;
             let axes = Arc::new(axes(&mut source, &variable)?);
             let units =
                 source.var(&variable).and_then(|v| v.text("units")).unwrap_or("").to_string();
             let file = source.name.clone();
-            members.push(Member { path: path.clone(), file, variable, name, units, axes });
+            let order = match request.picks.is_empty() {
+                true => (0, file.clone(), place),
+                false => (place, file.clone(), 0),
+            };
+            members.push(Member { path: path.clone(), file, variable, name, units, order, axes });
         }
     }
     if let Some(k) = used.iter().position(|u| !u) {
@@ -324,17 +330,18 @@ pub fn gridded(source: &Source) -> Vec<String> {
         .collect()
 }
 
-fn choose(source: &Source, picks: &[Pick], used: &mut [bool]) -> Vec<(String, String)> {
+/// (place in the order of columns, variable, name) of what is taken from a file.
+fn choose(source: &Source, picks: &[Pick], used: &mut [bool]) -> Vec<(usize, String, String)> {
     let here = gridded(source);
     if picks.is_empty() {
-        return here.into_iter().map(|v| (v.clone(), v)).collect();
+        return here.into_iter().enumerate().map(|(k, v)| (k, v.clone(), v)).collect();
     }
     let mut out = Vec::new();
-    for (pick, used) in picks.iter().zip(used) {
+    for (k, (pick, used)) in picks.iter().zip(used).enumerate() {
         let file_fits = pick.file.as_ref().is_none_or(|f| matches_name(f, &source.name));
         if file_fits && here.contains(&pick.variable) {
             *used = true;
-            out.push((pick.variable.clone(), pick.name.clone()));
+            out.push((k, pick.variable.clone(), pick.name.clone()));
         }
     }
     out
@@ -451,7 +458,8 @@ fn coordinate(source: &Source, dim: &str) -> Option<String> {
 }
 
 /// Puts files of the same axes side by side and spans of time one after another.
-fn arrange(members: Vec<Member>) -> Result<Vec<Span>> {
+fn arrange(mut members: Vec<Member>) -> Result<Vec<Span>> {
+    members.sort_by(|a, b| a.order.1.cmp(&b.order.1));
     let mut spans: Vec<Span> = Vec::new();
     for m in members {
         match spans.iter_mut().find(|s| *s.axes == *m.axes) {
@@ -473,6 +481,9 @@ fn arrange(members: Vec<Member>) -> Result<Vec<Span>> {
             }
             None => spans.push(Span { axes: m.axes.clone(), members: vec![m] }),
         }
+    }
+    for span in &mut spans {
+        span.members.sort_by(|a, b| a.order.cmp(&b.order));
     }
     if spans.len() == 1 {
         return Ok(spans);
@@ -1014,9 +1025,9 @@ impl Worker {
                 Some(plane) => {
                     // The last block along an axis may be smaller than the others.
                     let plane = plane.min(raw.bytes.len() / w.blocks.size - place);
-                    let runs = Some((*place, plane, tile.runs.as_slice()));
+                    let part = Part { first: *place, len: plane, runs: &tile.runs };
                     w.decoder
-                        .decode(&raw, runs, false, &mut self.values)
+                        .decode(&raw, Some(part), false, &mut self.values)
                         .map_err(|e| e.at(&w.label))?;
                     0
                 }

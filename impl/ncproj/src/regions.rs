@@ -218,9 +218,8 @@ pub(crate) fn crs_of_wkt(text: &str) -> Crs {
         return Crs::Unknown;
     }
     let name = text.split('"').nth(1).unwrap_or(text).to_string();
-    if upper.starts_with("GEOGCS") || upper.starts_with("GEOGCRS") || upper.starts_with("GEODCRS") {
-        Crs::Geographic
-    } else if upper.starts_with("GEOGRAPHIC") || upper.starts_with("BOUNDCRS[SOURCECRS[GEOG") {
+    let geographic = ["GEOGCS", "GEOGCRS", "GEODCRS", "GEOGRAPHIC"];
+    if geographic.iter().any(|g| upper.starts_with(g)) {
         Crs::Geographic
     } else {
         Crs::Projected(name)

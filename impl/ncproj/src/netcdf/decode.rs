@@ -10,6 +10,13 @@ pub enum Values {
     F64(Vec<f64>),
 }
 
+/// A part of a block: `len` values from `first` on, and of these only the runs (counted from `first`) that are needed.
+pub struct Part<'a> {
+    pub first: usize,
+    pub len: usize,
+    pub runs: &'a [(u32, u32)],
+}
+
 /// What to do with the stored numbers of one variable.
 pub struct Decoder {
     kind: Kind,
@@ -123,19 +130,18 @@ impl Decoder {
         self.kind == Kind::F4 && self.packing.is_none()
     }
 
-    /// Decodes `raw` into `out`. With `spans` = (first value, runs), only these runs after `first` are decoded, and
-    /// `out` is counted from `first`. `wide` asks for float64 whatever is stored.
+    /// Decodes `raw`, or a part of it, into `out`. `wide` asks for float64 whatever is stored.
     pub fn decode(
         &self,
         raw: &Raw,
-        spans: Option<(usize, usize, &[(u32, u32)])>,
+        part: Option<Part>,
         wide: bool,
         out: &mut Values,
     ) -> Result<()> {
         let size = self.kind.size();
         let count = raw.bytes.len() / size.max(1);
         let whole = [(0u32, count as u32)];
-        let (first, len, runs) = spans.unwrap_or((0, count, &whole));
+        let Part { first, len, runs } = part.unwrap_or(Part { first: 0, len: count, runs: &whole });
         let fits = |(_, b): &(u32, u32)| first + *b as usize <= count && *b as usize <= len;
         if !runs.iter().all(fits) {
             return Err(Error::data("a block is shorter than its shape says"));
@@ -365,7 +371,10 @@ mod tests {
         let mut out = Values::F64(Vec::new());
         let raw = Raw { bytes: &bytes, shuffled: false };
         let runs = [(1, 2), (3, 4)];
-        Decoder::new(&v).unwrap().decode(&raw, Some((4, 4, &runs)), false, &mut out).unwrap();
+        Decoder::new(&v)
+            .unwrap()
+            .decode(&raw, Some(Part { first: 4, len: 4, runs: &runs }), false, &mut out)
+            .unwrap();
         let Values::F64(got) = out else { panic!("integers become float64") };
         assert_eq!((got[1], got[3]), (5.0, 7.0));
     }

@@ -9,7 +9,7 @@ mod decode;
 mod hdf5;
 
 pub use blocks::{Blocks, Scratch};
-pub use decode::{Decoder, Values};
+pub use decode::{Decoder, Part, Values};
 
 use crate::error::{Error, Result, base_name, list, nearest};
 use std::collections::HashMap;
