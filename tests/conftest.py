@@ -12,6 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+TYPES_COMMANDS = {"checkout", "staged", "built", "rebuilt", "copy_of_checkout"}
+
+
+def pytest_collection_modifyitems(items):
+    """What types whole commands is slow: each starts Python anew."""
+    for item in items:
+        if TYPES_COMMANDS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 def _mounted(folder, *options):
     folder.mkdir()
     done = subprocess.run(

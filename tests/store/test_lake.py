@@ -123,6 +123,7 @@ def test_a_table_that_another_tool_made_is_a_collection(lake):
     assert lake.query("select count(*) as rows from theirs").to_pylist() == [{"rows": 2}]
 
 
+@pytest.mark.slow
 def test_checkpoints_and_cleaning_the_log_after_a_month_keep_the_facts(lake):
     for year in range(1, 112):
         last = lake.replace("things", [{"key": year, "value": year}], key="key", part={"year": year})
@@ -171,6 +172,7 @@ for year in range(4):
 """
 
 
+@pytest.mark.slow
 def test_writers_of_different_parts_at_once_lose_nothing(lake):
     start = time.time() + 1.5
     writers = [python(WRITER, lake.home, model, 1, start) for model in "ABCD"]
@@ -184,6 +186,7 @@ def test_writers_of_different_parts_at_once_lose_nothing(lake):
     assert len(data_files(lake)) == 16
 
 
+@pytest.mark.slow
 def test_of_two_writers_of_one_part_one_stays_whole(lake):
     start = time.time() + 1.0
     writers = [python(WRITER, lake.home, "A", value, start) for value in (1, 2)]
@@ -209,6 +212,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_load_killed_at_any_moment_leaves_the_old_rows_or_the_new(lake):
     old = lake.replace("things", [{"key": 1, "value": 0.5}], key="key", part={"year": 2005}).fingerprint
     table = pyarrow.table({"key": list(range(150_000, 0, -1)), "value": [1.0] * 150_000})
