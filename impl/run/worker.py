@@ -16,6 +16,7 @@ from impl.run import progress
 from impl.run.errors import EtlError, explain
 
 ORPHAN_SECONDS = 0.5  # how often a worker looks whether its parent still lives
+LEAVE_SECONDS = 3  # what a worker gets to unwind
 
 
 class Here:
@@ -41,8 +42,11 @@ class Workers:
         self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(os.getpid(), reports))
 
     def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> Any:
+        # Ctrl-C goes to every process of the terminal. Workers inherit that they do not hear it (they are started
+        # from this thread); the main thread does, and ends them by SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self._pool.submit(_guarded, name, action, args, dict(kwargs)).result()
+            return self._pool.submit(_in_worker, name, action, args, dict(kwargs)).result()
         except BrokenProcessPool:
             raise EtlError(
                 "a worker process was killed",
@@ -52,8 +56,12 @@ class Workers:
 
     def close(self, *, kill: bool = False) -> None:
         if kill:
-            for process in list((self._pool._processes or {}).values()):
+            processes = list((self._pool._processes or {}).values())
+            for process in processes:
                 process.terminate()
+            for process in processes:
+                process.join(LEAVE_SECONDS)
+                process.kill()
         self._pool.shutdown(wait=not kill, cancel_futures=True)
         self._end_reports()
 
@@ -71,6 +79,14 @@ def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[st
 
             error.trace = traceback.format_exc()
         raise error from exception
+
+
+def _in_worker(*call: Any) -> Any:
+    """As `_guarded`; the pool would catch the SystemExit of SIGTERM as any exception, and the worker would stay."""
+    try:
+        return _guarded(*call)
+    except SystemExit:
+        os._exit(1)
 
 
 def _start(parent: int, reports: Any) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -133,6 +134,20 @@ def test_two_builds_at_once(staged):
     assert f"process {first.pid} " in text
     _, problems = first.communicate(timeout=120)
     assert first.returncode == 0, problems
+
+
+def test_ctrl_c_says_that_the_next_run_goes_on(staged):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "macav2.stage"], cwd=ROOT, env=staged.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert running.stderr.readline().startswith("[+]")
+    os.killpg(running.pid, signal.SIGINT)  # as the terminal does: to the whole group
+    _, problems = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert problems.endswith("error: interrupted\n\nhint: the same command goes on where this one stopped\n")
+    assert "Traceback" not in problems
+    assert "[|] macav2.tasmax" in staged.invoke("macav2.stage").stderr
 
 
 def test_cargo_is_missing(staged, tmp_path):

@@ -1,7 +1,11 @@
 """The dataset region: on the sample, on changed archives, and on the real files."""
 
 import shutil
+import threading
 import zipfile
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -62,6 +66,31 @@ def test_a_mirror_gives_the_same_as_the_sample_it_holds_but_is_not_called_synthe
     staged.invoke("region.stage", ETL_SOURCE=f"mirror:{mirror}")
     assert staged.query("select * exclude (geometry) from region_county order by gis_join") == before
     assert "synthetic" not in staged.invoke("store.list").stdout
+
+
+def test_a_mirror_can_be_an_address(staged, mirror):
+    before = staged.invoke("store.list").stdout.replace("synthetic", "").split()
+    with serving(mirror) as address:
+        done = staged.invoke("region.stage", ETL_SOURCE=f"mirror:{address}")
+        assert "[+] region.county.raw" in done.stderr
+        (mirror / "tl_2010_us_state10.zip").unlink()
+        assert "[+]" not in staged.invoke("region.stage", ETL_SOURCE=f"mirror:{address}").stderr
+        gone = staged.type("region.state.stage", "--force", "--only", "raw", ETL_SOURCE=f"mirror:{address}")
+    assert "the server has no such file" in gone.stderr
+    after = staged.invoke("store.list").stdout.split()
+    assert [word for word in before if len(word) == 12] == [word for word in after if len(word) == 12]  # fingerprints
+
+
+@contextmanager
+def serving(folder):
+    """A real HTTP server for `folder` on loopback; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_change_in_the_attributes_alone_is_seen(staged, mirror):

@@ -1,10 +1,10 @@
 //! What a file is: for people and, as JSON, for programs.
 
-use crate::aggregate::gridded;
 use crate::error::{Result, thousands};
 use crate::grid::{self, shape_text};
 use crate::index::Index;
 use crate::netcdf::{Blocks, Layout, Source};
+use crate::plan::gridded;
 use crate::time::{TimeUnits, is_time, iso};
 use serde_json::{Value, json};
 use std::path::Path;

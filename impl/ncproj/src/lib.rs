@@ -11,6 +11,7 @@ pub mod info;
 pub mod netcdf;
 pub mod output;
 pub mod partial;
+pub mod plan;
 pub mod reduce;
 pub mod regions;
 pub mod repair;

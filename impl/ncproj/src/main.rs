@@ -1,11 +1,12 @@
 //! The command line: parses, calls the library, prints, chooses the exit code.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ncproj::aggregate::{self, Pick, Request, Stat, Weights};
+use ncproj::aggregate::{self, Request, Stat, Weights};
 use ncproj::error::{Error, Result, base_name, list, thousands};
 use ncproj::index::{self, Index, Notes};
 use ncproj::netcdf::Source;
 use ncproj::output::Format;
+use ncproj::plan::Pick;
 use ncproj::{grid, info, regions};
 use std::io::Write;
 use std::path::PathBuf;

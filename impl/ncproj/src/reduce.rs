@@ -62,32 +62,40 @@ impl Number for f64 {
     }
 }
 
+/// So many cells are worked on side by side: one would have to wait for the sum of the one before.
+const LANES: usize = 4;
+
 fn add_typed<T: Number>(tile: &Tile, values: &[T], sums: &mut [Sums]) {
     for &(region, first, end) in &tile.regions {
         let pairs = first as usize..end as usize;
-        let offsets = &tile.offsets[pairs.clone()];
-        let weights = &tile.weights[pairs];
-        let (mut min, mut max) = (T::HIGHEST, T::LOWEST);
-        let (mut value, mut weight) = (0.0, 0.0);
-        for (o, w) in offsets.iter().zip(weights) {
-            let v = values[*o as usize];
+        let (offsets, late_offsets) = tile.offsets[pairs.clone()].as_chunks::<LANES>();
+        let (weights, late_weights) = tile.weights[pairs].as_chunks::<LANES>();
+        let (mut min, mut max) = ([T::HIGHEST; LANES], [T::LOWEST; LANES]);
+        let (mut value, mut weight) = ([0.0; LANES], [0.0; LANES]);
+        let mut take = |k: usize, v: T, w: f64| {
             // A missing value is NaN: every comparison with it is false.
-            if v < min {
-                min = v;
-            }
-            if v > max {
-                max = v;
-            }
+            min[k] = if v < min[k] { v } else { min[k] };
+            max[k] = if v > max[k] { v } else { max[k] };
             let valid = v.partial_cmp(&v).is_some();
-            value += if valid { w * v.wide() } else { 0.0 };
-            weight += if valid { *w } else { 0.0 };
+            value[k] += if valid { w * v.wide() } else { 0.0 };
+            weight[k] += if valid { w } else { 0.0 };
+        };
+        for (o, w) in offsets.iter().zip(weights) {
+            let v: [T; LANES] = std::array::from_fn(|k| values[o[k] as usize]);
+            for k in 0..LANES {
+                take(k, v[k], w[k]);
+            }
         }
-        let s = &mut sums[region as usize];
-        if weight > 0.0 {
-            s.min = s.min.min(min.wide());
-            s.max = s.max.max(max.wide());
-            s.value += value;
-            s.weight += weight;
+        for (k, (o, w)) in late_offsets.iter().zip(late_weights).enumerate() {
+            take(k, values[*o as usize], *w);
+        }
+        let total: f64 = weight.iter().sum();
+        if total > 0.0 {
+            let s = &mut sums[region as usize];
+            s.min = min.iter().fold(s.min, |a, b| a.min(b.wide()));
+            s.max = max.iter().fold(s.max, |a, b| a.max(b.wide()));
+            s.value += value.iter().sum::<f64>();
+            s.weight += total;
         }
     }
 }

@@ -87,11 +87,14 @@ pub fn area(w: f64, s: f64, e: f64, n: f64) -> Vec<[f64; 2]> {
     vec![[w, s], [e, s], [e, n], [w, n]]
 }
 
+/// Name, dimensions, attributes, values, type.
+type Variable = (String, Vec<usize>, Vec<(String, String)>, Vec<f64>, u32);
+
 /// A classic netCDF file, put together by hand.
 #[derive(Default)]
 pub struct Classic {
     dims: Vec<(String, usize)>,
-    vars: Vec<(String, Vec<usize>, Vec<(String, String)>, Vec<f64>, u32)>,
+    vars: Vec<Variable>,
 }
 
 pub const FLOAT: u32 = 5;
