@@ -3,6 +3,9 @@
 Variables, columns, licence, an example row and known gaps: docs/macav2.md
 """
 
+from itertools import islice
+from typing import NamedTuple
+
 from impl.ncproj import tool as ncproj
 from impl.run import wanted
 from impl.run.checkpoint import checkpoint
@@ -70,8 +73,35 @@ COLUMNS = {
 }
 
 
+class File(NamedTuple):
+    """One raw file of the catalogue, and the years in it that are wanted."""
+
+    variable: str
+    model: str
+    scenario: str
+    first_year: int
+    last_year: int
+    years: list[int]
+
+    @property
+    def run(self):
+        return RUNS.get(self.model, "r1i1p1")
+
+    @property
+    def name(self):
+        parts = (self.variable, self.model, self.run, self.scenario, self.first_year, self.last_year)
+        return f"macav2metdata_{'_'.join(map(str, parts))}_CONUS_daily"
+
+    @property
+    def checkpoint(self):
+        return f"macav2.{self.variable}.{self.model}.{self.scenario}.{self.first_year}"
+
+    def raw(self, c):
+        return c.env.raw / f"macav2/{self.model}/{self.name}.nc"
+
+
 def files(c):
-    """The raw files that the settings want: (variable, model, scenario, first year, last year, wanted years of these)."""
+    """The files that the settings want."""
     wish = c.macav2
     years = wanted.years(wish.years, 1950, 2099, "macav2.years")
     for model in wanted.names(wish.models, MODELS, "macav2.models"):
@@ -79,69 +109,55 @@ def files(c):
             for first, last in wanted.spans(*SCENARIOS[scenario], length=5):
                 inside = [year for year in years if first <= year <= last]
                 for variable in wanted.names(wish.variables, VARIABLES, "macav2.variables") if inside else ():
-                    yield variable, model, scenario, first, last, inside
-
-
-def file_name(variable, model, scenario, first, last):
-    run = RUNS.get(model, "r1i1p1")
-    return f"macav2metdata_{variable}_{model}_{run}_{scenario}_{first}_{last}_CONUS_daily.nc"
+                    yield File(variable, model, scenario, first, last, inside)
 
 
 def stage(c):
     """Publisher, mirror or sample -> raw netCDF files, one per variable and five years."""
-    for variable, model, scenario, first, last, years in files(c):
-        name = file_name(variable, model, scenario, first, last)
-        pin = Pin(f"{c.macav2.server}/{model}/{name}", licence=LICENCE)
-        facts = {"variable": variable, "model": model, "run": RUNS.get(model, "r1i1p1"), "scenario": scenario}
-        yield raw_file(
-            c, f"macav2.{variable}.{model}.{scenario}.{first}.raw", c.env.raw / f"macav2/{model}/{name}", pin,
-            sample.macav2, **facts, first_year=first, last_year=last, years=years,
-        )  # fmt: skip
+    for file in files(c):
+        pin = Pin(f"{c.macav2.server}/{file.model}/{file.name}.nc", licence=LICENCE)
+        yield raw_file(c, f"{file.checkpoint}.raw", file.raw(c), pin, sample.macav2, run=file.run, **file._asdict())
 
 
 def index(c):
     """Grid of the first raw file x county boundaries -> the share of each cell that each county covers."""
-    variable, model, scenario, first, last, _ = next(files(c))
-    grid = c.env.raw / f"macav2/{model}/{file_name(variable, model, scenario, first, last)}"
-    counties, tool, target = region.rows(c, "county"), program.path(c), c.env.cache / "macav2/county.index"
-    yield checkpoint(
-        "macav2.index", ncproj.index, tool, counties, grid, target, key="gis_join",
-        file_dep=[tool, counties, grid], targets=[target],
-    )  # fmt: skip
+    for file in islice(files(c), 1):
+        reads = [program.path(c), region.rows(c, "county"), file.raw(c)]
+        target = c.env.cache / "macav2/county.index"
+        yield checkpoint("macav2.index", ncproj.index, *reads, target, key="gis_join", file_dep=reads, targets=[target])
 
 
 def build(c):
     """Raw file x index -> rows by county and day; rows of all variables of a year -> collection macav2_county."""
-    tool, county_index = program.path(c), c.env.cache / "macav2/county.index"
+    tools = [program.path(c), c.env.cache / "macav2/county.index"]
     together: dict[tuple, list] = {}
-    for variable, model, scenario, first, last, years in files(c):
-        name = file_name(variable, model, scenario, first, last)
-        raw, target = c.env.raw / f"macav2/{model}/{name}", c.env.cache / f"macav2/county/{name}".replace(".nc", ".parquet")
-        inside, stem, *_ = VARIABLES[variable]
+    for file in files(c):
+        raw, target = file.raw(c), c.env.cache / f"macav2/county/{file.name}.parquet"
+        inside, stem, *_ = VARIABLES[file.variable]
         yield checkpoint(
-            f"macav2.{variable}.{model}.{scenario}.{first}.rows", ncproj.aggregate, tool, county_index, [raw], target,
-            variables={inside: stem}, statistics=[*STATISTICS, "valid"],
-            file_dep=[tool, county_index, raw], targets=[target],
+            f"{file.checkpoint}.rows", ncproj.aggregate, *tools, [raw], target,
+            variables={inside: stem}, statistics=[*STATISTICS, "valid"], file_dep=[*tools, raw], targets=[target],
         )  # fmt: skip
-        for year in years:
-            together.setdefault((model, scenario, year), []).append(target)
+        for year in file.years:
+            together.setdefault((file.model, file.scenario, year), []).append(target)
+    stems = [VARIABLES[variable][1] for variable in wanted.names(c.macav2.variables, VARIABLES, "macav2.variables")]
+    columns = [*KEY, "year", *(f"{statistic}_{stem}" for stem in stems for statistic in STATISTICS), "valid_share"]
     for (model, scenario, year), parts in together.items():
         name, target = f"macav2.{model}.{scenario}.{year}", c.env.cache / f"macav2/county/{model}_{scenario}_{year}.parquet"
         yield checkpoint(
             f"{name}.rows", wide.side_by_side, parts, target, key=["gis_join", "time"], rename={"time": "timestamp"},
             year=year, lowest={"valid_": "valid_share"}, file_dep=parts, targets=[target],
         )  # fmt: skip
-        stems = [VARIABLES[variable][1] for variable in wanted.names(c.macav2.variables, VARIABLES, "macav2.variables")]
-        values = [f"{statistic}_{stem}" for stem in stems for statistic in STATISTICS]
         yield collection(
             c, f"{name}.load", "macav2_county", target, key=KEY, part={"model": model, "scenario": scenario, "year": year},
-            columns={column: COLUMNS[column] for column in (*KEY, "year", *values, "valid_share")},
+            columns={column: COLUMNS[column] for column in columns},
             description="One row per county, day, model and scenario: daily weather over the county's area",
             source="MACAv2-METDATA, climate.northwestknowledge.net", licence=LICENCE, after=["region.county.load"],
         )  # fmt: skip
 
 
 @task(
+    name="map",
     help={
         "variable": "a column of macav2_county, as in docs/macav2.md",
         "date": "the day: 2005-07-15",
@@ -149,9 +165,9 @@ def build(c):
         "model": "climate model (default: the first wanted one)",
         "scenario": "default: the first wanted one",
         "to": "the picture to write (default: below the data folder)",
-    }
+    },
 )
-def map(c, variable, date, region="", model="", scenario="", to=""):
+def draw_map(c, variable, date, region="", model="", scenario="", to=""):
     """Draw a map of the counties for one variable and day (PNG)"""
     model = model or wanted.names(c.macav2.models, MODELS, "macav2.models")[0]
     scenario = scenario or wanted.names(c.macav2.scenarios, SCENARIOS, "macav2.scenarios")[0]
@@ -165,4 +181,4 @@ def map(c, variable, date, region="", model="", scenario="", to=""):
     )  # fmt: skip
 
 
-namespace = dataset("macav2", stage=stage, index=index, build=build, tasks=[map], settings=SETTINGS)
+namespace = dataset("macav2", stage=stage, index=index, build=build, tasks=[draw_map], settings=SETTINGS)

@@ -6,8 +6,8 @@ from impl.store import open_store, show
 from impl.store.deliver import deliver
 
 
-@task
-def list(c):
+@task(name="list")
+def list_collections(c):
     """List the collections: rows, size, key, fingerprint, when they were loaded"""
     print(show.list_text(open_store(c.env.store)))
 
@@ -44,4 +44,4 @@ def export(c, name, to, where=""):
     print(f"{rows:,} rows written to {to}")
 
 
-namespace = commands("store", list, show_collection, query, export)
+namespace = commands("store", list_collections, show_collection, query, export)

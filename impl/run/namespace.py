@@ -328,8 +328,14 @@ class _Everything:
 
             graph = self.graph(c)
             chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths and s.verb in INCLUDES[verb]]
-            selected = graph.select(chosen, only or None)
             try:
+                if not chosen:
+                    raise EtlError(
+                        f"there is nothing to {verb} for {label}",
+                        where="its settings choose nothing that there is",
+                        hint="docs/settings.md lists them; `invoke all.status` shows all checkpoints that there are",
+                    )
+                selected = graph.select(chosen, only or None)
                 if dry_run:
                     forced = set(selected) if force else set()
                     for row in graph.standing(selected):
