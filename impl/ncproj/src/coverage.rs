@@ -10,6 +10,9 @@ use crate::repair::Loop;
 /// Windows of more cells than this are worked in bands of rows.
 const MOST_CELLS: usize = 4 << 20;
 
+/// Shares below this are rounding: a border along a grid line, in other decimals, leaves slivers of about 1e-12.
+const SMALLEST: f64 = 1e-10;
+
 /// The lines of one axis with what is needed to find a cell quickly.
 struct Lines<'a> {
     e: &'a [f64],
@@ -107,7 +110,7 @@ impl<'a> Coverer<'a> {
         let last = ((east - low[0]) / 360.0).floor() as i64;
         let rows = (self.lat.cell(low[1].max(south)), self.lat.cell(high[1].min(north)) + 1);
         let cell_area = (east - west) * (north - south) / self.grid.cells() as f64;
-        let smallest = 1e-9 * (out.area / cell_area).min(1.0);
+        let smallest = SMALLEST * (out.area / cell_area).min(1.0);
         let mut turns = 0;
         for turn in first..=last {
             let shift = turn as f64 * 360.0;
