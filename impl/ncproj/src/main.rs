@@ -201,12 +201,12 @@ fn say_notes(quiet: bool, notes: &Notes) {
         n => format!("{} regions", thousands(n as u64)),
     };
     for (names, what) in [
-        (&notes.outside, "lie wholly outside the grid (null in the output)"),
-        (&notes.without_area, "have no area (null in the output)"),
-        (&notes.unwrapped, "jump from 180 to -180 and are taken to cross the date line"),
+        (&notes.outside, "wholly outside the grid, null in the output"),
+        (&notes.without_area, "without area, null in the output"),
+        (&notes.unwrapped, "drawn from 180 straight to -180, taken to cross the date line"),
     ] {
         if !names.is_empty() {
-            say(quiet, &format!("warning: {} {what}: {}", count(names), list(names, 5)));
+            say(quiet, &format!("warning: {what}: {}: {}", count(names), list(names, 5)));
         }
     }
     if !notes.partly.is_empty() {
@@ -222,7 +222,7 @@ fn say_notes(quiet: bool, notes: &Notes) {
             _ => String::new(),
         };
         let text = format!(
-            "warning: {} lie in part outside the grid: {}{more}",
+            "warning: in part outside the grid: {}: {}{more}",
             count(&names),
             shown.join(", ")
         );

@@ -99,7 +99,7 @@ fn a_region_wholly_outside_is_null_and_named() {
     );
     let said = t.fine(INDEX);
     assert!(
-        said.contains("1 region lie wholly outside the grid (null in the output): `out`"),
+        said.contains("warning: wholly outside the grid, null in the output: 1 region: `out`"),
         "{said}"
     );
     t.fine("aggregate --index v.idx v.nc -o o.csv");
