@@ -26,7 +26,6 @@ pub struct Index {
     /// row * columns + column, in the order of the file the grid came from.
     pub cells: Vec<u32>,
     pub shares: Vec<f64>,
-    pub grid_file: String,
     pub regions_file: String,
     pub regions_fingerprint: String,
     pub cut: u64,
@@ -100,7 +99,6 @@ pub fn build(
         starts: Vec::with_capacity(count + 1),
         cells: Vec::with_capacity(pairs),
         shares: Vec::with_capacity(pairs),
-        grid_file: grid_file.to_string(),
         regions_file: regions.file.clone(),
         regions_fingerprint: regions.fingerprint(),
         cut: 0,
@@ -158,12 +156,14 @@ impl Index {
             "key": self.key_name,
             "regions": {"file": self.regions_file, "count": self.keys.len(),
                         "fingerprint": self.regions_fingerprint, "cut": self.cut, "rebuilt": self.rebuilt},
-            "grid": {"file": self.grid_file, "fingerprint": self.grid.fingerprint(),
+            "grid": {"fingerprint": self.grid.fingerprint(),
                      "lat": axis(&self.grid.lat), "lon": axis(&self.grid.lon), "global": self.grid.global},
             "pairs": self.cells.len(),
         })
     }
 
+    /// The file that the grid came from is not in it: any file on the grid makes the same index, to the byte.
+    ///
     /// Magic, version, length of the header, header (JSON), arrays (little-endian), BLAKE3 of all before.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut b: Vec<u8> = Vec::with_capacity(self.cells.len() * 12 + 65536);
@@ -299,7 +299,6 @@ fn parse(b: &[u8]) -> Option<Index> {
         starts,
         cells,
         shares,
-        grid_file: text(&header["grid"]["file"])?,
         regions_file: text(&header["regions"]["file"])?,
         regions_fingerprint: text(&header["regions"]["fingerprint"])?,
         cut: header["regions"]["cut"].as_u64()?,

@@ -145,11 +145,7 @@ pub fn text(v: &Value) -> String {
             n(&v["partly_outside"])
         ));
         line(format!("pairs        {}", n(&v["pairs"])));
-        line(format!(
-            "grid         of `{}`, fingerprint {}",
-            t(&v["grid"]["file"]),
-            t(&v["grid"]["fingerprint"])
-        ));
+        line(format!("grid         fingerprint {}", t(&v["grid"]["fingerprint"])));
     } else {
         line(format!("file         {} ({} bytes)", t(&v["file"]), n(&v["bytes"])));
         let dims: Vec<String> = v["dimensions"]

@@ -216,8 +216,7 @@ fn check_grid(index: &Index, grid: &Grid, source: &Source, variable: &str) -> Re
             source.name
         ))
         .at(format!(
-            "index of `{}`: {}\n  and `{variable}`: {}",
-            index.grid_file,
+            "the index: {}\n  and `{variable}`: {}",
             index.grid.describe(),
             grid.describe()
         ))

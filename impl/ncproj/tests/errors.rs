@@ -91,7 +91,7 @@ fn an_index_for_another_grid() {
         "aggregate --index v.idx w.nc -o o.parquet",
         1,
         "error: the index is for another grid than `w.nc`: the longitudes differ: a cell begins at 260.000000 and at \
-         261.000000\n  at index of `v.nc`: lat 3 cells 40.0000 .. 43.0000, lon 3 cells 260.0000 .. 263.0000\n  \
+         261.000000\n  at the index: lat 3 cells 40.0000 .. 43.0000, lon 3 cells 260.0000 .. 263.0000\n  \
          and `v`: lat 3 cells 40.0000 .. 43.0000, lon 3 cells 261.0000 .. 264.0000\n\n\
          hint: make an index for this grid: `ncproj index --grid w.nc`",
     );
