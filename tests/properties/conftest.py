@@ -1,0 +1,5 @@
+"""The compiled program for the properties too."""
+
+from ..ncproj.conftest import ncproj
+
+__all__ = ["ncproj"]
