@@ -1,9 +1,11 @@
-"""ncproj beside exactextract: min, max and mean of 120 days on 585 x 1386 cells by county, to Parquet.
+"""ncproj beside its peers: min, max and mean by county of days x 585 x 1386 cells, to Parquet.
 
-    python benchmarks/zonal.py [--days 120] [--runs 3] [--folder FOLDER]
+    python -m venv peers && peers/bin/pip install -r benchmarks/peers/requirements.txt
+    python benchmarks/zonal.py --peers peers/bin/python [--days 120] [--runs 3] [--folder FOLDER] [--long]
 
-The grid is that of MACAv2-METDATA, chunked by day, zlib 4 + shuffle, with values over some 60 % of the cells. The counties are
-those of ../shared/data (or of the folder that ETL_REAL_DATA names) that touch the grid; where absent, the sample's.
+The grid is that of MACAv2-METDATA, float32, zlib 4 + shuffle, with values over some 60 % of the cells; once chunked by day, once
+by 61 x 65 x 154. The counties are those of ../shared/data (or of the folder that ETL_REAL_DATA names) that touch the grid;
+where absent, the sample's. With --long also 1,826 days and 10 to 20,000 regions, for the memory.
 """
 
 import argparse
@@ -18,125 +20,171 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from measure import compare, cost  # noqa: E402
+from measure import Cost, compare, cost  # noqa: E402
 
 LATITUDE = np.linspace(25.063077926635742, 49.39602279663086, 585)
 LONGITUDE = np.linspace(235.22784423828125, 292.93566894531250, 1386)
+LAYOUTS = {"by day": (1, 585, 1386), "by 61 x 65 x 154": (61, 65, 154)}
+PROGRAM = ROOT / "impl/ncproj/target/release/ncproj"
+STATISTICS = ("--stats", "min,max,mean")
 
 
-def make_grid(path: Path, days: int) -> None:
-    """A field that varies as temperature does: smooth, with noise of a hundredth of a kelvin."""
+def make_grid(path: Path, days: int, chunks: tuple[int, int, int], variable: str = "air_temperature") -> Path:
+    """A field that varies as temperature does: smooth, with noise of a hundredth of a kelvin. Made once per folder."""
     import netCDF4
 
+    if path.exists():
+        return path
     chance = np.random.default_rng(1)
     y, x = np.meshgrid(LATITUDE, LONGITUDE, indexing="ij")
     land = (np.sin(x / 9) + np.cos(y / 5) + 0.4 * np.sin(x * y / 300)) > -0.45
-    with netCDF4.Dataset(path, "w") as file:
-        for name, values, units, standard in (
+    part = path.with_suffix(".part")
+    with netCDF4.Dataset(part, "w") as file:
+        for name, edges, units, standard in (
             ("lat", LATITUDE, "degrees_north", "latitude"),
             ("lon", LONGITUDE, "degrees_east", "longitude"),
         ):
-            file.createDimension(name, len(values))
+            file.createDimension(name, len(edges))
             axis = file.createVariable(name, "f8", (name,))
-            axis[:] = values
+            axis[:] = edges
             axis.units, axis.standard_name = units, standard
         file.createDimension("time", days)
         time = file.createVariable("time", "f8", ("time",))
         time.units, time.calendar = "days since 1900-01-01 00:00:00", "standard"
         time[:] = 38350 + np.arange(days)
         values = file.createVariable(
-            "air_temperature", "f4", ("time", "lat", "lon"), zlib=True, complevel=4, shuffle=True,
-            chunksizes=(1, 585, 1386), fill_value=-9999.0,
+            variable, "f4", ("time", "lat", "lon"), zlib=True, complevel=4, shuffle=True,
+            chunksizes=(min(chunks[0], days), *chunks[1:]), fill_value=-9999.0,
         )  # fmt: skip
         values.units = "K"
-        for day in range(days):
-            field = 290 - (y - 37) * 0.8 + 12 * np.sin(day / 58 + x / 40) + chance.normal(0, 0.3, y.shape)
-            values[day] = np.where(land, np.round(field, 2), -9999.0)
+        for first in range(0, days, chunks[0]):
+            block = []
+            for day in range(first, min(first + chunks[0], days)):
+                field = 290 - (y - 37) * 0.8 + 12 * np.sin(day / 58 + x / 40) + chance.normal(0, 0.3, y.shape)
+                block.append(np.where(land, np.round(field, 2), -9999.0))
+            values[first : first + len(block)] = np.stack(block)
+    part.rename(path)
+    return path
 
 
-def regions(folder: Path) -> Path:
+def make_regions(path: Path) -> Path:
     """GeoParquet of the counties that touch the grid."""
     import shapely
 
     from impl.source import sample, shapefile
 
+    if path.exists():
+        return path
     real = Path(os.environ.get("ETL_REAL_DATA") or ROOT.parent / "shared/data") / "tl_2010_us_county10.zip"
     archive = real
     if not real.exists():
-        archive = folder / "tl_2010_us_county10.zip"
+        archive = path.with_name("tl_2010_us_county10.zip")
         sample.boundaries(archive, "county")
     counties = shapefile.read(archive, {"gis_join": "G{STATEFP10}0{COUNTYFP10}0"}, "gis_join")
-    window = shapely.box(LONGITUDE[0] - 360 - 1 / 48, LATITUDE[0] - 1 / 48, LONGITUDE[-1] - 360 + 1 / 48, LATITUDE[-1] + 1 / 48)
+    half = 1 / 48
+    window = shapely.box(LONGITUDE[0] - 360 - half, LATITUDE[0] - half, LONGITUDE[-1] - 360 + half, LATITUDE[-1] + half)
     counties = counties[counties.intersects(window)]
-    target = folder / "counties.parquet"
-    counties.to_parquet(target)
+    counties.to_parquet(path)
     print(f"{len(counties):,} regions from {archive.name}, {'real' if archive == real else 'sample'}", file=sys.stderr)
-    return target
+    return path
 
 
-PEER = """
-import sys, geopandas, numpy as np, xarray
-from exactextract import exact_extract
-from exactextract.raster import NumPyRasterSource
-grid, counties, target = sys.argv[1:]
-boundaries = geopandas.read_parquet(counties)
-try:
-    import rasterio, rasterio.shutil
-    source = rasterio.open(f"netcdf:{grid}:air_temperature")
-    west = source.bounds.left
-except ImportError:
-    data = xarray.open_dataset(grid)["air_temperature"]
-    lat, lon, step = data.lat.values, data.lon.values, 1 / 48
-    west, box = lon[0] - step, dict(xmin=lon[0] - step, xmax=lon[-1] + step, ymin=lat[0] - step, ymax=lat[-1] + step)
-    values = data.values[:, ::-1]
-    source = [NumPyRasterSource(day, name=f"d{n}", **box) for n, day in enumerate(values)]
-if west > 180:
-    boundaries = boundaries.set_geometry(boundaries.geometry.translate(xoff=360))
-rows = exact_extract(source, boundaries, ["min", "max", "mean"], include_cols=["gis_join"], strategy="raster-sequential", output="pandas")
-rows.to_parquet(target)
-"""
+def make_boxes(path: Path, count: int) -> Path:
+    """`count` boxes of a degree, all over the grid."""
+    import geopandas
+    import shapely
+
+    chance = np.random.default_rng(2)
+    west, south = chance.uniform(-124, -69, count), chance.uniform(25.5, 48, count)
+    names = [f"box{number:05}" for number in range(count)]
+    geopandas.GeoDataFrame(
+        {"gis_join": names}, geometry=shapely.box(west, south, west + 1, south + 1), crs="EPSG:4326"
+    ).to_parquet(path)
+    return path
+
+
+def index(regions: Path, grid: Path, target: Path) -> list[object]:
+    return [PROGRAM, "index", "-q", "--regions", regions, "--key", "gis_join", "--grid", grid, "-o", target]
+
+
+def aggregate(index: Path, target: Path, *files: Path, flags: tuple[str, ...] = ()) -> list[object]:
+    return [PROGRAM, "aggregate", "-q", "--index", index, *STATISTICS, *flags, "-o", target, *files]
+
+
+def say(name: str, costs: Cost) -> None:
+    print(f"{name:<44} {costs}", flush=True)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--days", type=int, default=120)
     arguments.add_argument("--runs", type=int, default=3)
+    arguments.add_argument("--peers", default=sys.executable, help="Python with the peers (default: this one)")
     arguments.add_argument("--folder", type=Path, help="where to keep the generated files (default: a temporary folder)")
+    arguments.add_argument("--long", action="store_true", help="also 1,826 days and many regions, for the memory")
     wish = arguments.parse_args()
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT / "impl/ncproj", check=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = wish.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        grid, counties = folder / f"grid{wish.days}.nc", folder / "counties.parquet"
-        if not grid.exists():
-            make_grid(grid, wish.days)
-        if not counties.exists():
-            regions(folder)
-        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT / "impl/ncproj", check=True)
-        program = str(ROOT / "impl/ncproj/target/release/ncproj")
-        index = folder / "counties.index"
-        command = [
-            program,
-            "index",
-            "--quiet",
-            "--regions",
-            str(counties),
-            "--key",
-            "gis_join",
-            "--grid",
-            str(grid),
-            "-o",
-            str(index),
-        ]
-        print(f"ncproj index{'':<32} {cost(command)}")
-        ours = [
-            program, "aggregate", "--quiet", "--index", str(index), "--stats", "min,max,mean", str(grid), "-o", str(folder / "ours.parquet"),
-        ]  # fmt: skip
-        peer = [sys.executable, "-W", "ignore", "-c", PEER, str(grid), str(counties), str(folder / "peer.parquet")]
-        compare(
-            ("ncproj aggregate", lambda: cost(ours)),
-            {"exactextract raster-sequential": lambda: cost(peer)},
-            wish.runs,
+        peers = [wish.peers, "-W", "ignore"]
+        scripts = ROOT / "benchmarks/peers"
+        counties = make_regions(folder / "counties.parquet")
+        kept, pairs, target = folder / "counties.index", folder / "pairs.npz", folder / "out.parquet"
+        for layout, chunks in LAYOUTS.items():
+            grid = make_grid(folder / f"{layout.replace(' ', '')}{wish.days}.nc", wish.days, chunks)
+            if layout == "by day":
+                print("\nindex of the regions, read from GeoParquet")
+                compare(
+                    ("ncproj index", lambda grid=grid: cost(index(counties, grid, kept))),
+                    {
+                        "exactextract cell_id + coverage": lambda grid=grid: cost(
+                            [*peers, scripts / "pairs.py", grid, counties, pairs]
+                        )
+                    },
+                    wish.runs,
+                )
+            print(f"\n{wish.days} days, chunked {layout}, index given")
+            sparse = [*peers, scripts / "kept_pairs.py", grid, pairs, target]
+            compare(
+                ("ncproj aggregate", lambda grid=grid: cost(aggregate(kept, target, grid))),
+                {
+                    "exactextract raster-sequential": lambda grid=grid: cost(
+                        [*peers, scripts / "sequential.py", grid, counties, target]
+                    ),
+                    "exactextract index + scipy.sparse": lambda sparse=sparse: cost([*sparse, "numpy"]),
+                    "exactextract index + scipy.sparse, dask": lambda sparse=sparse: cost([*sparse, "dask"]),
+                },
+                wish.runs,
+            )
+            floor = cost([PROGRAM, "bench", "inflate", grid])
+            ours = cost(aggregate(kept, target, grid, flags=("--threads", "1")))
+            both = cost(aggregate(kept, target, grid, flags=("--threads", "2")))
+            say("only inflating the chunks (floor)", floor)
+            print(f"the whole of ncproj aggregate is {ours.cpu / floor.cpu:.2f}x of the floor in CPU seconds")
+            print(
+                f"two threads take {both.wall / ours.wall:.2f}x of one in wall seconds ({both.wall:.2f} s, {ours.wall:.2f} s)"
+            )
+        ten = [make_grid(folder / f"v{n}.nc", 30, LAYOUTS["by day"], f"v{n}") for n in range(10)]
+        together = cost(aggregate(kept, folder / "ten.parquet", *ten))
+        apart = [cost(aggregate(kept, folder / f"one{n}.parquet", one)) for n, one in enumerate(ten)]
+        print("\nten variables of 30 days")
+        say("in one call", together)
+        print(
+            f"in ten calls {sum(one.cpu for one in apart):.2f} CPU-s: one call is {together.cpu / sum(o.cpu for o in apart):.2f}x"
         )
+        if wish.long:
+            print("\nmemory")
+            for days in (wish.days, 1826):
+                grid = make_grid(folder / f"byday{days}.nc", days, LAYOUTS["by day"])
+                say(f"{days:,} days, the counties", cost(aggregate(kept, folder / "long.parquet", grid)))
+            grid = folder / f"byday{wish.days}.nc"
+            for count in (10, 1_000, 20_000):
+                boxes, own = make_boxes(folder / f"boxes{count}.parquet", count), folder / f"boxes{count}.index"
+                cost(index(boxes, grid, own))
+                say(f"{wish.days} days, {count:,} regions", cost(aggregate(own, folder / "boxes.parquet", grid)))
+            many = [make_grid(folder / f"hundred{n}.nc", 3, LAYOUTS["by day"], f"v{n}") for n in range(100)]
+            say("a hundred files of three days", cost(aggregate(kept, folder / "hundred.parquet", *many)))
 
 
 if __name__ == "__main__":
