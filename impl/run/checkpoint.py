@@ -89,13 +89,17 @@ def checkpoint(
         action=action,
         args=args,
         kwargs=kwargs,
-        file_dep=tuple(Path(path) for path in file_dep),
-        targets=tuple(Path(path) for path in targets),
+        file_dep=_paths(file_dep),
+        targets=_paths(targets),
         after=tuple(after),
         raw=raw,
         slow=slow,
         outside=outside,
     )
+
+
+def _paths(given: Iterable[str | Path]) -> tuple[Path, ...]:
+    return tuple(path if isinstance(path, Path) else Path(path) for path in given)
 
 
 def signature(step: Checkpoint, place: Place) -> dict[str, str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
+from functools import cached_property
 from typing import Any
 
 from doit.action import BaseAction
@@ -123,10 +124,13 @@ class _Step:
         self.graph, self.checkpoint = graph, checkpoint
         self.why: list[str] = []
         self.saved: dict[str, Any] = {}
-        self.signature = signature(checkpoint, graph.place)
         # doit would find the makers of files by itself, but keeps files in a set: the order of runs would change
         makers = [graph.makers[path] for path in checkpoint.file_dep if path in graph.makers]
         self.before = list(dict.fromkeys([*checkpoint.after, *makers]))
+
+    @cached_property
+    def signature(self) -> dict[str, str]:
+        return signature(self.checkpoint, self.graph.place)
 
     def task(self) -> Task:
         step = self.checkpoint
@@ -268,7 +272,8 @@ class Graph:
 
     def select(self, wanted: Iterable[str], only: str | None = None) -> list[str]:
         """The names in `wanted` that match the pattern `only`; a name without `*` may be any part of it."""
-        names = [name for name in self.checkpoints if name in set(wanted)]
+        wanted = set(wanted)
+        names = [name for name in self.checkpoints if name in wanted]
         if only is None:
             return names
         pattern = only if "*" in only else f"*{only}*"

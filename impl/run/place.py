@@ -18,10 +18,12 @@ class Place:
 
     def key(self, path: str | Path) -> str:
         """The name of a file in the state."""
-        text = str(Path(path).absolute())
-        for name, folder in (("<data>", self.data), ("<root>", self.root)):
-            if text.startswith(f"{folder}/"):
-                return name + text.removeprefix(str(folder))
+        text = str(path)
+        if not text.startswith("/"):
+            text = str(Path(path).absolute())
+        for name, folder in (("<data>", f"{self.data}/"), ("<root>", f"{self.root}/")):
+            if text.startswith(folder):
+                return f"{name}/{text.removeprefix(folder)}"
         return text
 
     def path(self, key: str) -> Path:
