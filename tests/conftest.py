@@ -124,6 +124,16 @@ def rebuilt(built, tmp_path):
 
 
 @pytest.fixture
+def whole_mirror(built, tmp_path):
+    """A folder with all raw files of `built` under their own names, which the test may damage."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    for file in (built.data / "local/raw").rglob("*.*"):
+        shutil.copy2(file, folder / file.name)
+    return folder
+
+
+@pytest.fixture
 def copy_of_checkout(tmp_path):
     """A copy of the tracked files, for tests that write modules. The crate is shared: it takes minutes to compile."""
     root = tmp_path / "checkout"

@@ -11,6 +11,7 @@ from .conftest import ROOT
 PAGES = {
     page: page.read_text() for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
+HEAVY = set(["numpy", "pandas", "pyarrow", "geopandas", "shapely", "netCDF4", "xarray", "duckdb", "deltalake", "matplotlib", "requests"])
 EVERYTHING = "\n".join(PAGES.values())
 
 
@@ -93,22 +94,7 @@ def test_listing_the_tasks_loads_no_heavy_library():
     """What makes `invoke -l` instant; the figure itself is in benchmarks/house.py."""
     code = "import sys, tasks; print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    heavy = {
-        "numpy",
-        "pandas",
-        "pyarrow",
-        "geopandas",
-        "shapely",
-        "netCDF4",
-        "xarray",
-        "duckdb",
-        "deltalake",
-        "matplotlib",
-        "rich",
-        "requests",
-        "doit",
-    }
-    assert heavy & set(loaded) == set()
+    assert (HEAVY | {"rich", "doit"}) & set(loaded) == set()
 
 
 def test_a_run_with_nothing_to_do_loads_no_heavy_library(staged):
@@ -122,17 +108,4 @@ def test_a_run_with_nothing_to_do_loads_no_heavy_library(staged):
         [sys.executable, "-c", code], cwd=ROOT, env=staged.environment, capture_output=True, text=True, check=True
     )
     assert "[+]" not in done.stderr
-    heavy = {
-        "numpy",
-        "pandas",
-        "pyarrow",
-        "geopandas",
-        "shapely",
-        "netCDF4",
-        "xarray",
-        "duckdb",
-        "deltalake",
-        "matplotlib",
-        "requests",
-    }
-    assert heavy & set(done.stdout.split()) == set()
+    assert HEAVY & set(done.stdout.split()) == set()

@@ -172,27 +172,19 @@ def test_rust_is_too_old(staged, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_truncated_netcdf(rebuilt, tmp_path):
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    for file in (rebuilt.data / "local/raw").rglob("*.*"):
-        shutil.copy2(file, mirror / file.name)
-    short = next(mirror.glob("*_pr_*_2005_2005_*"))
+def test_a_truncated_netcdf(rebuilt, whole_mirror):
+    short = next(whole_mirror.glob("*_pr_*_2005_2005_*"))
     os.truncate(short, short.stat().st_size * 2 // 3)
-    text = said(rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{mirror}"))
+    text = said(rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{whole_mirror}"))
     assert short.name in text
     assert rebuilt.query("select count(*) > 0 as there from macav2_county") == [{"there": True}]  # what was there stays
 
 
 @pytest.mark.slow
-def test_a_variable_that_is_not_there(rebuilt, tmp_path):
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    for file in (rebuilt.data / "local/raw").rglob("*.*"):
-        shutil.copy2(file, mirror / file.name)
-    wrong = next(mirror.glob("*_pr_*_2005_2005_*"))
-    shutil.copy2(next(mirror.glob("*_huss_*_2005_2005_*")), wrong)
-    text = said(rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{mirror}"))
+def test_a_variable_that_is_not_there(rebuilt, whole_mirror):
+    wrong = next(whole_mirror.glob("*_pr_*_2005_2005_*"))
+    shutil.copy2(next(whole_mirror.glob("*_huss_*_2005_2005_*")), wrong)
+    text = said(rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{whole_mirror}"))
     assert "`precipitation`" in text
     assert "specific_humidity" in text
 

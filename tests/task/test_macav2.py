@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -207,16 +206,12 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_store(built, tmp_path, seco
     assert list((tmp_path / "killed").rglob(".*.part")) == []
 
 
-def test_an_index_of_another_grid_is_refused(rebuilt, tmp_path):
+def test_an_index_of_another_grid_is_refused(rebuilt, whole_mirror):
     """Two files on different grids under one model's name: the second is not silently averaged over the wrong cells."""
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    for file in (rebuilt.data / "local/raw").rglob("*.*"):
-        shutil.copy2(file, mirror / file.name)
-    shifted = mirror / RAW.format("pr", "2005_2005").rsplit("/", 1)[-1]
+    shifted = whole_mirror / RAW.format("pr", "2005_2005").rsplit("/", 1)[-1]
     with netCDF4.Dataset(shifted, "a") as file:
         file["lon"][:] = file["lon"][:] + 0.5
-    done = rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{mirror}")
+    done = rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{whole_mirror}")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "grid" in done.stderr.partition("error: ")[2]
