@@ -11,7 +11,19 @@ from .conftest import ROOT
 PAGES = {
     page: page.read_text() for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
-HEAVY = set(["numpy", "pandas", "pyarrow", "geopandas", "shapely", "netCDF4", "xarray", "duckdb", "deltalake", "matplotlib", "requests"])
+HEAVY = {
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "geopandas",
+    "shapely",
+    "netCDF4",
+    "xarray",
+    "duckdb",
+    "deltalake",
+    "matplotlib",
+    "requests",
+}
 EVERYTHING = "\n".join(PAGES.values())
 
 
