@@ -8,6 +8,7 @@ import os
 import string
 import struct
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,13 @@ def to_rows(archive: str | os.PathLike, target: str | os.PathLike, fields: dict[
     boundaries, repairs = _load(Path(archive), fields, key)
     with replacing(target) as part:
         boundaries.to_parquet(part, index=False, geometry_encoding="WKB", compression="zstd", schema_version="1.1.0")
-    return f"{len(boundaries):,} rows, {repairs}"
+    return f"{len(boundaries):,} rows, {repairs}{_damaged_letters(boundaries, fields)}"
+
+
+def _damaged_letters(boundaries: "geopandas.GeoDataFrame", columns: Iterable[str]) -> str:
+    """How many rows came with letters that an earlier program had already lost (U+FFFD), for the note; "" where none."""
+    damaged = sum(any("\ufffd" in str(value) for value in row) for row in boundaries[list(columns)].itertuples(index=False))
+    return f", {damaged:,} with damaged letters" if damaged else ""
 
 
 def read(archive: str | os.PathLike, fields: dict[str, str], key: str | list[str]) -> "geopandas.GeoDataFrame":
