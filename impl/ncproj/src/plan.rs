@@ -84,6 +84,14 @@ pub struct Member {
 pub struct Span {
     pub axes: Arc<Axes>,
     pub members: Vec<Member>,
+    /// The times that are asked for: places on the axis, from and to (not included).
+    pub runs: Vec<(usize, usize)>,
+}
+
+impl Span {
+    pub fn steps(&self) -> usize {
+        self.runs.iter().map(|(a, b)| b - a).sum::<usize>() * self.axes.each()
+    }
 }
 
 pub fn plan(index: &Index, files: &[PathBuf], picks: &[Pick]) -> Result<Vec<Span>> {
@@ -319,7 +327,10 @@ fn arrange(mut members: Vec<Member>) -> Result<Vec<Span>> {
                 }
                 span.members.push(m);
             }
-            None => spans.push(Span { axes: m.axes.clone(), members: vec![m] }),
+            None => {
+                let runs = vec![(0, m.axes.time.as_ref().map_or(1, Vec::len))];
+                spans.push(Span { axes: m.axes.clone(), members: vec![m], runs });
+            }
         }
     }
     for span in &mut spans {

@@ -1,0 +1,87 @@
+//! `ncproj aggregate`: its options, and what is said about a run.
+
+use crate::{say, threads};
+use clap::{Args, ValueEnum};
+use ncproj::aggregate::{self, Request, Weights};
+use ncproj::error::{Error, Result, base_name};
+use ncproj::index::Index;
+use ncproj::output::Format;
+use ncproj::plan::Pick;
+use ncproj::stats::Stat;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct AggregateArgs {
+    /// The index of `ncproj index` for this grid
+    #[arg(long, value_name = "INDEX")]
+    index: PathBuf,
+    /// Variables to take: [FILE:]VARIABLE[=NAME], by commas; FILE is a part of a file's name or a pattern with `*`
+    /// [default: all on the grid]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    variables: Vec<String>,
+    /// Statistics, by commas: min, max, mean, sum, count, variance, stdev, median, quantiles by percentage (q05, q97.5), mode,
+    /// valid; one column `{stat}_{NAME}` each
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "min,max,mean,valid")]
+    stats: Vec<String>,
+    /// How cells count in the mean: by covered area on the sphere, or by covered share of the cell
+    #[arg(long, value_enum, default_value_t = WeightsArg::Area)]
+    weights: WeightsArg,
+    /// Null unless this share of the region's weight has a value (0..1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    min_valid: f64,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// The file to write: .parquet or .csv
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+    /// netCDF files; other variables at the same times become columns, other times become rows
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WeightsArg {
+    Area,
+    Coverage,
+}
+
+pub fn run(a: &AggregateArgs) -> Result<()> {
+    let threads = threads(a.threads)?;
+    let picks = a.variables.iter().map(|v| Pick::parse(v)).collect::<Result<Vec<_>>>()?;
+    let mut stats: Vec<Stat> = Vec::new();
+    for name in &a.stats {
+        let stat = Stat::parse(name)?;
+        if !stats.contains(&stat) {
+            stats.push(stat);
+        }
+    }
+    if !(0.0..=1.0).contains(&a.min_valid) {
+        return Err(Error::usage(format!("`--min-valid {}` is no share", a.min_valid))
+            .hint("give a number from 0 to 1"));
+    }
+    Format::of(&a.output)?;
+    let index = Index::load(&a.index)?;
+    let weights = match a.weights {
+        WeightsArg::Area => Weights::Area,
+        WeightsArg::Coverage => Weights::Coverage,
+    };
+    let summary = aggregate::run(&Request {
+        index: &index,
+        files: &a.files,
+        picks: &picks,
+        stats: &stats,
+        weights,
+        min_valid: a.min_valid,
+        threads,
+        output: &a.output,
+    })?;
+    for w in &summary.warnings {
+        say(a.quiet, &format!("warning: {w}"));
+    }
+    say(a.quiet, &format!("{}: {}", base_name(&a.output), aggregate::sentence(&summary)));
+    Ok(())
+}
