@@ -5,6 +5,7 @@ use crate::index::Index;
 use crate::layout::{Layouts, Needs};
 use crate::output::{self, Format, Shape};
 use crate::plan::{Pick, Span, plan};
+use crate::select::{Choice, Times};
 use crate::stats::Stat;
 use crate::time::iso;
 use crate::work::run_span;
@@ -39,7 +40,11 @@ impl Weights {
 }
 
 pub struct Request<'a> {
+    /// With the regions that are asked for.
     pub index: &'a Index,
+    /// How these were chosen.
+    pub choice: &'a Choice,
+    pub times: Option<&'a Times>,
     pub files: &'a [PathBuf],
     pub picks: &'a [Pick],
     pub stats: &'a [Stat],
@@ -62,7 +67,7 @@ pub struct Summary {
 
 pub fn run(request: &Request) -> Result<Summary> {
     let mut warnings = Vec::new();
-    let spans = plan(request.index, request.files, request.picks)?;
+    let spans = plan(request.index, request.files, request.picks, request.times)?;
     let first = &spans[0];
     let names: Vec<String> = first.members.iter().map(|m| m.name.clone()).collect();
     let mut columns = Vec::new();
@@ -99,8 +104,12 @@ pub fn run(request: &Request) -> Result<Summary> {
     }
     sink.finish()?;
     let times = |last: bool| {
-        let all = spans.iter().filter_map(|s| s.axes.time.as_ref()).flatten();
-        (if last { all.max() } else { all.min() }).map(|t| iso(*t))
+        let of = |s: &'_ Span| -> Vec<i64> {
+            let axis = s.axes.time.as_deref().unwrap_or_default();
+            s.runs.iter().filter_map(|(a, b)| axis.get(*a..*b)).flatten().copied().collect()
+        };
+        let all = spans.iter().flat_map(of);
+        (if last { all.max() } else { all.min() }).map(iso)
     };
     for span in &spans {
         if let Some(t) = &span.axes.time
@@ -142,7 +151,7 @@ fn notes(request: &Request, spans: &[Span]) -> Vec<(String, String)> {
             columns.insert(format!("{}_{}", s.name(), m.name), about);
         }
     }
-    let about = json!({
+    let mut about = json!({
         "tool": concat!("ncproj ", env!("CARGO_PKG_VERSION")),
         "index": index.fingerprint(),
         "grid": index.grid.fingerprint(),
@@ -153,6 +162,13 @@ fn notes(request: &Request, spans: &[Span]) -> Vec<(String, String)> {
         "files": files,
         "columns": columns,
     });
+    // What was left out is said only where something was: the same inputs and wishes, the same bytes.
+    if !request.choice.is_all() {
+        about["chosen_regions"] = request.choice.describe();
+    }
+    if let Some(times) = request.times {
+        about["time"] = json!(times.text);
+    }
     vec![("ncproj".to_string(), about.to_string())]
 }
 

@@ -7,6 +7,7 @@ use ncproj::error::{Error, Result, base_name};
 use ncproj::index::Index;
 use ncproj::output::Format;
 use ncproj::plan::Pick;
+use ncproj::select::{Bbox, Choice, Times, Where};
 use ncproj::stats::Stat;
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ pub struct AggregateArgs {
     /// Null unless this share of the region's weight has a value (0..1)
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     min_valid: f64,
+    #[command(flatten)]
+    part: PartArgs,
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -41,6 +44,25 @@ pub struct AggregateArgs {
     /// netCDF files; other variables at the same times become columns, other times become rows
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+}
+
+/// A part of the whole.
+#[derive(Args)]
+struct PartArgs {
+    /// Only these times, FROM..TO as ISO dates or parts of them, both included: 2005-01-01..2005-03-31, 1990.., 2005-07
+    #[arg(long, value_name = "FROM..TO", help_heading = "A part of the whole")]
+    time: Option<String>,
+    /// Only regions of which a cell touches this box, in degrees: --bbox=-109,37,-102,41
+    #[arg(
+        long,
+        value_name = "W,S,E,N",
+        allow_hyphen_values = true,
+        help_heading = "A part of the whole"
+    )]
+    bbox: Option<String>,
+    /// Only regions whose key fits: KEY=GLOB,... with `*` for any text and `?` for any character; may be given again
+    #[arg(long, value_name = "KEY=GLOB", help_heading = "A part of the whole")]
+    r#where: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,13 +86,23 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
             .hint("give a number from 0 to 1"));
     }
     Format::of(&a.output)?;
-    let index = Index::load(&a.index)?;
+    let times = a.part.time.as_deref().map(Times::parse).transpose()?;
+    let choice = Choice {
+        wheres: a.part.r#where.iter().map(|w| Where::parse(w)).collect::<Result<Vec<_>>>()?,
+        bbox: a.part.bbox.as_deref().map(Bbox::parse).transpose()?,
+    };
+    let mut index = Index::load(&a.index)?;
+    if !choice.is_all() {
+        index = choice.of(&index)?;
+    }
     let weights = match a.weights {
         WeightsArg::Area => Weights::Area,
         WeightsArg::Coverage => Weights::Coverage,
     };
     let summary = aggregate::run(&Request {
         index: &index,
+        choice: &choice,
+        times: times.as_ref(),
         files: &a.files,
         picks: &picks,
         stats: &stats,

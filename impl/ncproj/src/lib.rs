@@ -16,6 +16,7 @@ pub mod plan;
 pub mod reduce;
 pub mod regions;
 pub mod repair;
+pub mod select;
 pub mod stats;
 pub mod time;
 pub mod work;

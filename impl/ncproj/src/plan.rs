@@ -5,6 +5,7 @@ use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
 use crate::netcdf::Source;
 use crate::output::Labels;
+use crate::select::Times;
 use crate::time::{TimeUnits, is_time, iso};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,7 +95,13 @@ impl Span {
     }
 }
 
-pub fn plan(index: &Index, files: &[PathBuf], picks: &[Pick]) -> Result<Vec<Span>> {
+/// What is asked of the files, `times` only if they are given.
+pub fn plan(
+    index: &Index,
+    files: &[PathBuf],
+    picks: &[Pick],
+    times: Option<&Times>,
+) -> Result<Vec<Span>> {
     if files.is_empty() {
         return Err(Error::usage("no netCDF file is given")
             .hint("ncproj aggregate --index I -o OUT FILE..."));
@@ -161,7 +168,42 @@ pub fn plan(index: &Index, files: &[PathBuf], picks: &[Pick]) -> Result<Vec<Span
         .at(format!("{}: {}", list(&names, 3), list(&known, 12)))
         .hint(nearest(&p.variable, &known)));
     }
-    arrange(members)
+    let members = match times {
+        Some(times) => within(members, times)?,
+        None => members,
+    };
+    let mut spans = arrange(members)?;
+    for span in &mut spans {
+        if let (Some(times), Some(axis)) = (times, &span.axes.time) {
+            span.runs = times.runs(axis);
+        }
+    }
+    Ok(spans)
+}
+
+/// The variables that have a time that is asked for.
+fn within(members: Vec<Member>, times: &Times) -> Result<Vec<Member>> {
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    let mut out = Vec::new();
+    for m in members {
+        let Some(axis) = &m.axes.time else {
+            return Err(Error::data(format!(
+                "`{}` of `{}` has no times to choose from",
+                m.variable, m.file
+            ))
+            .at(m.axes.describe())
+            .hint("leave `--time` away"));
+        };
+        first = axis.iter().fold(first, |a, t| a.min(*t));
+        last = axis.iter().fold(last, |a, t| a.max(*t));
+        if axis.iter().any(|t| times.holds(*t)) {
+            out.push(m);
+        }
+    }
+    if out.is_empty() {
+        return Err(times.none_within(first, last));
+    }
+    Ok(out)
 }
 
 /// The variables on a plain grid.

@@ -70,7 +70,7 @@ fn quantiles_of_packed_values_in_small_chunks_and_on_several_threads() {
 fn what_is_no_statistic() {
     let t = folder("stats-names", |_, y, x| value(y, x));
     for (name, text) in [
-        ("std", "error: there is no statistic `std`\n\nhint: did you mean `stdev`?"),
+        ("stdv", "error: there is no statistic `stdv`\n\nhint: did you mean `stdev`?"),
         (
             "q101",
             "error: the quantile `q101` lies beyond 100 %\n\n\
