@@ -51,7 +51,11 @@ pub struct Request<'a> {
     pub weights: Weights,
     pub min_valid: f64,
     pub threads: usize,
+    /// `-` is the stream on stdout.
     pub output: &'a Path,
+    pub format: Format,
+    /// One row per step.
+    pub wide: bool,
 }
 
 /// What a run has to tell.
@@ -69,11 +73,11 @@ pub fn run(request: &Request) -> Result<Summary> {
     let mut warnings = Vec::new();
     let spans = plan(request.index, request.files, request.picks, request.times)?;
     let first = &spans[0];
-    let names: Vec<String> = first.members.iter().map(|m| m.name.clone()).collect();
-    let mut columns = Vec::new();
-    for name in &names {
+    let (mut columns, mut about) = (Vec::new(), Vec::new());
+    for m in &first.members {
         for stat in request.stats {
-            columns.push(format!("{}_{name}", stat.name()));
+            columns.push(format!("{}_{}", stat.name(), m.name));
+            about.push(stat.about(&m.units));
         }
     }
     let mut taken = vec![request.index.key_name.clone()];
@@ -88,13 +92,18 @@ pub fn run(request: &Request) -> Result<Summary> {
     let shape = Shape {
         key_name: request.index.key_name.clone(),
         keys: request.index.keys.clone(),
+        centres: match request.format {
+            Format::Netcdf => request.index.centres(),
+            _ => Vec::new(),
+        },
+        steps: spans.iter().map(Span::steps).sum(),
         has_time: first.axes.time.is_some(),
         axes: first.axes.others.clone(),
         columns: columns.clone(),
+        about,
         notes: notes(request, &spans),
     };
-    let format = Format::of(request.output)?;
-    let mut sink = output::open(request.output, format, shape)?;
+    let mut sink = output::open(request.output, request.format, shape, request.wide)?;
     let weights = request.weights.of(request.index);
     let mut layouts = Layouts::new(request.index, weights, Needs::of(request.stats));
     let mut steps = 0;
@@ -131,6 +140,37 @@ pub fn run(request: &Request) -> Result<Summary> {
         last: times(true),
         warnings,
     })
+}
+
+impl Index {
+    /// The middle of each region's cells on the sphere, latitude and longitude, by share and area; NaN outside the grid.
+    fn centres(&self) -> Vec<[f64; 2]> {
+        let middles = |axis: &crate::grid::Axis| {
+            let mut out: Vec<f64> = axis.edges.windows(2).map(|w| (w[0] + w[1]) / 2.0).collect();
+            if axis.descending {
+                out.reverse();
+            }
+            out
+        };
+        let (lats, lons) = (middles(&self.grid.lat), middles(&self.grid.lon));
+        let weights = Weights::Area.of(self);
+        let middle = |r: usize| {
+            let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+            for p in self.pairs(r) {
+                let cell = self.cells[p] as usize;
+                let lat = lats[cell / lons.len()].to_radians();
+                let lon = lons[cell % lons.len()].to_radians();
+                x += weights[p] * lat.cos() * lon.cos();
+                y += weights[p] * lat.cos() * lon.sin();
+                z += weights[p] * lat.sin();
+            }
+            if self.pairs(r).is_empty() {
+                return [f64::NAN; 2];
+            }
+            [z.atan2(x.hypot(y)).to_degrees(), y.atan2(x).to_degrees()]
+        };
+        (0..self.keys.len()).map(middle).collect()
+    }
 }
 
 /// Provenance, the same for the same inputs: no paths, no clock.

@@ -9,7 +9,7 @@ use ncproj::output::Format;
 use ncproj::plan::Pick;
 use ncproj::select::{Bbox, Choice, Times, Where};
 use ncproj::stats::Stat;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct AggregateArgs {
@@ -35,15 +35,42 @@ pub struct AggregateArgs {
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// The file to write: .parquet or .csv
+    /// The file to write: .parquet, .csv, .arrow or .nc (CF `timeSeries`); `-` is a stream on stdout
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+    /// What to write, whatever the file is called [default: by its extension; csv for `-`]
+    #[arg(long, value_enum)]
+    format: Option<FormatArg>,
+    /// One row per time, and a column `{stat}_{NAME}_{key}` per statistic and region
+    #[arg(long)]
+    wide: bool,
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
     /// netCDF files; other variables at the same times become columns, other times become rows
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Parquet,
+    Csv,
+    Arrow,
+    Nc,
+}
+
+impl AggregateArgs {
+    fn format(&self) -> Result<Format> {
+        match self.format {
+            Some(FormatArg::Parquet) => Ok(Format::Parquet),
+            Some(FormatArg::Csv) => Ok(Format::Csv),
+            Some(FormatArg::Arrow) => Ok(Format::Arrow),
+            Some(FormatArg::Nc) => Ok(Format::Netcdf),
+            None if self.output.as_os_str() == "-" => Ok(Format::Csv),
+            None => Format::of(&self.output),
+        }
+    }
 }
 
 /// A part of the whole.
@@ -85,7 +112,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         return Err(Error::usage(format!("`--min-valid {}` is no share", a.min_valid))
             .hint("give a number from 0 to 1"));
     }
-    Format::of(&a.output)?;
+    let format = a.format()?;
     let times = a.part.time.as_deref().map(Times::parse).transpose()?;
     let choice = Choice {
         wheres: a.part.r#where.iter().map(|w| Where::parse(w)).collect::<Result<Vec<_>>>()?,
@@ -110,10 +137,16 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         min_valid: a.min_valid,
         threads,
         output: &a.output,
+        format,
+        wide: a.wide,
     })?;
     for w in &summary.warnings {
         say(a.quiet, &format!("warning: {w}"));
     }
-    say(a.quiet, &format!("{}: {}", base_name(&a.output), aggregate::sentence(&summary)));
+    say(a.quiet, &format!("{}: {}", shown(&a.output), aggregate::sentence(&summary)));
     Ok(())
+}
+
+fn shown(output: &Path) -> String {
+    if output.as_os_str() == "-" { "the stream".to_string() } else { base_name(output) }
 }

@@ -171,7 +171,7 @@ fn the_command_line_is_checked_first() {
         &t,
         "aggregate --index v.idx v.nc -o o.xlsx",
         2,
-        "error: `o.xlsx` is no kind of output known here\n\nhint: name it .parquet or .csv",
+        "error: `o.xlsx` is no kind of output known here\n\nhint: name it .parquet, .csv, .arrow or .nc, or say `--format`",
     );
     sees(
         &t,
