@@ -5,40 +5,17 @@ use crate::index::Index;
 use crate::layout::{Layouts, Needs};
 use crate::output::{self, Format, Shape};
 use crate::plan::{Pick, Span, plan};
-use crate::select::{Choice, Times};
+use crate::resume::{Journal, fingerprint};
+use crate::select::{Choice, Times, keep};
 use crate::stats::Stat;
 use crate::time::iso;
-use crate::work::run_span;
+use crate::weights::Weights;
+use crate::work::Run;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
-    /// Covered share of the cell times the cell's area on the sphere.
-    Area,
-    /// Covered share of the cell.
-    Coverage,
-}
-
-impl Weights {
-    pub fn name(self) -> &'static str {
-        if self == Weights::Area { "area" } else { "coverage" }
-    }
-
-    /// The weight of each pair of the index.
-    fn of(self, index: &Index) -> Vec<f64> {
-        match self {
-            Weights::Coverage => index.shares.clone(),
-            Weights::Area => {
-                let (rows, columns) = (index.grid.row_areas(), index.grid.column_widths());
-                let n = columns.len();
-                let area = |c: &u32| rows[*c as usize / n] * columns[*c as usize % n];
-                index.cells.iter().zip(&index.shares).map(|(c, s)| s * area(c)).collect()
-            }
-        }
-    }
-}
-
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// With the regions that are asked for.
     pub index: &'a Index,
@@ -48,7 +25,7 @@ pub struct Request<'a> {
     pub files: &'a [PathBuf],
     pub picks: &'a [Pick],
     pub stats: &'a [Stat],
-    pub weights: Weights,
+    pub weights: &'a Weights,
     pub min_valid: f64,
     pub threads: usize,
     /// `-` is the stream on stdout.
@@ -56,6 +33,8 @@ pub struct Request<'a> {
     pub format: Format,
     /// One row per step.
     pub wide: bool,
+    /// Keep finished windows beside the output, and go on from what a killed run kept.
+    pub resume: bool,
 }
 
 /// What a run has to tell.
@@ -67,9 +46,17 @@ pub struct Summary {
     pub first: Option<String>,
     pub last: Option<String>,
     pub warnings: Vec<String>,
+    /// Chunks that were read, and how many windows came from a killed run.
+    pub chunks: u64,
+    pub resumed: usize,
+    /// Stages and how long they took.
+    pub seconds: Vec<(&'static str, f64)>,
 }
 
-pub fn run(request: &Request) -> Result<Summary> {
+/// `progress` hears of steps done and steps in all.
+pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summary> {
+    let start = Instant::now();
+    let mut seconds = Vec::new();
     let mut warnings = Vec::new();
     let spans = plan(request.index, request.files, request.picks, request.times)?;
     let first = &spans[0];
@@ -103,15 +90,54 @@ pub fn run(request: &Request) -> Result<Summary> {
         about,
         notes: notes(request, &spans),
     };
-    let mut sink = output::open(request.output, request.format, shape, request.wide)?;
-    let weights = request.weights.of(request.index);
-    let mut layouts = Layouts::new(request.index, weights, Needs::of(request.stats));
-    let mut steps = 0;
-    for span in &spans {
-        steps += span.steps();
-        run_span(request, span, &mut layouts, sink.as_mut())?;
+    let total = shape.steps as u64;
+    let asked = shape.notes.iter().map(|(_, n)| n.as_str()).collect::<String>();
+    seconds.push(("plan", start.elapsed().as_secs_f64()));
+    let begun = Instant::now();
+    let mut weights = request.weights.of(request.index);
+    // Cells without weight count for nothing, not for min and max either.
+    let lighter = weights.contains(&0.0).then(|| {
+        let index = keep(request.index, |_| true, |p| weights[p] > 0.0);
+        weights.retain(|w| *w > 0.0);
+        index
+    });
+    let index = lighter.as_ref().unwrap_or(request.index);
+    let without: Vec<String> = (0..index.keys.len())
+        .filter(|r| index.pairs(*r).is_empty() && !request.index.pairs(*r).is_empty())
+        .map(|r| index.keys[r].clone())
+        .collect();
+    if !without.is_empty() {
+        warnings.push(format!("without weight, null in the output: {}", list(&without, 5)));
     }
+    let mut journal = match request.resume {
+        true => Some(Journal::open(request.output, &fingerprint(&asked, &spans)?)?),
+        false => None,
+    };
+    warnings.extend(journal.as_mut().and_then(|j| j.warning.take()));
+    let mut sink = output::open(request.output, request.format, shape, request.wide)?;
+    let mut layouts = Layouts::new(index, weights, Needs::of(request.stats));
+    let mut steps = 0;
+    let mut run = Run {
+        request: &Request { index, ..*request },
+        sink: sink.as_mut(),
+        journal: journal.as_mut(),
+        progress: &mut |done| progress(done, total),
+        done: 0,
+        chunks: 0,
+    };
+    for (number, span) in spans.iter().enumerate() {
+        steps += span.steps();
+        run.span(number, span, &mut layouts)?;
+    }
+    let chunks = run.chunks;
+    seconds.push(("rows", begun.elapsed().as_secs_f64()));
+    let begun = Instant::now();
     sink.finish()?;
+    let resumed = journal.as_ref().map_or(0, |j| j.taken);
+    if let Some(journal) = journal {
+        journal.remove()?;
+    }
+    seconds.push(("finish", begun.elapsed().as_secs_f64()));
     let times = |last: bool| {
         let of = |s: &'_ Span| -> Vec<i64> {
             let axis = s.axes.time.as_deref().unwrap_or_default();
@@ -139,6 +165,9 @@ pub fn run(request: &Request) -> Result<Summary> {
         first: times(false),
         last: times(true),
         warnings,
+        chunks,
+        resumed,
+        seconds,
     })
 }
 
@@ -179,10 +208,6 @@ fn notes(request: &Request, spans: &[Span]) -> Vec<(String, String)> {
     let mut files: Vec<String> = request.files.iter().map(|f| base_name(f)).collect();
     files.sort();
     files.dedup();
-    let weights = match request.weights {
-        Weights::Area => "covered share x area of the cell on the sphere",
-        Weights::Coverage => "covered share of the cell",
-    };
     let mut columns = serde_json::Map::new();
     for m in &spans[0].members {
         for s in request.stats {
@@ -196,7 +221,7 @@ fn notes(request: &Request, spans: &[Span]) -> Vec<(String, String)> {
         "index": index.fingerprint(),
         "grid": index.grid.fingerprint(),
         "regions": {"file": index.regions_file, "fingerprint": index.regions_fingerprint},
-        "weights": {"name": request.weights.name(), "meaning": weights},
+        "weights": request.weights.describe(),
         "min_valid": request.min_valid,
         "stats": request.stats.iter().map(|s| s.name()).collect::<Vec<_>>(),
         "files": files,

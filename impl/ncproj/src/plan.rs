@@ -258,7 +258,7 @@ fn matches_name(pattern: &str, name: &str) -> bool {
     true
 }
 
-fn check_grid(index: &Index, grid: &Grid, source: &Source, variable: &str) -> Result<()> {
+pub fn check_grid(index: &Index, grid: &Grid, source: &Source, variable: &str) -> Result<()> {
     match index.grid.difference(grid) {
         None => Ok(()),
         Some(what) => Err(Error::data(format!(

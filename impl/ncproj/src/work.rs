@@ -9,10 +9,11 @@ use crate::netcdf::{Blocks, Decoder, Part, Scratch, Source, Values};
 use crate::output::{Labels, Rows, Sink, Step};
 use crate::plan::{Member, Span, gridded};
 use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
+use crate::resume::Journal;
 use crate::stats::{Ordered, Stat};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 /// Rows that a task aims at, so that all cores have something to do.
@@ -201,101 +202,161 @@ impl Drop for StopOnPanic<'_> {
 
 type Done = (usize, usize, Result<Vec<Vec<f64>>>);
 
-pub fn run_span(
-    request: &Request,
-    span: &Span,
-    layouts: &mut Layouts,
-    sink: &mut dyn Sink,
-) -> Result<()> {
-    let mut work = prepare(span)?;
-    let regions = request.index.keys.len();
-    let narrow = work.iter().all(|w| w.decoder.is_f32());
-    let kept = match layouts.needs.order {
-        true => layouts.pairs() * if narrow { 4 } else { 8 },
-        false => 0,
-    };
-    let (windows, groups) = windows(span, &work, regions, kept);
-    for w in &mut work {
-        w.groups = layouts.groups(w.cut, groups);
-    }
-    let (needs, layouts) = (layouts.needs, &*layouts);
-    let tasks = windows.len() * work.len();
-    let threads = request.threads.clamp(1, tasks.max(1));
-    let next = AtomicUsize::new(0);
-    let gate = Gate { written: Mutex::new(0), moved: Condvar::new(), stop: AtomicBool::new(false) };
-    let ahead = threads.div_ceil(work.len()) + 1;
-    let labels: Vec<Labels> = span.axes.others.iter().map(|(_, l)| l.clone()).collect();
-    let finisher = Finisher { request, totals: &layouts.totals };
-    let (send, receive) = mpsc::channel::<Done>();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let send = send.clone();
-            let (next, gate, work, windows, span) = (&next, &gate, &work, &windows, &span);
-            let finisher = &finisher;
-            scope.spawn(move || {
-                let _guard = StopOnPanic(gate);
-                let orders = finisher.orders();
-                let mut worker = Worker::new(needs, &layouts.rising, orders, request.index);
-                loop {
-                    let task = next.fetch_add(1, Ordering::Relaxed);
-                    if task >= tasks {
-                        return;
-                    }
-                    let (window, member) = (task / work.len(), task % work.len());
-                    if !gate.wait(window, ahead) {
-                        return;
-                    }
-                    let result = worker
-                        .window(&work[member], span, windows[window], regions)
-                        .map(|()| finisher.columns(&worker));
-                    if result.is_err() {
-                        gate.stop();
-                    }
-                    if send.send((window, member, result)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(send);
-        let outcome = collect(&receive, &gate, span, &windows, work.len(), &labels, sink);
-        gate.stop();
-        outcome
-    })
+/// A run over all spans: what goes in, where it goes to, and how far it is.
+pub struct Run<'a> {
+    pub request: &'a Request<'a>,
+    pub sink: &'a mut dyn Sink,
+    pub journal: Option<&'a mut Journal>,
+    pub progress: &'a mut dyn FnMut(u64),
+    /// Steps that are done, and chunks that were read.
+    pub done: u64,
+    pub chunks: u64,
 }
 
-/// Puts finished windows in order and writes them.
-fn collect(
-    receive: &mpsc::Receiver<Done>,
-    gate: &Gate,
-    span: &Span,
-    windows: &[(usize, usize)],
-    members: usize,
-    labels: &[Labels],
-    sink: &mut dyn Sink,
-) -> Result<()> {
-    let mut waiting: HashMap<usize, Vec<Option<Vec<Vec<f64>>>>> = HashMap::new();
-    let mut written = 0;
-    while written < windows.len() {
-        let Ok((window, member, result)) = receive.recv() else {
-            return Err(Error::data("a worker stopped without a result")
-                .hint("this is a fault of ncproj: please report it with the command line"));
+impl Run<'_> {
+    /// Reduces one span, the `number`-th.
+    pub fn span(&mut self, number: usize, span: &Span, layouts: &mut Layouts) -> Result<()> {
+        let request = self.request;
+        let mut work = prepare(span)?;
+        let regions = request.index.keys.len();
+        let narrow = work.iter().all(|w| w.decoder.is_f32());
+        let kept = match layouts.needs.order {
+            true => layouts.pairs() * if narrow { 4 } else { 8 },
+            false => 0,
         };
-        waiting.entry(window).or_insert_with(|| vec![None; members])[member] = Some(result?);
-        while waiting.get(&written).is_some_and(|w| w.iter().all(Option::is_some)) {
-            let parts = waiting.remove(&written).unwrap_or_default();
-            let (from, to) = windows[written];
-            let steps = (from..to).map(|s| step(span, s)).collect();
-            let columns = parts.into_iter().flatten().flatten().collect();
-            sink.push(Rows { steps, labels, columns })?;
-            written += 1;
-            if let Ok(mut w) = gate.written.lock() {
-                *w = written;
-            }
-            gate.moved.notify_all();
+        let (windows, groups) = windows(span, &work, regions, kept);
+        for w in &mut work {
+            w.groups = layouts.groups(w.cut, groups);
         }
+        let (needs, layouts) = (layouts.needs, &*layouts);
+        let labels: Vec<Labels> = span.axes.others.iter().map(|(_, l)| l.clone()).collect();
+        let columns = request.stats.len() * work.len();
+        let kept = self.take_kept(number, span, &windows, &labels, columns)?;
+        let windows = windows[kept..].to_vec();
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let read = AtomicU64::new(0);
+        let tasks = windows.len() * work.len();
+        let threads = request.threads.clamp(1, tasks.max(1));
+        let next = AtomicUsize::new(0);
+        let gate =
+            Gate { written: Mutex::new(0), moved: Condvar::new(), stop: AtomicBool::new(false) };
+        let ahead = threads.div_ceil(work.len()) + 1;
+        let finisher = Finisher { request, totals: &layouts.totals };
+        let (send, receive) = mpsc::channel::<Done>();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let send = send.clone();
+                let (next, gate, work, windows, span) = (&next, &gate, &work, &windows, &span);
+                let read = &read;
+                let finisher = &finisher;
+                scope.spawn(move || {
+                    let _guard = StopOnPanic(gate);
+                    let orders = finisher.orders();
+                    let mut worker = Worker::new(needs, &layouts.rising, orders, request.index);
+                    loop {
+                        let task = next.fetch_add(1, Ordering::Relaxed);
+                        if task >= tasks {
+                            return;
+                        }
+                        let (window, member) = (task / work.len(), task % work.len());
+                        if !gate.wait(window, ahead) {
+                            return;
+                        }
+                        let result = worker
+                            .window(&work[member], span, windows[window], regions)
+                            .map(|()| finisher.columns(&worker));
+                        read.fetch_add(std::mem::take(&mut worker.chunks), Ordering::Relaxed);
+                        if result.is_err() {
+                            gate.stop();
+                        }
+                        if send.send((window, member, result)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(send);
+            let outcome =
+                self.collect(&receive, &gate, (number, span), &windows, work.len(), &labels);
+            gate.stop();
+            outcome
+        })?;
+        self.chunks += read.load(Ordering::Relaxed);
+        Ok(())
     }
-    Ok(())
+
+    /// Takes the windows that a killed run had finished; how many they are.
+    fn take_kept(
+        &mut self,
+        number: usize,
+        span: &Span,
+        windows: &[(usize, usize)],
+        labels: &[Labels],
+        columns: usize,
+    ) -> Result<usize> {
+        let regions = self.request.index.keys.len();
+        for (k, &(from, to)) in windows.iter().enumerate() {
+            let Some(journal) = self.journal.as_deref_mut() else { return Ok(k) };
+            let Some(found) = journal.take((number, from, to), columns, (to - from) * regions)?
+            else {
+                return Ok(k);
+            };
+            self.push(span, (from, to), labels, found)?;
+        }
+        Ok(windows.len())
+    }
+
+    fn push(
+        &mut self,
+        span: &Span,
+        (from, to): (usize, usize),
+        labels: &[Labels],
+        columns: Vec<Vec<f64>>,
+    ) -> Result<()> {
+        let steps = (from..to).map(|s| step(span, s)).collect();
+        self.sink.push(Rows { steps, labels, columns })?;
+        self.done += (to - from) as u64;
+        (self.progress)(self.done);
+        Ok(())
+    }
+
+    /// Puts finished windows in order and writes them.
+    fn collect(
+        &mut self,
+        receive: &mpsc::Receiver<Done>,
+        gate: &Gate,
+        (number, span): (usize, &Span),
+        windows: &[(usize, usize)],
+        members: usize,
+        labels: &[Labels],
+    ) -> Result<()> {
+        let mut waiting: HashMap<usize, Vec<Option<Vec<Vec<f64>>>>> = HashMap::new();
+        let mut written = 0;
+        while written < windows.len() {
+            let Ok((window, member, result)) = receive.recv() else {
+                return Err(Error::data("a worker stopped without a result")
+                    .hint("this is a fault of ncproj: please report it with the command line"));
+            };
+            waiting.entry(window).or_insert_with(|| vec![None; members])[member] = Some(result?);
+            while waiting.get(&written).is_some_and(|w| w.iter().all(Option::is_some)) {
+                let parts = waiting.remove(&written).unwrap_or_default();
+                let (from, to) = windows[written];
+                let columns: Vec<Vec<f64>> = parts.into_iter().flatten().flatten().collect();
+                if let Some(journal) = self.journal.as_deref_mut() {
+                    journal.keep((number, from, to), &columns)?;
+                }
+                self.push(span, (from, to), labels, columns)?;
+                written += 1;
+                if let Ok(mut w) = gate.written.lock() {
+                    *w = written;
+                }
+                gate.moved.notify_all();
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The place on the axes of a step's number: time outermost, then the other axes in the file's order.
@@ -372,6 +433,8 @@ struct Worker<'a> {
     ordered: Ordered,
     /// For each step and region the statistics `orders`.
     found: Vec<f64>,
+    /// Chunks read since this was last taken.
+    chunks: u64,
 }
 
 impl<'a> Worker<'a> {
@@ -388,6 +451,7 @@ impl<'a> Worker<'a> {
             kept: Kept::F32(Vec::new()),
             ordered: Ordered::default(),
             found: Vec::new(),
+            chunks: 0,
         }
     }
 
@@ -537,6 +601,7 @@ impl<'a> Worker<'a> {
         if !w.blocks.is_written(at) && w.decoder.unwritten_is_missing() {
             return Ok(());
         }
+        self.chunks += 1;
         let raw = w.blocks.read(&w.source, at, &mut self.scratch)?;
         let by_step = w.plane.filter(|_| w.decoder.is_f32() || !raw.shuffled);
         if by_step.is_none() {
