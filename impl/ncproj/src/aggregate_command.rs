@@ -130,6 +130,18 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         return Err(Error::usage("the rows and the record cannot both go to stdout")
             .hint("write the record to a file: `--json=run.json`"));
     }
+    let field = a.weights.rsplit_once(':').map(|(file, _)| PathBuf::from(file));
+    for input in a.files.iter().chain([&a.index]).chain(&field) {
+        if let (Ok(from), Ok(to)) = (input.canonicalize(), a.output.canonicalize())
+            && from == to
+        {
+            return Err(Error::usage(format!(
+                "the output `{}` would take the place of an input",
+                a.output.display()
+            ))
+            .hint("give the output another name"));
+        }
+    }
     let start = Instant::now();
     let times = a.part.time.as_deref().map(Times::parse).transpose()?;
     let choice = Choice {

@@ -172,3 +172,52 @@ impl<'a> Layouts<'a> {
         Group { tiles, regions, starts, len }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::{Axis, Grid};
+
+    /// Four columns and two rows of cells; three regions of two, one and two of them.
+    fn index() -> Index {
+        let axis = |n: usize| Axis {
+            name: "a".into(),
+            dim: "a".into(),
+            edges: (0..=n).map(|k| k as f64).collect(),
+            descending: false,
+            regular: true,
+            from_bounds: false,
+        };
+        Index {
+            grid: Grid { lat: axis(2), lon: axis(4), global: false },
+            keys: vec!["a".into(), "b".into(), "c".into()],
+            key_name: "id".into(),
+            inside: vec![1.0; 3],
+            starts: vec![0, 2, 3, 5],
+            cells: vec![3, 7, 0, 1, 2],
+            shares: vec![1.0, 0.5, 1.0, 0.25, 0.75],
+            regions_file: String::new(),
+            regions_fingerprint: String::new(),
+            cut: 0,
+            rebuilt: 0,
+        }
+    }
+
+    #[test]
+    fn groups_share_out_the_pairs_by_place() {
+        let index = index();
+        let needs = Needs { more: false, spread: false, order: true };
+        let mut layouts = Layouts::new(&index, index.shares.clone(), needs);
+        let cut = Cut { rows: 2, columns: 2, row_step: 2, column_step: 1 };
+        let one = layouts.groups(cut, 1);
+        assert_eq!((one.len(), one[0].len, &one[0].regions), (1, 5, &vec![0, 1, 2]));
+        // columns 0 and 1 are the first tile, 2 and 3 the second; region 0 lies in the second alone
+        let two = layouts.groups(cut, 2);
+        assert_eq!((&two[0].regions, &two[1].regions), (&vec![1, 2], &vec![0]));
+        let pairs = |g: &Group| g.tiles.iter().map(|t| t.offsets.len()).sum::<usize>();
+        assert_eq!((pairs(&two[0]), pairs(&two[1])), (3, 2));
+        assert_eq!((two[0].starts[2], two[1].starts[0], two[1].len), (1, 0, 2));
+        // cell 7 is row 1, column 1 of the second tile, and the lighter of its region
+        assert_eq!((&two[1].tiles[1].offsets, &two[1].tiles[1].places), (&vec![1, 3], &vec![1, 0]));
+    }
+}

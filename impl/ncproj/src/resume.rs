@@ -129,7 +129,12 @@ impl Journal {
 
     /// The output is whole: nothing has to be kept.
     pub fn remove(self) -> Result<()> {
-        std::fs::remove_file(&self.path).map_err(|e| Error::file("remove", &self.path, e))
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::file("remove", &self.path, e))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -50,6 +50,18 @@ fn a_stream_is_the_same_rows() {
 }
 
 #[test]
+fn parquet_streams_too() {
+    let t = prepare("stream-parquet");
+    t.fine("aggregate --index v.idx v.nc -o o.parquet");
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_ncproj"))
+        .args("aggregate -q --index v.idx v.nc --format parquet -o -".split(' '))
+        .current_dir(&t.0)
+        .output()
+        .expect("ncproj runs");
+    assert!(out.stdout == std::fs::read(t.0.join("o.parquet")).expect("the output"));
+}
+
+#[test]
 fn arrow_has_the_schema_and_the_values() {
     use arrow_array::{Array, Float64Array, StringArray};
     let t = prepare("arrow");
