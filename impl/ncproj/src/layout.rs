@@ -168,6 +168,12 @@ impl<'a> Layouts<'a> {
                 }
             }
         }
+        for tile in &mut tiles {
+            tile.offsets.shrink_to_fit();
+            tile.weights.shrink_to_fit();
+            tile.shares.shrink_to_fit();
+            tile.places.shrink_to_fit();
+        }
         let regions = if self.needs.order { regions } else { Vec::new() };
         Group { tiles, regions, starts, len }
     }

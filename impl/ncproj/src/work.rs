@@ -20,6 +20,8 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 const TASK_ROWS: usize = 16_384;
 /// Rows that a task may hold; a chunk of more steps than this allows is unpacked more than once.
 const MOST_ROWS: usize = 1_500_000;
+/// Bytes that a task's rows may take while they are worked on.
+const MOST_BYTES: usize = 80 << 20;
 /// Bytes of values that a task may keep for quantiles and modes. The same for any number of threads: windows depend on it.
 const MOST_KEPT: usize = 16 << 20;
 
@@ -118,12 +120,12 @@ fn prepare(span: &Span) -> Result<Vec<Work>> {
 }
 
 /// The windows of steps that are worked on at once, and the number of groups of regions that they are worked on in: whole chunks
-/// of time where memory allows.
+/// of time where memory allows. `row` is the bytes that a row takes, `kept` those of a step's values that are kept.
 fn windows(
     span: &Span,
     work: &[Work],
     regions: usize,
-    kept: usize,
+    (row, kept): (usize, usize),
 ) -> (Vec<(usize, usize)>, usize) {
     let times = span.axes.time.as_ref().map_or(1, Vec::len);
     let each = span.axes.each();
@@ -134,7 +136,9 @@ fn windows(
         .unwrap_or(1)
         .clamp(1, times);
     let mut wanted = TASK_ROWS.div_ceil((chunk * each * regions).max(1)).max(1);
-    let mut most = MOST_ROWS / regions.max(1);
+    // Where values are kept, the index takes more too.
+    let bytes = if kept > 0 { MOST_BYTES * 2 / 5 } else { MOST_BYTES };
+    let mut most = MOST_ROWS.min(bytes / row) / regions.max(1);
     let mut groups = 1;
     if let Some(steps) = MOST_KEPT.checked_div(kept) {
         // Chunks of many steps but few cells: regions in groups, so that hardly a chunk is unpacked twice. Else: fewer steps.
@@ -224,7 +228,11 @@ impl Run<'_> {
             true => layouts.pairs() * if narrow { 4 } else { 8 },
             false => 0,
         };
-        let (windows, groups) = windows(span, &work, regions, kept);
+        let orders = request.stats.iter().filter(|s| s.needs_order()).count();
+        let row = size_of::<Sums>()
+            + if layouts.needs.more { size_of::<More>() } else { 0 }
+            + 8 * (orders + request.stats.len());
+        let (windows, groups) = windows(span, &work, regions, (row, kept));
         for w in &mut work {
             w.groups = layouts.groups(w.cut, groups);
         }
