@@ -1,12 +1,11 @@
 //! The command line: parses, calls the library, prints, chooses the exit code.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use ncproj::aggregate::{self, Request, Stat, Weights};
+mod aggregate_command;
+
+use clap::{Args, Parser, Subcommand};
 use ncproj::error::{Error, Result, base_name, list, thousands};
-use ncproj::index::{self, Index, Notes};
+use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
-use ncproj::output::Format;
-use ncproj::plan::Pick;
 use ncproj::{grid, info, regions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,7 +24,7 @@ enum Command {
     /// Work out which cells of a grid each region covers, and keep it in a file.
     Index(IndexArgs),
     /// Reduce netCDF files to one row per region and time.
-    Aggregate(AggregateArgs),
+    Aggregate(aggregate_command::AggregateArgs),
     /// Say what a netCDF file or an index holds.
     Info(InfoArgs),
     /// Figures for those who measure.
@@ -62,44 +61,6 @@ struct IndexArgs {
 }
 
 #[derive(Args)]
-struct AggregateArgs {
-    /// The index of `ncproj index` for this grid
-    #[arg(long, value_name = "INDEX")]
-    index: PathBuf,
-    /// Variables to take: [FILE:]VARIABLE[=NAME], by commas; FILE is a part of a file's name or a pattern with `*`
-    /// [default: all on the grid]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    variables: Vec<String>,
-    /// Statistics, by commas; one column `{stat}_{NAME}` each
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "min,max,mean,valid")]
-    stats: Vec<String>,
-    /// How cells count in the mean: by covered area on the sphere, or by covered share of the cell
-    #[arg(long, value_enum, default_value_t = WeightsArg::Area)]
-    weights: WeightsArg,
-    /// Null unless this share of the region's weight has a value (0..1)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    min_valid: f64,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// The file to write: .parquet or .csv
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
-    /// netCDF files; other variables at the same times become columns, other times become rows
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum WeightsArg {
-    Area,
-    Coverage,
-}
-
-#[derive(Args)]
 struct InfoArgs {
     /// A netCDF file or an index
     #[arg(value_name = "FILE")]
@@ -125,7 +86,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Index(a) => run_index(&a),
-        Command::Aggregate(a) => run_aggregate(&a),
+        Command::Aggregate(a) => aggregate_command::run(&a),
         Command::Info(a) => run_info(&a),
         Command::Bench(Bench::Inflate { file }) => run_inflate(&file),
     };
@@ -230,47 +191,6 @@ fn say_notes(quiet: bool, notes: &Notes) {
     }
 }
 
-fn run_aggregate(a: &AggregateArgs) -> Result<()> {
-    let threads = threads(a.threads)?;
-    let picks = a.variables.iter().map(|v| Pick::parse(v)).collect::<Result<Vec<_>>>()?;
-    let mut stats: Vec<Stat> = Vec::new();
-    for name in &a.stats {
-        let known: Vec<String> = Stat::ALL.iter().map(|(n, _)| n.to_string()).collect();
-        let Some((_, stat)) = Stat::ALL.iter().find(|(n, _)| *n == name.trim()) else {
-            return Err(Error::usage(format!("there is no statistic `{name}`"))
-                .hint(ncproj::error::nearest(name, &known)));
-        };
-        if !stats.contains(stat) {
-            stats.push(*stat);
-        }
-    }
-    if !(0.0..=1.0).contains(&a.min_valid) {
-        return Err(Error::usage(format!("`--min-valid {}` is no share", a.min_valid))
-            .hint("give a number from 0 to 1"));
-    }
-    Format::of(&a.output)?;
-    let index = Index::load(&a.index)?;
-    let weights = match a.weights {
-        WeightsArg::Area => Weights::Area,
-        WeightsArg::Coverage => Weights::Coverage,
-    };
-    let summary = aggregate::run(&Request {
-        index: &index,
-        files: &a.files,
-        picks: &picks,
-        stats: &stats,
-        weights,
-        min_valid: a.min_valid,
-        threads,
-        output: &a.output,
-    })?;
-    for w in &summary.warnings {
-        say(a.quiet, &format!("warning: {w}"));
-    }
-    say(a.quiet, &format!("{}: {}", base_name(&a.output), aggregate::sentence(&summary)));
-    Ok(())
-}
-
 fn run_info(a: &InfoArgs) -> Result<()> {
     let about = info::describe(&a.file)?;
     if a.json { print(&format!("{about:#}\n")) } else { print(&info::text(&about)) }
@@ -278,7 +198,7 @@ fn run_info(a: &InfoArgs) -> Result<()> {
 
 fn run_inflate(file: &std::path::Path) -> Result<()> {
     let start = std::time::Instant::now();
-    let (chunks, bytes) = aggregate::inflate_only(file)?;
+    let (chunks, bytes) = ncproj::work::inflate_only(file)?;
     let seconds = start.elapsed().as_secs_f64();
     print(&format!(
         "{} chunks, {} bytes unpacked, {seconds:.3} s on one thread\n",

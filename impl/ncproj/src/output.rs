@@ -1,7 +1,13 @@
-//! Rows out: Parquet or CSV, in row groups, so that memory does not grow with the number of days.
+//! Rows out: Parquet, CSV, Arrow or netCDF, in groups of rows, so that memory does not grow with the number of days.
+
+mod arrow;
+mod netcdf;
+mod target;
+mod wide;
+
+pub use target::Target;
 
 use crate::error::{Error, Result};
-use crate::partial::Partial;
 use crate::time::iso;
 use parquet::basic::ZstdLevel;
 use parquet::basic::{
@@ -13,13 +19,14 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type as SchemaType};
-use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Rows per row group, about.
 const GROUP: usize = 122_880;
+/// Values per row group where rows are wide.
+const MOST_VALUES: usize = 4 << 20;
 
 /// The values along an axis that is no CF time, in their own type.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,13 +53,20 @@ impl Labels {
 /// The columns of the output before the statistics.
 #[derive(Clone)]
 pub struct Shape {
+    /// No name: no column.
     pub key_name: String,
     pub keys: Vec<String>,
+    /// A point for each region, latitude and longitude, where its cells are centred.
+    pub centres: Vec<[f64; 2]>,
     pub has_time: bool,
+    /// How many steps there will be.
+    pub steps: usize,
     /// Further axes, by name; the labels only say of what type they are.
     pub axes: Vec<(String, Labels)>,
     /// Statistics, by column name; all float64, NaN for missing.
     pub columns: Vec<String>,
+    /// Units and cell method of each column.
+    pub about: Vec<(String, String)>,
     /// Key-value metadata.
     pub notes: Vec<(String, String)>,
 }
@@ -80,30 +94,64 @@ pub trait Sink {
 pub enum Format {
     Parquet,
     Csv,
+    Arrow,
+    Netcdf,
 }
 
 impl Format {
+    pub const NAMES: [(&str, Format); 4] = [
+        ("parquet", Format::Parquet),
+        ("csv", Format::Csv),
+        ("arrow", Format::Arrow),
+        ("nc", Format::Netcdf),
+    ];
+
+    /// By the file's extension.
     pub fn of(path: &Path) -> Result<Format> {
         match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
             Some("parquet" | "pq") => Ok(Format::Parquet),
             Some("csv") => Ok(Format::Csv),
+            Some("arrow" | "feather" | "ipc") => Ok(Format::Arrow),
+            Some("nc") => Ok(Format::Netcdf),
             _ => Err(Error::usage(format!("`{}` is no kind of output known here", path.display()))
-                .hint("name it .parquet or .csv")),
+                .hint("name it .parquet, .csv, .arrow or .nc, or say `--format`")),
         }
+    }
+
+    pub fn name(self) -> &'static str {
+        Format::NAMES.iter().find(|(_, f)| *f == self).map_or("", |(n, _)| n)
     }
 }
 
-pub fn open(path: &Path, format: Format, shape: Shape) -> Result<Box<dyn Sink>> {
-    let (partial, file) = Partial::create(path)?;
-    Ok(match format {
-        Format::Parquet => Box::new(Parquet::new(partial, file, shape)?),
-        Format::Csv => Box::new(Csv::new(partial, file, shape)?),
+/// Opens the output; `-` is the stream on stdout. `wide` asks for one row per step and a column per region and statistic.
+pub fn open(path: &Path, format: Format, shape: Shape, wide: bool) -> Result<Box<dyn Sink>> {
+    let refuse = |what: &str| {
+        Err(Error::usage(what).hint("name a file, or choose `--format csv`, `arrow` or `parquet`"))
+    };
+    if format == Format::Netcdf && target::is_stream(path) {
+        return refuse("netCDF cannot be streamed: its parts are written in several places");
+    }
+    if format == Format::Netcdf && wide {
+        return refuse("netCDF has no rows that could be wide");
+    }
+    let regions = shape.keys.len();
+    let (shape, map) = if wide { wide::reshape(shape) } else { (shape, None) };
+    let target = Target::create(path)?;
+    let sink: Box<dyn Sink> = match format {
+        Format::Parquet => Box::new(Parquet::new(target, shape)?),
+        Format::Csv => Box::new(Csv::new(target, shape)?),
+        Format::Arrow => Box::new(arrow::Arrow::new(target, shape)?),
+        Format::Netcdf => Box::new(netcdf::Netcdf::new(target, shape)?),
+    };
+    Ok(match map {
+        Some(()) => Box::new(wide::Wide { inner: sink, regions }),
+        None => sink,
     })
 }
 
 struct Parquet {
-    writer: SerializedFileWriter<BufWriter<File>>,
-    partial: Partial,
+    writer: SerializedFileWriter<BufWriter<Target>>,
+    path: PathBuf,
     shape: Shape,
     keys: Vec<ByteArray>,
     times: Vec<i64>,
@@ -111,24 +159,25 @@ struct Parquet {
     columns: Vec<Vec<f64>>,
 }
 
-fn failed(partial: &Partial, e: ParquetError) -> Error {
+fn failed(path: &Path, e: ParquetError) -> Error {
     if let ParquetError::External(inner) = e {
         return match inner.downcast::<std::io::Error>() {
-            Ok(io) => Error::file("write", partial.path(), *io),
+            Ok(io) => target::failed(path, *io),
             Err(other) => Error::data(format!("Parquet cannot be written: {other}")),
         };
     }
-    Error::data(format!("Parquet cannot be written: {e}")).at(partial.path().display().to_string())
+    Error::data(format!("Parquet cannot be written: {e}")).at(path.display().to_string())
 }
 
 impl Parquet {
-    fn new(partial: Partial, file: File, shape: Shape) -> Result<Parquet> {
-        let schema = schema(&shape).map_err(|e| failed(&partial, e))?;
+    fn new(target: Target, shape: Shape) -> Result<Parquet> {
+        let path = target.path().to_path_buf();
+        let schema = schema(&shape).map_err(|e| failed(&path, e))?;
         let mut properties = WriterProperties::builder()
             .set_writer_version(WriterVersion::PARQUET_1_0)
             .set_created_by(concat!("ncproj ", env!("CARGO_PKG_VERSION")).to_string())
             .set_compression(Compression::ZSTD(
-                ZstdLevel::try_new(1).map_err(|e| failed(&partial, e))?,
+                ZstdLevel::try_new(1).map_err(|e| failed(&path, e))?,
             ))
             .set_key_value_metadata(Some(
                 shape.notes.iter().map(|(k, v)| KeyValue::new(k.clone(), v.clone())).collect(),
@@ -141,11 +190,11 @@ impl Parquet {
                 .set_column_statistics_enabled(path, EnabledStatistics::Chunk);
         }
         let writer =
-            SerializedFileWriter::new(BufWriter::new(file), schema, Arc::new(properties.build()))
-                .map_err(|e| failed(&partial, e))?;
+            SerializedFileWriter::new(BufWriter::new(target), schema, Arc::new(properties.build()))
+                .map_err(|e| failed(&path, e))?;
         let keys = shape.keys.iter().map(|k| ByteArray::from(k.as_bytes().to_vec())).collect();
         let (axes, columns) = (vec![None; shape.axes.len()], vec![Vec::new(); shape.columns.len()]);
-        Ok(Parquet { writer, partial, shape, keys, times: Vec::new(), axes, columns })
+        Ok(Parquet { writer, path, shape, keys, times: Vec::new(), axes, columns })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -153,7 +202,7 @@ impl Parquet {
         if rows == 0 {
             return Ok(());
         }
-        self.write_group(rows).map_err(|e| failed(&self.partial, e))?;
+        self.write_group(rows).map_err(|e| failed(&self.path, e))?;
         self.times.clear();
         self.axes.iter_mut().for_each(|a| *a = None);
         self.columns.iter_mut().for_each(Vec::clear);
@@ -174,13 +223,15 @@ impl Parquet {
                 None => Err(ParquetError::General("a column too many".into())),
             }
         };
-        column(&mut |c| {
-            let w = c.typed::<ByteArrayType>();
-            for _ in 0..rows / regions {
-                w.write_batch(&self.keys, None, None)?;
-            }
-            Ok(())
-        })?;
+        if !self.shape.key_name.is_empty() {
+            column(&mut |c| {
+                let w = c.typed::<ByteArrayType>();
+                for _ in 0..rows / regions {
+                    w.write_batch(&self.keys, None, None)?;
+                }
+                Ok(())
+            })?;
+        }
         let mut same = Vec::with_capacity(regions);
         if self.shape.has_time {
             column(&mut |c| {
@@ -244,7 +295,10 @@ fn schema(shape: &Shape) -> std::result::Result<Arc<SchemaType>, ParquetError> {
     let plain = |name: &str, t: Type, r: Repetition| {
         SchemaType::primitive_type_builder(name, t).with_repetition(r).build()
     };
-    let mut fields = vec![Arc::new(text(&shape.key_name)?)];
+    let mut fields = Vec::new();
+    if !shape.key_name.is_empty() {
+        fields.push(Arc::new(text(&shape.key_name)?));
+    }
     if shape.has_time {
         let stamp = LogicalType::timestamp(true, TimeUnit::MICROS);
         fields.push(Arc::new(
@@ -288,7 +342,8 @@ impl Sink for Parquet {
         for (to, from) in self.columns.iter_mut().zip(&rows.columns) {
             to.extend_from_slice(from);
         }
-        if self.columns.first().is_some_and(|c| c.len() >= GROUP) {
+        let rows = self.columns.first().map_or(0, Vec::len);
+        if rows >= GROUP || rows * self.columns.len() >= MOST_VALUES {
             self.flush()?;
         }
         Ok(())
@@ -296,20 +351,17 @@ impl Sink for Parquet {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.flush()?;
-        let Parquet { writer, partial, .. } = *self;
-        let buffer = writer.into_inner().map_err(|e| failed(&partial, e))?;
-        let written = buffer
-            .into_inner()
-            .map_err(|e| Error::file("write", partial.path(), e.into_error()))?;
-        drop(written);
-        partial.commit()
+        let Parquet { writer, path, .. } = *self;
+        let buffer = writer.into_inner().map_err(|e| failed(&path, e))?;
+        buffer.into_inner().map_err(|e| target::failed(&path, e.into_error()))?.commit()
     }
 }
 
 struct Csv {
-    out: BufWriter<File>,
-    partial: Partial,
+    out: BufWriter<Target>,
+    path: PathBuf,
     keys: Vec<String>,
+    has_key: bool,
     has_time: bool,
 }
 
@@ -322,18 +374,23 @@ fn quoted(text: &str) -> String {
 }
 
 impl Csv {
-    fn new(partial: Partial, file: File, shape: Shape) -> Result<Csv> {
-        let mut names = vec![shape.key_name.clone()];
+    fn new(target: Target, shape: Shape) -> Result<Csv> {
+        let path = target.path().to_path_buf();
+        let mut names = Vec::new();
+        if !shape.key_name.is_empty() {
+            names.push(shape.key_name.clone());
+        }
         if shape.has_time {
             names.push("time".to_string());
         }
         names.extend(shape.axes.iter().map(|(n, _)| n.clone()));
         names.extend(shape.columns.iter().cloned());
         let head: Vec<String> = names.iter().map(|n| quoted(n)).collect();
-        let mut out = BufWriter::with_capacity(1 << 16, file);
-        writeln!(out, "{}", head.join(",")).map_err(|e| Error::file("write", partial.path(), e))?;
+        let mut out = BufWriter::with_capacity(1 << 16, target);
+        writeln!(out, "{}", head.join(",")).map_err(|e| target::failed(&path, e))?;
         let keys = shape.keys.iter().map(|k| quoted(k)).collect();
-        Ok(Csv { out, partial, keys, has_time: shape.has_time })
+        let has_key = !shape.key_name.is_empty();
+        Ok(Csv { out, path, keys, has_key, has_time: shape.has_time })
     }
 
     fn write(&mut self, rows: &Rows) -> std::io::Result<()> {
@@ -352,12 +409,22 @@ impl Csv {
                 });
             }
             for (r, key) in self.keys.iter().enumerate() {
-                write!(self.out, "{key}{place}")?;
+                let mut comma = match self.has_key {
+                    true => {
+                        write!(self.out, "{key}{place}")?;
+                        ","
+                    }
+                    false => {
+                        write!(self.out, "{}", place.strip_prefix(',').unwrap_or(""))?;
+                        if place.is_empty() { "" } else { "," }
+                    }
+                };
                 for column in &rows.columns {
                     match column[s * self.keys.len() + r] {
-                        v if v.is_nan() => write!(self.out, ",")?,
-                        v => write!(self.out, ",{v}")?,
+                        v if v.is_nan() => write!(self.out, "{comma}")?,
+                        v => write!(self.out, "{comma}{v}")?,
                     }
+                    comma = ",";
                 }
                 writeln!(self.out)?;
             }
@@ -368,12 +435,11 @@ impl Csv {
 
 impl Sink for Csv {
     fn push(&mut self, rows: Rows) -> Result<()> {
-        self.write(&rows).map_err(|e| Error::file("write", self.partial.path(), e))
+        self.write(&rows).map_err(|e| target::failed(&self.path, e))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Csv { out, partial, .. } = *self;
-        out.into_inner().map_err(|e| Error::file("write", partial.path(), e.into_error()))?;
-        partial.commit()
+        let Csv { out, path, .. } = *self;
+        out.into_inner().map_err(|e| target::failed(&path, e.into_error()))?.commit()
     }
 }

@@ -5,6 +5,7 @@ use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
 use crate::netcdf::Source;
 use crate::output::Labels;
+use crate::select::Times;
 use crate::time::{TimeUnits, is_time, iso};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,9 +85,23 @@ pub struct Member {
 pub struct Span {
     pub axes: Arc<Axes>,
     pub members: Vec<Member>,
+    /// The times that are asked for: places on the axis, from and to (not included).
+    pub runs: Vec<(usize, usize)>,
 }
 
-pub fn plan(index: &Index, files: &[PathBuf], picks: &[Pick]) -> Result<Vec<Span>> {
+impl Span {
+    pub fn steps(&self) -> usize {
+        self.runs.iter().map(|(a, b)| b - a).sum::<usize>() * self.axes.each()
+    }
+}
+
+/// What is asked of the files, `times` only if they are given.
+pub fn plan(
+    index: &Index,
+    files: &[PathBuf],
+    picks: &[Pick],
+    times: Option<&Times>,
+) -> Result<Vec<Span>> {
     if files.is_empty() {
         return Err(Error::usage("no netCDF file is given")
             .hint("ncproj aggregate --index I -o OUT FILE..."));
@@ -153,7 +168,42 @@ pub fn plan(index: &Index, files: &[PathBuf], picks: &[Pick]) -> Result<Vec<Span
         .at(format!("{}: {}", list(&names, 3), list(&known, 12)))
         .hint(nearest(&p.variable, &known)));
     }
-    arrange(members)
+    let members = match times {
+        Some(times) => within(members, times)?,
+        None => members,
+    };
+    let mut spans = arrange(members)?;
+    for span in &mut spans {
+        if let (Some(times), Some(axis)) = (times, &span.axes.time) {
+            span.runs = times.runs(axis);
+        }
+    }
+    Ok(spans)
+}
+
+/// The variables that have a time that is asked for.
+fn within(members: Vec<Member>, times: &Times) -> Result<Vec<Member>> {
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    let mut out = Vec::new();
+    for m in members {
+        let Some(axis) = &m.axes.time else {
+            return Err(Error::data(format!(
+                "`{}` of `{}` has no times to choose from",
+                m.variable, m.file
+            ))
+            .at(m.axes.describe())
+            .hint("leave `--time` away"));
+        };
+        first = axis.iter().fold(first, |a, t| a.min(*t));
+        last = axis.iter().fold(last, |a, t| a.max(*t));
+        if axis.iter().any(|t| times.holds(*t)) {
+            out.push(m);
+        }
+    }
+    if out.is_empty() {
+        return Err(times.none_within(first, last));
+    }
+    Ok(out)
 }
 
 /// The variables on a plain grid.
@@ -208,7 +258,7 @@ fn matches_name(pattern: &str, name: &str) -> bool {
     true
 }
 
-fn check_grid(index: &Index, grid: &Grid, source: &Source, variable: &str) -> Result<()> {
+pub fn check_grid(index: &Index, grid: &Grid, source: &Source, variable: &str) -> Result<()> {
     match index.grid.difference(grid) {
         None => Ok(()),
         Some(what) => Err(Error::data(format!(
@@ -319,7 +369,10 @@ fn arrange(mut members: Vec<Member>) -> Result<Vec<Span>> {
                 }
                 span.members.push(m);
             }
-            None => spans.push(Span { axes: m.axes.clone(), members: vec![m] }),
+            None => {
+                let runs = vec![(0, m.axes.time.as_ref().map_or(1, Vec::len))];
+                spans.push(Span { axes: m.axes.clone(), members: vec![m], runs });
+            }
         }
     }
     for span in &mut spans {

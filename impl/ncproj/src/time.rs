@@ -105,6 +105,42 @@ impl TimeUnits {
     }
 }
 
+/// An ISO date or a part of one ("2005", "2005-03", "2005-03-01", "2005-03-01T06", "..T06:30", "..T06:30:15") -> when it begins
+/// and when it is over, in microseconds since 1970-01-01 UTC (Gregorian).
+pub fn period(text: &str) -> Option<(i64, i64)> {
+    let (date, clock) = match text.split_once(['T', 't', ' ']) {
+        Some((d, c)) => (d, Some(c.trim_end_matches(['Z', 'z']))),
+        None => (text, None),
+    };
+    let (y, m, d) = parse_date(date)?;
+    let parts = date.trim_start_matches('-').split('-').count();
+    let start = |y: i64, m: i64, d: i64| (gregorian_jdn(y, m, d) - EPOCH_JDN) * DAY_US;
+    let month_after = if m == 12 { start(y + 1, 1, 1) } else { start(y, m + 1, 1) };
+    if !(1..=12).contains(&m) || d < 1 || start(y, m, d) >= month_after {
+        return None;
+    }
+    let from = start(y, m, d);
+    match clock {
+        None => Some(match parts {
+            1 => (from, start(y + 1, 1, 1)),
+            2 => (from, month_after),
+            _ => (from, from + DAY_US),
+        }),
+        Some(clock) if parts == 3 && !clock.contains(['+', '-']) => {
+            let from = from + parse_clock(clock)?;
+            let lasts = match clock.split(':').count() {
+                _ if clock.is_empty() => return None,
+                1 => 3_600_000_000,
+                2 => 60_000_000,
+                _ if clock.contains('.') => 1,
+                _ => 1_000_000,
+            };
+            Some((from, from + lasts))
+        }
+        Some(_) => None,
+    }
+}
+
 /// "1900-01-01T00:00:00Z", "1900-1-1 0:0:0.0 +01:00" -> the date and the clock.
 fn split_reference(text: &str) -> (String, String) {
     match text.find(['T', ' ', 't']) {

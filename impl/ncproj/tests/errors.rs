@@ -171,7 +171,7 @@ fn the_command_line_is_checked_first() {
         &t,
         "aggregate --index v.idx v.nc -o o.xlsx",
         2,
-        "error: `o.xlsx` is no kind of output known here\n\nhint: name it .parquet or .csv",
+        "error: `o.xlsx` is no kind of output known here\n\nhint: name it .parquet, .csv, .arrow or .nc, or say `--format`",
     );
     sees(
         &t,
@@ -206,4 +206,37 @@ fn a_folder_that_is_not_there() {
         "error: cannot write `no/o.parquet`: there is no such file or folder\n\n\
          hint: check the path; paths are relative to the folder you are in",
     );
+}
+
+#[test]
+fn filters_that_are_not_known_are_named() {
+    let t = prepare("filters");
+    let grid = data("filters.nc");
+    t.write("f.geojson", geojson(&[("a", vec![area(-97.0, 42.0, -95.75, 43.0)])]));
+    t.fine(&format!("index --regions f.geojson --key id --grid {grid} --variable z -o f.idx"));
+    for (variable, filter) in [("b", "blosc"), ("s", "szip")] {
+        let wanted = format!(
+            "error: `{variable}` is packed with the filter `{filter}`, which ncproj does not know\n  at filters.nc: variable \
+             `{variable}`\n\nhint: repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it"
+        );
+        sees(
+            &t,
+            &format!("aggregate --index f.idx --variables {variable} {grid} -o o.csv"),
+            1,
+            &wanted,
+        );
+    }
+    t.fine(&format!("aggregate --index f.idx --variables z --weights coverage {grid} -o o.csv"));
+    assert_eq!(t.rows("o.csv")[0], ["a", "438.5", "439.5", "438.7", "1"]);
+}
+
+#[test]
+fn an_output_that_would_take_the_place_of_an_input() {
+    let t = prepare("place");
+    for name in ["v.nc", "./v.nc"] {
+        let wanted = format!(
+            "error: the output `{name}` would take the place of an input\n\nhint: give the output another name"
+        );
+        sees(&t, &format!("aggregate --index v.idx v.nc -o {name}"), 2, &wanted);
+    }
 }

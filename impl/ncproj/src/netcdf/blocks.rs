@@ -80,7 +80,9 @@ impl Blocks {
                     "`{}` is packed with the filter `{name}`, which ncproj does not know",
                     var.name
                 ))
-                .hint("repack it first: `nccopy -d 4 -s in.nc out.nc`"));
+                .hint(
+                    "repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it",
+                ));
             }
         }
         let total = shape.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));

@@ -49,6 +49,12 @@ with start("members.nc") as file:
     for step in range(2):
         var[step, 0] = PLANE + 100 * step
 
+# zstd, and what is refused: filters that HDF5 alone knows (never written: a description is enough)
+with start("filters.nc") as file:
+    for name, filters in (("b", "blosc_lz4"), ("s", "szip"), ("z", "zstd")):
+        var = file.createVariable(name, "f4", ("lat", "lon"), chunksizes=(5, 5), compression=filters)
+    var[:] = PLANE
+
 # what is refused: two-dimensional coordinates, a projection
 with netCDF4.Dataset("curvilinear.nc", "w") as file:
     for dim, length in (("y", 3), ("x", 3)):

@@ -1,0 +1,229 @@
+//! The index cut to the blocks of a file, and to groups of regions where all values have to be kept.
+
+use crate::index::Index;
+use crate::reduce::Tile;
+use crate::stats::Stat;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Regions that are worked on together, and the index of these cut to the blocks of a file.
+pub struct Group {
+    pub tiles: Vec<Tile>,
+    /// Where values are kept: the regions, where the values of each begin, and how many there are of a step.
+    pub regions: Vec<u32>,
+    pub starts: Vec<usize>,
+    pub len: usize,
+}
+
+/// What the statistics need beside min, max and mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    pub more: bool,
+    pub spread: bool,
+    pub order: bool,
+}
+
+impl Needs {
+    pub fn of(stats: &[Stat]) -> Needs {
+        Needs {
+            more: stats.iter().any(|s| s.needs_more()),
+            spread: stats.iter().any(|s| s.needs_spread()),
+            order: stats.iter().any(|s| s.needs_order()),
+        }
+    }
+}
+
+/// How the cells of a block lie: `rows` x `columns` of them, neighbours `row_step` and `column_step` values apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cut {
+    pub rows: u64,
+    pub columns: u64,
+    pub row_step: u64,
+    pub column_step: u64,
+}
+
+/// The index cut to the blocks of a file; files with the same blocks share it.
+pub struct Layouts<'a> {
+    index: &'a Index,
+    pub needs: Needs,
+    /// Weight of each pair, in the order of the index.
+    weights: Vec<f64>,
+    /// The weights are not the covered shares.
+    weighted: bool,
+    /// Weight of each region within the grid.
+    pub totals: Vec<f64>,
+    /// Of each pair the place among its region's pairs in the order of their weights, and the weights in that order.
+    places: Vec<u32>,
+    pub rising: Vec<f64>,
+    made: HashMap<(Cut, usize), Arc<Vec<Group>>>,
+}
+
+impl<'a> Layouts<'a> {
+    /// `weights` are those of the index's pairs.
+    pub fn new(index: &'a Index, weights: Vec<f64>, needs: Needs) -> Self {
+        let totals = (0..index.keys.len()).map(|r| weights[index.pairs(r)].iter().sum()).collect();
+        let weighted = weights != index.shares;
+        let (mut places, mut rising) = (Vec::new(), Vec::new());
+        if needs.order {
+            places.resize(weights.len(), 0);
+            rising.resize(weights.len(), 0.0);
+            for r in 0..index.keys.len() {
+                let pairs = index.pairs(r);
+                let mut order: Vec<usize> = pairs.clone().collect();
+                order.sort_by(|a, b| {
+                    weights[*a].total_cmp(&weights[*b]).then(index.cells[*a].cmp(&index.cells[*b]))
+                });
+                for (place, p) in order.into_iter().enumerate() {
+                    places[p] = place as u32;
+                    rising[pairs.start + place] = weights[p];
+                }
+            }
+        }
+        Layouts { index, needs, weights, weighted, totals, places, rising, made: HashMap::new() }
+    }
+
+    pub fn pairs(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// The tiles of the regions, these in `groups` groups of about as many pairs that lie near each other.
+    pub fn groups(&mut self, cut: Cut, groups: usize) -> Arc<Vec<Group>> {
+        if let Some(found) = self.made.get(&(cut, groups)) {
+            return found.clone();
+        }
+        let n = self.index.grid.lon.len() as u64;
+        let across = n.div_ceil(cut.columns);
+        let tile_of = |p: usize| {
+            let cell = u64::from(self.index.cells[p]);
+            (cell / n / cut.rows * across + cell % n / cut.columns) as usize
+        };
+        let mut order: Vec<u32> = (0..self.index.keys.len() as u32).collect();
+        if groups > 1 {
+            order.sort_by_key(|r| {
+                let pairs = self.index.pairs(*r as usize);
+                (if pairs.is_empty() { 0 } else { tile_of(pairs.start) }, *r)
+            });
+        }
+        let each = self.pairs().div_ceil(groups.max(1)).max(1);
+        let mut cuts: Vec<Vec<u32>> = vec![Vec::new()];
+        let mut held = 0;
+        for r in order {
+            let pairs = self.index.pairs(r as usize).len();
+            if held > 0 && held + pairs > each && cuts.len() < groups {
+                cuts.push(Vec::new());
+                held = 0;
+            }
+            held += pairs;
+            if let Some(last) = cuts.last_mut() {
+                last.push(r);
+            }
+        }
+        let made: Vec<Group> = cuts.into_iter().map(|regions| self.group(cut, regions)).collect();
+        let made = Arc::new(made);
+        self.made.insert((cut, groups), made.clone());
+        made
+    }
+
+    fn group(&self, cut: Cut, mut regions: Vec<u32>) -> Group {
+        regions.sort_unstable();
+        let n = self.index.grid.lon.len() as u64;
+        let across = n.div_ceil(cut.columns);
+        let down = (self.index.grid.lat.len() as u64).div_ceil(cut.rows);
+        let mut tiles: Vec<Tile> = (0..across * down).map(|_| Tile::default()).collect();
+        let mut starts = vec![0; if self.needs.order { self.index.keys.len() } else { 0 }];
+        let mut len = 0;
+        for &region in &regions {
+            if let Some(start) = starts.get_mut(region as usize) {
+                *start = len;
+                len += self.index.pairs(region as usize).len();
+            }
+            for p in self.index.pairs(region as usize) {
+                let (row, column) =
+                    (u64::from(self.index.cells[p]) / n, u64::from(self.index.cells[p]) % n);
+                let tile = &mut tiles[(row / cut.rows * across + column / cut.columns) as usize];
+                let at = tile.offsets.len() as u32;
+                match tile.regions.last_mut() {
+                    Some((r, _, end)) if *r == region => *end = at + 1,
+                    _ => tile.regions.push((region, at, at + 1)),
+                }
+                let place = row % cut.rows * cut.row_step + column % cut.columns * cut.column_step;
+                tile.offsets.push(place as u32);
+                tile.weights.push(self.weights[p]);
+                if self.needs.more && self.weighted {
+                    tile.shares.push(self.index.shares[p]);
+                }
+                if self.needs.order {
+                    tile.places.push(self.places[p]);
+                }
+            }
+        }
+        for tile in &mut tiles {
+            let mut needed: Vec<u32> = tile.offsets.clone();
+            needed.sort_unstable();
+            for o in needed {
+                match tile.runs.last_mut() {
+                    // Decoding a short gap costs less than starting again.
+                    Some((_, end)) if o < *end + 32 => *end = (*end).max(o + 1),
+                    _ => tile.runs.push((o, o + 1)),
+                }
+            }
+        }
+        for tile in &mut tiles {
+            tile.offsets.shrink_to_fit();
+            tile.weights.shrink_to_fit();
+            tile.shares.shrink_to_fit();
+            tile.places.shrink_to_fit();
+        }
+        let regions = if self.needs.order { regions } else { Vec::new() };
+        Group { tiles, regions, starts, len }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::{Axis, Grid};
+
+    /// Four columns and two rows of cells; three regions of two, one and two of them.
+    fn index() -> Index {
+        let axis = |n: usize| Axis {
+            name: "a".into(),
+            dim: "a".into(),
+            edges: (0..=n).map(|k| k as f64).collect(),
+            descending: false,
+            regular: true,
+            from_bounds: false,
+        };
+        Index {
+            grid: Grid { lat: axis(2), lon: axis(4), global: false },
+            keys: vec!["a".into(), "b".into(), "c".into()],
+            key_name: "id".into(),
+            inside: vec![1.0; 3],
+            starts: vec![0, 2, 3, 5],
+            cells: vec![3, 7, 0, 1, 2],
+            shares: vec![1.0, 0.5, 1.0, 0.25, 0.75],
+            regions_file: String::new(),
+            regions_fingerprint: String::new(),
+            cut: 0,
+            rebuilt: 0,
+        }
+    }
+
+    #[test]
+    fn groups_share_out_the_pairs_by_place() {
+        let index = index();
+        let needs = Needs { more: false, spread: false, order: true };
+        let mut layouts = Layouts::new(&index, index.shares.clone(), needs);
+        let cut = Cut { rows: 2, columns: 2, row_step: 2, column_step: 1 };
+        let one = layouts.groups(cut, 1);
+        assert_eq!((one.len(), one[0].len, &one[0].regions), (1, 5, &vec![0, 1, 2]));
+        // columns 0 and 1 are the first tile, 2 and 3 the second; region 0 lies in the second alone
+        let two = layouts.groups(cut, 2);
+        assert_eq!((&two[0].regions, &two[1].regions), (&vec![1, 2], &vec![0]));
+        let pairs = |g: &Group| g.tiles.iter().map(|t| t.offsets.len()).sum::<usize>();
+        assert_eq!((pairs(&two[0]), pairs(&two[1])), (3, 2));
+        assert_eq!((two[0].starts[2], two[1].starts[0], two[1].len), (1, 0, 2));
+        // cell 7 is row 1, column 1 of the second tile, and the lighter of its region
+        assert_eq!((&two[1].tiles[1].offsets, &two[1].tiles[1].places), (&vec![1, 3], &vec![1, 0]));
+    }
+}

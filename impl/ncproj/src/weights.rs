@@ -1,0 +1,118 @@
+//! How cells count: by area, by covered share, or by a field of the user's (population, say).
+
+use crate::error::{Error, Result, base_name};
+use crate::grid;
+use crate::index::Index;
+use crate::netcdf::Source;
+use crate::plan::check_grid;
+use serde_json::{Value, json};
+use std::path::Path;
+
+pub enum Weights {
+    /// Covered share of the cell times the cell's area on the sphere.
+    Area,
+    /// Covered share of the cell.
+    Coverage,
+    /// Covered share of the cell times the cell's value in a field.
+    Field(Field),
+}
+
+/// A weight for each cell of the grid, in the order of the index.
+pub struct Field {
+    pub name: String,
+    values: Vec<f64>,
+}
+
+impl Weights {
+    /// `area`, `coverage` or `FILE:VARIABLE`.
+    pub fn parse(text: &str, index: &Index) -> Result<Weights> {
+        match text {
+            "area" => Ok(Weights::Area),
+            "coverage" => Ok(Weights::Coverage),
+            _ => match text.rsplit_once(':') {
+                Some((file, variable)) if !file.is_empty() && !variable.is_empty() => {
+                    Ok(Weights::Field(Field::load(Path::new(file), variable, index)?))
+                }
+                _ => Err(Error::usage(format!("`--weights {text}` is not known"))
+                    .hint("give `area`, `coverage`, or a field as FILE:VARIABLE")),
+            },
+        }
+    }
+
+    /// For the provenance.
+    pub fn describe(&self) -> Value {
+        match self {
+            Weights::Area => {
+                json!({"name": "area", "meaning": "covered share x area of the cell on the sphere"})
+            }
+            Weights::Coverage => {
+                json!({"name": "coverage", "meaning": "covered share of the cell"})
+            }
+            Weights::Field(f) => {
+                let mut h = blake3::Hasher::new();
+                f.values.iter().for_each(|v| {
+                    h.update(&v.to_le_bytes());
+                });
+                json!({"name": f.name, "meaning": "covered share x value of the field in the cell",
+                       "fingerprint": h.finalize().to_hex()[..32].to_string()})
+            }
+        }
+    }
+
+    /// The weight of each pair of the index.
+    pub fn of(&self, index: &Index) -> Vec<f64> {
+        let pairs = index.cells.iter().zip(&index.shares);
+        match self {
+            Weights::Coverage => index.shares.clone(),
+            Weights::Area => {
+                let (rows, columns) = (index.grid.row_areas(), index.grid.column_widths());
+                let n = columns.len();
+                let area = |c: &u32| rows[*c as usize / n] * columns[*c as usize % n];
+                pairs.map(|(c, s)| s * area(c)).collect()
+            }
+            Weights::Field(f) => pairs.map(|(c, s)| s * f.values[*c as usize]).collect(),
+        }
+    }
+}
+
+impl Field {
+    fn load(path: &Path, variable: &str, index: &Index) -> Result<Field> {
+        let mut source = Source::open(path)?;
+        let grid = grid::find(&mut source, Some(variable))?;
+        check_grid(index, &grid, &source, variable)?;
+        let at = format!("{}: variable `{variable}`", source.name);
+        let var = &source.vars[source.var_index(variable)?];
+        let Some((lat, lon)) = grid::sides(&source, var) else {
+            return Err(Error::data(format!("`{variable}` has no latitude and longitude")).at(at));
+        };
+        let shape = source.shape(var);
+        if let Some(k) = (0..shape.len()).find(|k| *k != lat && *k != lon && shape[*k] != 1) {
+            return Err(Error::data(format!(
+                "weights do not change along the rows: `{variable}` has {} values of `{}`",
+                shape[k], source.dims[var.dims[k]].name
+            ))
+            .at(at)
+            .hint("choose one of them first (`ncks -d`, or xarray's `isel`)"));
+        }
+        let transposed = lat > lon;
+        let (rows, columns) = (index.grid.lat.len(), index.grid.lon.len());
+        let mut values = source.read_numbers(variable)?;
+        if transposed {
+            values = (0..values.len()).map(|k| values[k % columns * rows + k / columns]).collect();
+        }
+        for v in &mut values {
+            if v.is_nan() {
+                *v = 0.0;
+            }
+        }
+        if let Some(k) = values.iter().position(|v| *v < 0.0 || v.is_infinite()) {
+            return Err(Error::data(format!("{} is no weight", values[k]))
+                .at(format!("{at}, row {}, column {}", k / columns, k % columns))
+                .hint("weights are 0 or more; missing ones count as 0"));
+        }
+        if values.iter().all(|v| *v == 0.0) {
+            return Err(Error::data(format!("`{variable}` has no weight anywhere")).at(at));
+        }
+        Ok(Field { name: format!("{}:{variable}", base_name(path)), values })
+    }
+}

@@ -1,0 +1,660 @@
+//! The work itself: windows of steps on all cores, block by block, and their results in order.
+
+use crate::aggregate::Request;
+use crate::error::{Error, Result};
+use crate::grid;
+use crate::index::Index;
+use crate::layout::{Cut, Group, Layouts, Needs};
+use crate::netcdf::{Blocks, Decoder, Part, Scratch, Source, Values};
+use crate::output::{Labels, Rows, Sink, Step};
+use crate::plan::{Member, Span, gridded};
+use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
+use crate::resume::Journal;
+use crate::stats::{Ordered, Stat};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+
+/// Rows that a task aims at, so that all cores have something to do.
+const TASK_ROWS: usize = 16_384;
+/// Rows that a task may hold; a chunk of more steps than this allows is unpacked more than once.
+const MOST_ROWS: usize = 1_500_000;
+/// Bytes that a task's rows may take while they are worked on.
+const MOST_BYTES: usize = 80 << 20;
+/// Bytes of values that a task may keep for quantiles and modes. The same for any number of threads: windows depend on it.
+const MOST_KEPT: usize = 16 << 20;
+
+/// One variable of a span, ready to be read by any worker.
+struct Work {
+    source: Arc<Source>,
+    blocks: Blocks,
+    decoder: Decoder,
+    cut: Cut,
+    groups: Arc<Vec<Group>>,
+    /// Tiles per row of tiles.
+    across: u64,
+    time: Option<usize>,
+    others: Vec<usize>,
+    lat: usize,
+    lon: usize,
+    strides: Vec<u64>,
+    /// A step's cells are one run of values.
+    plane: Option<usize>,
+    label: String,
+}
+
+fn prepare(span: &Span) -> Result<Vec<Work>> {
+    let mut opened: HashMap<&Path, Vec<&Member>> = HashMap::new();
+    for m in &span.members {
+        opened.entry(&m.path).or_default().push(m);
+    }
+    let mut ready: HashMap<(&Path, &str), Work> = HashMap::new();
+    for (path, members) in opened {
+        let mut source = Source::open(path)?;
+        for m in &members {
+            let index = source.var_index(&m.variable)?;
+            source.locate(index)?;
+        }
+        source.release();
+        let source = Arc::new(source);
+        for m in members {
+            let index = source.var_index(&m.variable)?;
+            let var = &source.vars[index];
+            let label = format!("{}: variable `{}`", source.name, var.name);
+            let Some((lat, lon)) = grid::sides(&source, var) else {
+                return Err(Error::data("the file changed while it was read").at(label));
+            };
+            let time_dim = |k: &usize| {
+                let name = &source.dims[var.dims[*k]].name;
+                span.axes.time.is_some() && !span.axes.others.iter().any(|(n, _)| n == name)
+            };
+            let rest: Vec<usize> = (0..var.dims.len()).filter(|k| *k != lat && *k != lon).collect();
+            let time = rest.iter().copied().find(|k| time_dim(k));
+            let others: Vec<usize> = rest.into_iter().filter(|k| Some(*k) != time).collect();
+            let decoder = Decoder::new(var).map_err(|e| e.at(label.clone()))?;
+            let blocks = Blocks::new(&source, index)?;
+            let strides = blocks.strides();
+            let cut = Cut {
+                rows: blocks.block[lat],
+                columns: blocks.block[lon],
+                row_step: strides[lat],
+                column_step: strides[lon],
+            };
+            let rank = var.dims.len();
+            let innermost = lat + 2 >= rank && lon + 2 >= rank;
+            let plane = innermost.then(|| (blocks.block[lat] * blocks.block[lon]) as usize);
+            let across = blocks.counts[lon];
+            let work = Work {
+                source: source.clone(),
+                blocks,
+                decoder,
+                cut,
+                groups: Arc::default(),
+                across,
+                time,
+                others,
+                lat,
+                lon,
+                strides,
+                plane,
+                label,
+            };
+            ready.insert((m.path.as_path(), m.variable.as_str()), work);
+        }
+    }
+    let mut out = Vec::new();
+    for m in &span.members {
+        match ready.remove(&(m.path.as_path(), m.variable.as_str())) {
+            Some(w) => out.push(w),
+            None => {
+                return Err(Error::usage(format!(
+                    "`{}` of `{}` is asked for twice",
+                    m.variable, m.file
+                ))
+                .hint("name it once in `--variables`"));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The windows of steps that are worked on at once, and the number of groups of regions that they are worked on in: whole chunks
+/// of time where memory allows. `row` is the bytes that a row takes, `kept` those of a step's values that are kept.
+fn windows(
+    span: &Span,
+    work: &[Work],
+    regions: usize,
+    (row, kept): (usize, usize),
+) -> (Vec<(usize, usize)>, usize) {
+    let times = span.axes.time.as_ref().map_or(1, Vec::len);
+    let each = span.axes.each();
+    let chunk = work
+        .iter()
+        .map(|w| w.time.map_or(1, |t| w.blocks.block[t]) as usize)
+        .max()
+        .unwrap_or(1)
+        .clamp(1, times);
+    let mut wanted = TASK_ROWS.div_ceil((chunk * each * regions).max(1)).max(1);
+    // Where values are kept, the index takes more too.
+    let bytes = if kept > 0 { MOST_BYTES * 2 / 5 } else { MOST_BYTES };
+    let mut most = MOST_ROWS.min(bytes / row) / regions.max(1);
+    let mut groups = 1;
+    if let Some(steps) = MOST_KEPT.checked_div(kept) {
+        // Chunks of many steps but few cells: regions in groups, so that hardly a chunk is unpacked twice. Else: fewer steps.
+        let tiles = work.iter().map(|w| w.blocks.counts[w.lat] * w.blocks.counts[w.lon]).min();
+        let tiles = usize::try_from(tiles.unwrap_or(1)).unwrap_or(usize::MAX);
+        let steps = steps.max(1);
+        wanted = wanted.min(steps / (chunk * each)).max(1);
+        groups = (chunk * each).min(most.max(1)).div_ceil(steps).min(tiles).max(1);
+        most = most.min(groups * steps);
+    }
+    let stride = chunk * wanted;
+    let mut out = Vec::new();
+    for &(first, end) in &span.runs {
+        let mut t = first;
+        while t < end {
+            let until = end.min((t / stride + 1) * stride);
+            let (mut a, b) = (t * each, until * each);
+            let pieces = (b - a).div_ceil(most.max(1)).max(1);
+            let piece = (b - a).div_ceil(pieces).max(1);
+            while a < b {
+                out.push((a, b.min(a + piece)));
+                a = b.min(a + piece);
+            }
+            t = until;
+        }
+    }
+    (out, groups)
+}
+
+/// How far the workers may run ahead of what is written.
+struct Gate {
+    written: Mutex<usize>,
+    moved: Condvar,
+    stop: AtomicBool,
+}
+
+impl Gate {
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.moved.notify_all();
+    }
+
+    fn wait(&self, window: usize, ahead: usize) -> bool {
+        let Ok(mut written) = self.written.lock() else { return false };
+        while window >= *written + ahead && !self.stop.load(Ordering::Acquire) {
+            written = match self.moved.wait(written) {
+                Ok(w) => w,
+                Err(_) => return false,
+            };
+        }
+        !self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// Whatever ends a worker, a panic too, the others must not wait for it.
+struct StopOnPanic<'a>(&'a Gate);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+type Done = (usize, usize, Result<Vec<Vec<f64>>>);
+
+/// A run over all spans: what goes in, where it goes to, and how far it is.
+pub struct Run<'a> {
+    pub request: &'a Request<'a>,
+    pub sink: &'a mut dyn Sink,
+    pub journal: Option<&'a mut Journal>,
+    pub progress: &'a mut dyn FnMut(u64),
+    /// Steps that are done, and chunks that were read.
+    pub done: u64,
+    pub chunks: u64,
+}
+
+impl Run<'_> {
+    /// Reduces one span, the `number`-th.
+    pub fn span(&mut self, number: usize, span: &Span, layouts: &mut Layouts) -> Result<()> {
+        let request = self.request;
+        let mut work = prepare(span)?;
+        let regions = request.index.keys.len();
+        let narrow = work.iter().all(|w| w.decoder.is_f32());
+        let kept = match layouts.needs.order {
+            true => layouts.pairs() * if narrow { 4 } else { 8 },
+            false => 0,
+        };
+        let orders = request.stats.iter().filter(|s| s.needs_order()).count();
+        let row = size_of::<Sums>()
+            + if layouts.needs.more { size_of::<More>() } else { 0 }
+            + 8 * (orders + request.stats.len());
+        let (windows, groups) = windows(span, &work, regions, (row, kept));
+        for w in &mut work {
+            w.groups = layouts.groups(w.cut, groups);
+        }
+        let (needs, layouts) = (layouts.needs, &*layouts);
+        let labels: Vec<Labels> = span.axes.others.iter().map(|(_, l)| l.clone()).collect();
+        let columns = request.stats.len() * work.len();
+        let kept = self.take_kept(number, span, &windows, &labels, columns)?;
+        let windows = windows[kept..].to_vec();
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let read = AtomicU64::new(0);
+        let tasks = windows.len() * work.len();
+        let threads = request.threads.clamp(1, tasks.max(1));
+        let next = AtomicUsize::new(0);
+        let gate =
+            Gate { written: Mutex::new(0), moved: Condvar::new(), stop: AtomicBool::new(false) };
+        let ahead = threads.div_ceil(work.len()) + 1;
+        let finisher = Finisher { request, totals: &layouts.totals };
+        let (send, receive) = mpsc::channel::<Done>();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let send = send.clone();
+                let (next, gate, work, windows, span) = (&next, &gate, &work, &windows, &span);
+                let read = &read;
+                let finisher = &finisher;
+                scope.spawn(move || {
+                    let _guard = StopOnPanic(gate);
+                    let orders = finisher.orders();
+                    let mut worker = Worker::new(needs, &layouts.rising, orders, request.index);
+                    loop {
+                        let task = next.fetch_add(1, Ordering::Relaxed);
+                        if task >= tasks {
+                            return;
+                        }
+                        let (window, member) = (task / work.len(), task % work.len());
+                        if !gate.wait(window, ahead) {
+                            return;
+                        }
+                        let result = worker
+                            .window(&work[member], span, windows[window], regions)
+                            .map(|()| finisher.columns(&worker));
+                        read.fetch_add(std::mem::take(&mut worker.chunks), Ordering::Relaxed);
+                        if result.is_err() {
+                            gate.stop();
+                        }
+                        if send.send((window, member, result)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(send);
+            let outcome =
+                self.collect(&receive, &gate, (number, span), &windows, work.len(), &labels);
+            gate.stop();
+            outcome
+        })?;
+        self.chunks += read.load(Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes the windows that a killed run had finished; how many they are.
+    fn take_kept(
+        &mut self,
+        number: usize,
+        span: &Span,
+        windows: &[(usize, usize)],
+        labels: &[Labels],
+        columns: usize,
+    ) -> Result<usize> {
+        let regions = self.request.index.keys.len();
+        for (k, &(from, to)) in windows.iter().enumerate() {
+            let Some(journal) = self.journal.as_deref_mut() else { return Ok(k) };
+            let Some(found) = journal.take((number, from, to), columns, (to - from) * regions)?
+            else {
+                return Ok(k);
+            };
+            self.push(span, (from, to), labels, found)?;
+        }
+        Ok(windows.len())
+    }
+
+    fn push(
+        &mut self,
+        span: &Span,
+        (from, to): (usize, usize),
+        labels: &[Labels],
+        columns: Vec<Vec<f64>>,
+    ) -> Result<()> {
+        let steps = (from..to).map(|s| step(span, s)).collect();
+        self.sink.push(Rows { steps, labels, columns })?;
+        self.done += (to - from) as u64;
+        (self.progress)(self.done);
+        Ok(())
+    }
+
+    /// Puts finished windows in order and writes them.
+    fn collect(
+        &mut self,
+        receive: &mpsc::Receiver<Done>,
+        gate: &Gate,
+        (number, span): (usize, &Span),
+        windows: &[(usize, usize)],
+        members: usize,
+        labels: &[Labels],
+    ) -> Result<()> {
+        let mut waiting: HashMap<usize, Vec<Option<Vec<Vec<f64>>>>> = HashMap::new();
+        let mut written = 0;
+        while written < windows.len() {
+            let Ok((window, member, result)) = receive.recv() else {
+                return Err(Error::data("a worker stopped without a result")
+                    .hint("this is a fault of ncproj: please report it with the command line"));
+            };
+            waiting.entry(window).or_insert_with(|| vec![None; members])[member] = Some(result?);
+            while waiting.get(&written).is_some_and(|w| w.iter().all(Option::is_some)) {
+                let parts = waiting.remove(&written).unwrap_or_default();
+                let (from, to) = windows[written];
+                let columns: Vec<Vec<f64>> = parts.into_iter().flatten().flatten().collect();
+                if let Some(journal) = self.journal.as_deref_mut() {
+                    journal.keep((number, from, to), &columns)?;
+                }
+                self.push(span, (from, to), labels, columns)?;
+                written += 1;
+                if let Ok(mut w) = gate.written.lock() {
+                    *w = written;
+                }
+                gate.moved.notify_all();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place on the axes of a step's number: time outermost, then the other axes in the file's order.
+fn step(span: &Span, number: usize) -> Step {
+    let each = span.axes.each();
+    let time = span.axes.time.as_ref().map_or(0, |t| t[number / each]);
+    let mut rest = number % each;
+    let mut places = vec![0; span.axes.others.len()];
+    for (p, (_, labels)) in places.iter_mut().zip(&span.axes.others).rev() {
+        *p = rest % labels.len();
+        rest /= labels.len();
+    }
+    Step { time, places }
+}
+
+/// From sums to the columns of the output.
+struct Finisher<'a> {
+    request: &'a Request<'a>,
+    totals: &'a [f64],
+}
+
+impl Finisher<'_> {
+    /// The statistics that a worker has to find while it holds all values.
+    fn orders(&self) -> Vec<Stat> {
+        self.request.stats.iter().copied().filter(|s| s.needs_order()).collect()
+    }
+
+    fn columns(&self, worker: &Worker) -> Vec<Vec<f64>> {
+        let sums = &worker.sums;
+        let regions = self.totals.len();
+        let inside = &self.request.index.inside;
+        let mut out = vec![Vec::with_capacity(sums.len()); self.request.stats.len()];
+        for (k, s) in sums.iter().enumerate() {
+            let r = k % regions;
+            let share = if s.weight > 0.0 { s.weight / self.totals[r] } else { 0.0 };
+            let valid = if share > 1.0 - 1e-12 { inside[r] } else { share * inside[r] };
+            let there = s.weight > 0.0 && valid >= self.request.min_valid;
+            let more = worker.more.get(k);
+            let mut ordered = worker.found[k * worker.orders.len()..].iter();
+            for (column, stat) in out.iter_mut().zip(self.request.stats) {
+                let found = if stat.needs_order() { ordered.next() } else { None };
+                column.push(match stat {
+                    Stat::Valid => valid,
+                    _ if !there => f64::NAN,
+                    Stat::Min => s.min,
+                    Stat::Max => s.max,
+                    // Rounding must not carry a mean beyond what it is the mean of.
+                    Stat::Mean => (s.value / s.weight).clamp(s.min, s.max),
+                    Stat::Sum => more.map_or(f64::NAN, |m| m.sum),
+                    Stat::Count => more.map_or(f64::NAN, |m| m.count),
+                    Stat::Variance => more.map_or(f64::NAN, More::variance),
+                    Stat::Stdev => more.map_or(f64::NAN, |m| m.variance().sqrt()),
+                    Stat::Median | Stat::Quantile(_) | Stat::Mode => {
+                        found.copied().unwrap_or(f64::NAN)
+                    }
+                });
+            }
+        }
+        out
+    }
+}
+
+struct Worker<'a> {
+    needs: Needs,
+    /// All pairs' weights, rising within each region.
+    rising: &'a [f64],
+    orders: Vec<Stat>,
+    index: &'a Index,
+    scratch: Scratch,
+    values: Values,
+    sums: Vec<Sums>,
+    more: Vec<More>,
+    kept: Kept,
+    ordered: Ordered,
+    /// For each step and region the statistics `orders`.
+    found: Vec<f64>,
+    /// Chunks read since this was last taken.
+    chunks: u64,
+}
+
+impl<'a> Worker<'a> {
+    fn new(needs: Needs, rising: &'a [f64], orders: Vec<Stat>, index: &'a Index) -> Self {
+        Worker {
+            needs,
+            rising,
+            orders,
+            index,
+            scratch: Scratch::default(),
+            values: Values::F32(Vec::new()),
+            sums: Vec::new(),
+            more: Vec::new(),
+            kept: Kept::F32(Vec::new()),
+            ordered: Ordered::default(),
+            found: Vec::new(),
+            chunks: 0,
+        }
+    }
+
+    /// Reduces one window of steps of one variable into `self.sums` and the like, steps outer and regions inner.
+    fn window(
+        &mut self,
+        w: &Work,
+        span: &Span,
+        window: (usize, usize),
+        regions: usize,
+    ) -> Result<()> {
+        let steps = window.1 - window.0;
+        self.sums.clear();
+        self.sums.resize(steps * regions, Sums::NONE);
+        if self.needs.more {
+            self.more.clear();
+            self.more.resize(steps * regions, More::default());
+        }
+        self.found.clear();
+        self.found.resize(steps * regions * self.orders.len(), f64::NAN);
+        for group in w.groups.iter() {
+            if self.needs.order {
+                self.kept.clear(w.decoder.is_f32(), group.len * steps);
+            }
+            self.tiles(w, group, span, window, regions)?;
+            if self.needs.order {
+                self.order(group, steps, regions);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the quantiles and the mode of what was kept of a group of regions.
+    fn order(&mut self, group: &Group, steps: usize, regions: usize) {
+        for step in 0..steps {
+            for &region in &group.regions {
+                let region = region as usize;
+                let pairs = self.index.pairs(region);
+                let first = step * group.len + group.starts[region];
+                let weights = &self.rising[pairs.clone()];
+                match &self.kept {
+                    Kept::F32(v) => {
+                        self.ordered.take_f32(&v[first..first + pairs.len()], weights);
+                    }
+                    Kept::F64(v) => {
+                        self.ordered.take_f64(&v[first..first + pairs.len()], weights);
+                    }
+                }
+                let at = (step * regions + region) * self.orders.len();
+                for (to, stat) in self.found[at..].iter_mut().zip(&self.orders) {
+                    *to = match stat.share() {
+                        Some(share) => self.ordered.quantile(share),
+                        None => self.ordered.mode(),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Walks the blocks of a window of steps that hold cells of a group of regions.
+    fn tiles(
+        &mut self,
+        w: &Work,
+        group: &Group,
+        span: &Span,
+        window: (usize, usize),
+        regions: usize,
+    ) -> Result<()> {
+        let each = span.axes.each();
+        let (t0, t1) = (window.0 / each, (window.1 - 1) / each);
+        let time_block = w.time.map_or(1, |t| w.blocks.block[t] as usize);
+        let lengths: Vec<usize> = span.axes.others.iter().map(|(_, l)| l.len()).collect();
+        let other_counts: Vec<u64> = w.others.iter().map(|k| w.blocks.counts[*k]).collect();
+        let other_blocks: u64 = other_counts.iter().product();
+        for tb in t0 / time_block..=t1 / time_block {
+            for mut ob in 0..other_blocks {
+                let mut at = vec![0u64; w.strides.len()];
+                if let Some(t) = w.time {
+                    at[t] = (tb * time_block) as u64;
+                }
+                for (k, n) in w.others.iter().zip(&other_counts).rev() {
+                    at[*k] = ob % n * w.blocks.block[*k];
+                    ob /= n;
+                }
+                let steps = self.steps_of(w, &at, &lengths, each, window);
+                if steps.is_empty() {
+                    continue;
+                }
+                for (number, tile) in group.tiles.iter().enumerate() {
+                    if tile.offsets.is_empty() {
+                        continue;
+                    }
+                    at[w.lat] = number as u64 / w.across * w.blocks.block[w.lat];
+                    at[w.lon] = number as u64 % w.across * w.blocks.block[w.lon];
+                    self.block(w, &at, tile, group, &steps, regions)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// (place of the step's first value in the block, step within the window) of the block's steps in the window.
+    fn steps_of(
+        &self,
+        w: &Work,
+        at: &[u64],
+        lengths: &[usize],
+        each: usize,
+        window: (usize, usize),
+    ) -> Vec<(usize, usize)> {
+        let extents = w.blocks.extents(at);
+        let mut out = Vec::new();
+        let times = w.time.map_or(1, |t| extents[t] as usize);
+        let combos: usize = w.others.iter().map(|k| extents[*k] as usize).product();
+        for t in 0..times {
+            let (time, base) = match w.time {
+                Some(k) => (at[k] as usize + t, t * w.strides[k] as usize),
+                None => (0, 0),
+            };
+            for mut combo in 0..combos {
+                let (mut place, mut number, mut step) = (base, 0, 1);
+                for (k, len) in w.others.iter().zip(lengths).rev() {
+                    let i = combo % extents[*k] as usize;
+                    combo /= extents[*k] as usize;
+                    place += i * w.strides[*k] as usize;
+                    number += (at[*k] as usize + i) * step;
+                    step *= len;
+                }
+                let n = time * each + number;
+                if n >= window.0 && n < window.1 {
+                    out.push((place, n - window.0));
+                }
+            }
+        }
+        out
+    }
+
+    fn block(
+        &mut self,
+        w: &Work,
+        at: &[u64],
+        tile: &Tile,
+        group: &Group,
+        steps: &[(usize, usize)],
+        regions: usize,
+    ) -> Result<()> {
+        if !w.blocks.is_written(at) && w.decoder.unwritten_is_missing() {
+            return Ok(());
+        }
+        self.chunks += 1;
+        let raw = w.blocks.read(&w.source, at, &mut self.scratch)?;
+        let by_step = w.plane.filter(|_| w.decoder.is_f32() || !raw.shuffled);
+        if by_step.is_none() {
+            w.decoder.decode(&raw, None, false, &mut self.values).map_err(|e| e.at(&w.label))?;
+        }
+        for (place, step) in steps {
+            let from = match by_step {
+                Some(plane) => {
+                    // The last block along an axis may be smaller than the others.
+                    let plane = plane.min(raw.bytes.len() / w.blocks.size - place);
+                    let part = Part { first: *place, len: plane, runs: &tile.runs };
+                    w.decoder
+                        .decode(&raw, Some(part), false, &mut self.values)
+                        .map_err(|e| e.at(&w.label))?;
+                    0
+                }
+                None => *place,
+            };
+            let rows = step * regions..(step + 1) * regions;
+            add(tile, &self.values, from, &mut self.sums[rows.clone()]);
+            if self.needs.more {
+                add_more(tile, &self.values, from, self.needs.spread, &mut self.more[rows]);
+            }
+            if self.needs.order {
+                self.kept.keep(tile, &self.values, from, &group.starts, step * group.len);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads and unpacks all blocks of the gridded variables: what no program can do without.
+pub fn inflate_only(path: &Path) -> Result<(u64, u64)> {
+    let mut source = Source::open(path)?;
+    let (mut chunks, mut bytes) = (0, 0);
+    let mut scratch = Scratch::default();
+    for name in gridded(&source) {
+        let index = source.var_index(&name)?;
+        source.locate(index)?;
+        let blocks = Blocks::new(&source, index)?;
+        for number in 0..blocks.count() {
+            bytes +=
+                blocks.read(&source, &blocks.position(number), &mut scratch)?.bytes.len() as u64;
+            chunks += 1;
+        }
+    }
+    Ok((chunks, bytes))
+}
