@@ -188,10 +188,8 @@ impl<'a> Layouts<'a> {
         let weights: Vec<f64> = match request.weights {
             Weights::Coverage => index.shares.clone(),
             Weights::Area => {
-                let (rows, columns) = (index.grid.row_areas(), index.grid.column_widths());
-                let n = columns.len();
-                let area = |c: &u32| rows[*c as usize / n] * columns[*c as usize % n];
-                index.cells.iter().zip(&index.shares).map(|(c, s)| s * area(c)).collect()
+                let areas = index.cell_areas();
+                index.cells.iter().zip(&index.shares).map(|(c, s)| s * areas.of(*c)).collect()
             }
         };
         let totals = (0..index.keys.len()).map(|r| weights[index.pairs(r)].iter().sum()).collect();

@@ -4,6 +4,7 @@
 
 pub mod aggregate;
 pub mod coverage;
+pub mod crs;
 pub mod error;
 pub mod grid;
 pub mod index;
@@ -12,6 +13,7 @@ pub mod netcdf;
 pub mod output;
 pub mod partial;
 pub mod plan;
+pub mod project;
 pub mod reduce;
 pub mod regions;
 pub mod repair;
