@@ -35,9 +35,13 @@ enum Command {
 
 #[derive(Args)]
 struct IndexArgs {
-    /// Polygons in longitude and latitude: shapefile (.zip or .shp), GeoParquet (.parquet) or .geojson
+    /// Polygons: shapefile (.zip or .shp), GeoPackage (.gpkg), GeoParquet (.parquet) or .geojson; in longitude and
+    /// latitude, or in a projected system that the file names
     #[arg(long, value_name = "FILE")]
     regions: PathBuf,
+    /// The layer meant, where a .gpkg has several, or a .zip several shapefiles
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
     /// The field that names a region, or a text with fields in braces: G{STATEFP10}0{COUNTYFP10}0
     #[arg(long, value_name = "FIELD")]
     key: String,
@@ -164,7 +168,7 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
-    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref())?;
+    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;
     let (index, notes) = index::build(grid, &source.name, &found, threads)?;

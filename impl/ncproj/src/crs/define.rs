@@ -160,6 +160,9 @@ pub(super) fn assemble(
     let mut axes = axes;
     let scale = get("k_0").filter(|k| *k != 1.0);
     let name = plain(method);
+    if name.ends_with("spherical") && axes.0 != axes.1 {
+        return Err(format!("ncproj does not know the projection `{method}` on an ellipsoid"));
+    }
     let code = match name.as_str() {
         "lambertconformalconic"
         | "lambertconformalconic1sp"
@@ -237,7 +240,7 @@ pub(super) fn assemble(
             values.insert("k_0", get("k_0").unwrap_or(1.0));
             "sterea"
         }
-        "lambertazimuthalequalarea" => {
+        "lambertazimuthalequalarea" | "lambertazimuthalequalareaspherical" => {
             values.insert("lat_0", need("lat_0", "latitude_of_projection_origin")?);
             values.insert("lon_0", need("lon_0", "longitude_of_projection_origin")?);
             "laea"
@@ -245,6 +248,10 @@ pub(super) fn assemble(
         "azimuthalequidistant" => {
             values.insert("lat_0", need("lat_0", "latitude_of_projection_origin")?);
             "aeqd"
+        }
+        "behrmann" => {
+            values.insert("lat_ts", 30.0);
+            "cea"
         }
         "lambertcylindricalequalarea" | "cylindricalequalarea" => {
             values.insert("lat_ts", get("lat_1").or(get("lat_ts")).unwrap_or(0.0));
