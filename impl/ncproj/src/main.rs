@@ -1,6 +1,8 @@
 //! The command line: parses, calls the library, prints, chooses the exit code.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+mod cli;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ncproj::aggregate::{self, Request, Stat, Weights};
 use ncproj::error::{Error, Result, base_name, list, thousands};
 use ncproj::index::{self, Index, Notes};
@@ -28,6 +30,14 @@ enum Command {
     Aggregate(AggregateArgs),
     /// Say what a netCDF file or an index holds.
     Info(InfoArgs),
+    /// Say whether an index fits files, and what share of each region they leave out; exit code 1 where it does not fit.
+    Check(cli::check::CheckArgs),
+    /// Write an index as CSV, Parquet, or netCDF weights for xesmf.
+    Export(cli::export::ExportArgs),
+    /// Print the completion script of a shell.
+    Completion(cli::shell::CompletionArgs),
+    /// Print the manual page (for `man -l -`).
+    Man(cli::shell::ManArgs),
     /// Figures for those who measure.
     #[command(hide = true, subcommand)]
     Bench(Bench),
@@ -131,6 +141,13 @@ fn main() -> ExitCode {
         Command::Index(a) => run_index(&a),
         Command::Aggregate(a) => run_aggregate(&a),
         Command::Info(a) => run_info(&a),
+        Command::Check(a) => match cli::check::run(&a) {
+            Ok(false) => return ExitCode::from(1),
+            other => other.map(|_| ()),
+        },
+        Command::Export(a) => cli::export::run(&a),
+        Command::Completion(a) => cli::shell::completion(&a, Cli::command()),
+        Command::Man(a) => cli::shell::man(&a, Cli::command()),
         Command::Bench(Bench::Inflate { file }) => run_inflate(&file),
     };
     match result {
