@@ -169,6 +169,9 @@ fn rows(index: &Index, file: std::fs::File) -> std::result::Result<(), ParquetEr
     Ok(())
 }
 
+/// Name, dimensions, type, what it is, values.
+type Variable<'a> = (&'a str, &'a [usize], u32, &'a str, &'a [u8]);
+
 /// A sparse matrix of regions x cells: `row` the region, `col` the cell (row * columns + column of the file), both from
 /// 1, `S` the weight; the sum of a region's S is 1. Classic netCDF with 64-bit offsets.
 fn weights(index: &Index, path: &Path, by_area: bool) -> Result<()> {
@@ -219,7 +222,7 @@ fn weights(index: &Index, path: &Path, by_area: bool) -> Result<()> {
     const DOUBLE: u32 = 6;
     const INT: u32 = 4;
     const CHAR: u32 = 2;
-    let variables: [(&str, &[usize], u32, &str, &[u8]); 4] = [
+    let variables: [Variable; 4] = [
         ("S", &[0], DOUBLE, by, &s),
         ("col", &[0], INT, "cell, from 1: row x columns + column of the grid's file", &col),
         ("row", &[0], INT, "region, from 1, in the order of `region`", &row),

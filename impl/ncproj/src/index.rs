@@ -332,6 +332,11 @@ fn parse(b: &[u8]) -> Option<Index> {
     let ordered = starts.windows(2).all(|w| w[0] <= w[1])
         && starts.first() == Some(&0)
         && starts.last() == Some(&(pairs as u64));
+    let rises =
+        |a: &Axis| a.edges.iter().all(|e| e.is_finite()) && a.edges.windows(2).all(|w| w[0] < w[1]);
+    if !rises(&grid.lat) || !rises(&grid.lon) || shares.iter().any(|s| !(0.0..=1.0).contains(s)) {
+        return None;
+    }
     if !ordered || cells.iter().any(|c| *c as usize >= grid.cells()) || at != b.len() {
         return None;
     }

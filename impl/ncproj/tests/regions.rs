@@ -42,6 +42,8 @@ fn a_projected_layer_is_put_into_degrees() {
     let t = prepare("gpkg-mercator");
     let got = means(&t, &data("regions.gpkg"), "id", "--layer mercator");
     assert!((got[0].1 - 438.7).abs() < 1e-9, "{got:?}");
+    let got = means(&t, &data("mercator.parquet"), "id", "");
+    assert!((got[0].1 - 438.7).abs() < 1e-9, "{got:?}");
     let got = means(&t, &data("layers.zip"), "id", "--layer two");
     // this .prj says Mercator on the ellipsoid, 0.17 degrees further north
     assert!((got[0].1 - 438.7).abs() > 0.1 && (got[0].1 - 438.7).abs() < 3.0, "{got:?}");

@@ -188,6 +188,7 @@ fn fields(b: &[u8], wanted: &[String], file: &str) -> Result<Vec<Vec<String>>> {
     }
     if rows.checked_mul(width).and_then(|n| n.checked_add(head)).is_none_or(|n| n > b.len() + 1)
         || offset > width.max(1)
+        || (rows > 0 && width == 0)
     {
         return Err(damaged());
     }

@@ -1,7 +1,8 @@
-"""Makes the small files of regions in this folder (only Python's own modules): python make_regions.py
+"""Makes the small files of regions in this folder (the last needs geopandas): python make_regions.py
 
 regions.gpkg: the layer `boxes` with `a` (263..264.25 E, 42..43 N) and `b`, a box of 300 corners that goes on over several
 pages of 512 bytes; the layer `mercator` with `a` in EPSG:3857. layers.zip: the same `a` in one.shp, and in two.shp.
+mercator.parquet: `a` in EPSG:3857 as geopandas writes it.
 """
 
 import math
@@ -59,3 +60,9 @@ with zipfile.ZipFile("layers.zip", "w", zipfile.ZIP_DEFLATED) as file:
         shp, dbf = shapefile(ring)
         for ending, content in (("shp", shp), ("dbf", dbf), ("prj", system.encode())):
             file.writestr(zipfile.ZipInfo(f"{name}.{ending}"), content)
+
+import geopandas  # noqa: E402
+from shapely.geometry import Polygon  # noqa: E402
+
+frame = geopandas.GeoDataFrame({"id": ["a"]}, geometry=[Polygon(A)], crs=4326)
+frame.to_crs(3857).to_parquet("mercator.parquet", index=False)
