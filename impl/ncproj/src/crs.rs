@@ -28,16 +28,9 @@ pub struct Projection {
 #[derive(Clone)]
 enum Kind {
     /// Latitude of the pole (sine, cosine) and the grid's own longitude of the true pole.
-    Rotated {
-        sin: f64,
-        cos: f64,
-        turn: f64,
-    },
-    Plane {
-        from: Arc<Proj>,
-        to: Arc<Proj>,
-        e2: f64,
-    },
+    Rotated { sin: f64, cos: f64, turn: f64 },
+    /// The square of the eccentricity, and the authalic q of the pole.
+    Plane { from: Arc<Proj>, to: Arc<Proj>, e2: f64, pole: f64 },
 }
 
 impl PartialEq for Projection {
@@ -146,16 +139,10 @@ impl Projection {
     /// The sine of the authalic latitude: areas between two latitudes are as its differences.
     pub fn authalic_sine(&self, lat: f64) -> f64 {
         let sin = lat.to_radians().sin();
-        let e2 = match self.kind {
-            Kind::Plane { e2, .. } => e2,
-            Kind::Rotated { .. } => 0.0,
-        };
-        if e2 <= 0.0 {
-            return sin;
+        match self.kind {
+            Kind::Plane { e2, pole, .. } if e2 > 0.0 => authalic_q(sin, e2) / pole,
+            _ => sin,
         }
-        let e = e2.sqrt();
-        let q = |s: f64| (1.0 - e2) * (s / (1.0 - e2 * s * s) + (e * s).atanh() / e);
-        q(sin) / q(1.0)
     }
 
     /// The point on the unit sphere that keeps areas: longitude and authalic latitude.
@@ -165,6 +152,11 @@ impl Projection {
         let (s, c) = lon.to_radians().sin_cos();
         [r * c, r * s, z]
     }
+}
+
+fn authalic_q(sin: f64, e2: f64) -> f64 {
+    let e = e2.sqrt();
+    (1.0 - e2) * (sin / (1.0 - e2 * sin * sin) + (e * sin).atanh() / e)
 }
 
 /// The area of the triangle of great circles between three points of the unit sphere, positive when counter-clockwise.

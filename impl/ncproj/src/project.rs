@@ -345,10 +345,14 @@ pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
     };
     let (ys, xs) = (fine(&grid.lat.edges), fine(&grid.lon.edges));
     let line = |y: f64| xs.iter().map(|x| corner(*x, y)).collect::<Option<Vec<_>>>();
-    // One row of cells (in the order of the edges).
-    let row = |r: usize| -> Option<Vec<f64>> {
-        let mut out = vec![0.0; columns];
-        let mut below = line(ys[r * n])?;
+    // One row of cells (in the order of the edges), from the line of corners below it to the one above.
+    type Line = Vec<[f64; 3]>;
+    let row = |r: usize, below: Option<Line>, out: &mut [f64]| -> Option<Line> {
+        let mut below = match below {
+            Some(l) => l,
+            None => line(ys[r * n])?,
+        };
+        out.fill(0.0);
         for k in 1..=n {
             let above = line(ys[r * n + k])?;
             for c in 0..columns * n {
@@ -357,7 +361,7 @@ pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
             }
             below = above;
         }
-        out.iter().all(|v| v.is_finite()).then_some(out)
+        out.iter().all(|v| v.is_finite()).then_some(below)
     };
     let mut areas = vec![0.0; rows * columns];
     let each = rows.div_ceil(threads.max(1));
@@ -368,14 +372,17 @@ pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
             .map(|(t, part)| {
                 let row = &row;
                 s.spawn(move || {
-                    part.chunks_mut(columns).enumerate().all(|(k, out)| {
-                        match row(grid.lat.file_place(t * each + k)) {
-                            Some(found) => {
-                                out.copy_from_slice(&found);
-                                true
-                            }
-                            None => false,
-                        }
+                    // In the order of the edges, so that neighbours share the line between them.
+                    let mut own: Vec<(usize, &mut [f64])> = part
+                        .chunks_mut(columns)
+                        .enumerate()
+                        .map(|(k, out)| (grid.lat.file_place(t * each + k), out))
+                        .collect();
+                    own.sort_unstable_by_key(|(r, _)| *r);
+                    let mut below = None;
+                    own.into_iter().all(|(r, out)| {
+                        below = row(r, below.take(), out);
+                        below.is_some()
                     })
                 })
             })

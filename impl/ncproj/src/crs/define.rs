@@ -1,6 +1,6 @@
 //! What a coordinate system says of itself (CF attributes, PROJ's text, parameters of WKT) -> a projection.
 
-use super::{Kind, Projection, wrap};
+use super::{Kind, Projection, authalic_q, wrap};
 use proj4rs::Proj;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,6 +90,7 @@ impl Definition {
         };
         let wrong =
             |e: proj4rs::errors::Error| format!("its parameters do not fit each other: {e}");
+        let e2 = 1.0 - (b / a) * (b / a);
         // The middle meridian is ours to handle, so that 180 and -180 stay apart.
         let to =
             Proj::from_proj_string(&format!("+proj={code} +lon_0=0 +over{tail}")).map_err(wrong)?;
@@ -101,7 +102,8 @@ impl Definition {
             kind: Kind::Plane {
                 from: Arc::new(from),
                 to: Arc::new(to),
-                e2: 1.0 - (b / a) * (b / a),
+                e2,
+                pole: if e2 > 0.0 { authalic_q(1.0, e2) } else { 1.0 },
             },
         })
     }
