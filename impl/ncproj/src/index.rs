@@ -5,7 +5,7 @@ use crate::crs::Projection;
 use crate::error::{Error, Result, base_name};
 use crate::grid::{Axis, Grid};
 use crate::partial::Partial;
-use crate::project::{Areas, Projector, cell_areas};
+use crate::project::{Areas, Projector, Scale, scale};
 use crate::regions::Regions;
 use crate::repair::{Repair, prepare};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-/// Format 2 is that of a projected grid: it has the cells' areas too. All others stay in format 1.
+/// Format 2 is that of a projected grid: it has the plane's scale too. All others stay in format 1.
 const VERSIONS: [u32; 2] = [1, 2];
 const HASH: usize = 32;
 
@@ -29,8 +29,8 @@ pub struct Index {
     /// row * columns + column, in the order of the file the grid came from.
     pub cells: Vec<u32>,
     pub shares: Vec<f64>,
-    /// The area of each cell of a projected grid in steradians; empty where rows and columns say it.
-    pub areas: Vec<f64>,
+    /// How large the plane of a projected grid shows the Earth; nothing where rows and columns say all.
+    pub scale: Option<Scale>,
     pub regions_file: String,
     pub regions_fingerprint: String,
     pub cut: u64,
@@ -66,13 +66,13 @@ pub fn build(
         ))
         .at(grid_file.to_string()));
     }
-    let areas = cell_areas(&grid, grid_file, threads)?;
+    let scale = scale(&grid, grid_file, threads)?;
     let projector = Projector::new(&grid, grid_file)?;
     let count = regions.rings.len();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut coverer = Coverer::new(&grid);
-        let cell_areas = Areas::new(&grid, &areas);
+        let cell_areas = Areas::new(&grid, scale.as_ref());
         let mut out: Vec<(usize, Option<One>)> = Vec::new();
         loop {
             let k = next.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +123,7 @@ pub fn build(
         starts: Vec::with_capacity(count + 1),
         cells: Vec::with_capacity(pairs),
         shares: Vec::with_capacity(pairs),
-        areas,
+        scale,
         regions_file: regions.file.clone(),
         regions_fingerprint: regions.fingerprint(),
         cut: 0,
@@ -186,6 +186,9 @@ impl Index {
         });
         if let Some(p) = &self.grid.projection {
             v["grid"]["projection"] = json!(p.text);
+            if let Some(s) = &self.scale {
+                v["grid"]["block"] = json!(s.block);
+            }
         }
         v
     }
@@ -211,7 +214,7 @@ impl Index {
         b.extend(self.starts.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.cells.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.shares.iter().flat_map(|v| v.to_le_bytes()));
-        b.extend(self.areas.iter().flat_map(|v| v.to_le_bytes()));
+        b.extend(self.scale.iter().flat_map(|s| &s.density).flat_map(|v| v.to_le_bytes()));
         let hash = blake3::hash(&b);
         b.extend(hash.as_bytes());
         let (partial, mut file) = Partial::create(path)?;
@@ -253,7 +256,7 @@ impl Index {
 
     /// The areas of the grid's cells.
     pub fn cell_areas(&self) -> Areas<'_> {
-        Areas::new(&self.grid, &self.areas)
+        Areas::new(&self.grid, self.scale.as_ref())
     }
 
     /// The description that `ncproj info` shows.
@@ -325,9 +328,16 @@ fn parse(b: &[u8]) -> Option<Index> {
         .map(|c| u32::from_le_bytes(*c))
         .collect();
     let shares = floats(take(pairs.checked_mul(8)?)?);
-    let areas = match planar {
-        true => floats(take(grid.lat.len().checked_mul(grid.lon.len())?.checked_mul(8)?)?),
-        false => Vec::new(),
+    let scale = match planar {
+        true => {
+            let block = number(&header["grid"]["block"]).filter(|b| *b > 0)?;
+            let [rows, columns] = Scale::shape(&grid, block);
+            Some(Scale {
+                block,
+                density: floats(take(rows.checked_mul(columns)?.checked_mul(8)?)?),
+            })
+        }
+        false => None,
     };
     let ordered = starts.windows(2).all(|w| w[0] <= w[1])
         && starts.first() == Some(&0)
@@ -348,7 +358,7 @@ fn parse(b: &[u8]) -> Option<Index> {
         starts,
         cells,
         shares,
-        areas,
+        scale,
         regions_file: text(&header["regions"]["file"])?,
         regions_fingerprint: text(&header["regions"]["fingerprint"])?,
         cut: header["regions"]["cut"].as_u64()?,

@@ -6,7 +6,7 @@
 use crate::coverage::{Covered, Coverer};
 use crate::crs::{Projection, triangle};
 use crate::error::{Error, Result};
-use crate::grid::Grid;
+use crate::grid::{Axis, Grid};
 use crate::repair::{Loop, Point, signed_area};
 
 /// How far a piece of an edge may lie from where it should, in cells.
@@ -282,20 +282,72 @@ fn clip(points: &[Point], axis: usize, sign: f64, line: f64) -> Vec<Point> {
     out
 }
 
+/// True area per area in the plane, for blocks of cells of a projected grid.
+///
+/// It changes slowly: blocks of up to 12 km are enough for seven digits, and a grid of millions of cells stays small.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scale {
+    /// Cells along each side of a block; the last ones may have fewer.
+    pub block: usize,
+    /// Steradians per square unit of the plane; rows of blocks from the lowest y, in each the blocks from the lowest x.
+    pub density: Vec<f64>,
+}
+
+impl Scale {
+    /// How many blocks there are, by row and by column.
+    pub fn shape(grid: &Grid, block: usize) -> [usize; 2] {
+        [grid.lat.len().div_ceil(block.max(1)), grid.lon.len().div_ceil(block.max(1))]
+    }
+}
+
 /// The areas of the grid's cells in steradians.
 pub enum Areas<'a> {
     /// By row and by column.
     Sides(Vec<f64>, Vec<f64>),
-    /// One for each cell, in the order of the file.
-    Cells(&'a [f64]),
+    /// In the plane, times the density between the middles of blocks.
+    Plane { rows: Vec<Between>, columns: Vec<Between>, across: usize, density: &'a [f64] },
+}
+
+/// A row (column) of cells: its width, the block before its middle, and how far it lies on the way to the next.
+pub struct Between {
+    width: f64,
+    block: usize,
+    next: usize,
+    part: f64,
+}
+
+fn between(axis: &Axis, block: usize) -> Vec<Between> {
+    let e = &axis.edges;
+    let middle = |from: usize, to: usize| (e[from] + e[to]) / 2.0;
+    let count = axis.len().div_ceil(block);
+    let centre = |b: usize| middle(b * block, ((b + 1) * block).min(axis.len()));
+    (0..axis.len())
+        .map(|k| axis.file_place(k))
+        .map(|k| {
+            let (at, own) = (middle(k, k + 1), k / block);
+            let before = if at < centre(own) { own.saturating_sub(1) } else { own };
+            let before = before.min(count.saturating_sub(2));
+            let next = (before + 1).min(count - 1);
+            let part = match next > before {
+                true => (at - centre(before)) / (centre(next) - centre(before)),
+                false => 0.0,
+            };
+            Between { width: e[k + 1] - e[k], block: before, next, part }
+        })
+        .collect()
 }
 
 impl<'a> Areas<'a> {
-    /// `cells` is what `cell_areas` said, empty where rows and columns do.
-    pub fn new(grid: &Grid, cells: &'a [f64]) -> Areas<'a> {
-        match cells.is_empty() {
-            true => Areas::Sides(grid.row_areas(), grid.column_widths()),
-            false => Areas::Cells(cells),
+    /// `scale` is what `scale` said, nothing where rows and columns say it all.
+    pub fn new(grid: &Grid, scale: Option<&'a Scale>) -> Areas<'a> {
+        match scale {
+            None => Areas::Sides(grid.row_areas(), grid.column_widths()),
+            Some(s) => Areas::Plane {
+                rows: between(&grid.lat, s.block),
+                columns: between(&grid.lon, s.block),
+                across: Scale::shape(grid, s.block)[1],
+                density: &s.density,
+            },
         }
     }
 
@@ -305,28 +357,35 @@ impl<'a> Areas<'a> {
                 let n = columns.len();
                 rows[cell as usize / n] * columns[cell as usize % n]
             }
-            Areas::Cells(a) => a[cell as usize],
+            Areas::Plane { rows, columns, across, density } => {
+                let n = columns.len();
+                let (r, c) = (&rows[cell as usize / n], &columns[cell as usize % n]);
+                let line = |b: usize| {
+                    let (a, z) = (density[b * across + c.block], density[b * across + c.next]);
+                    a * (1.0 - c.part) + z * c.part
+                };
+                (line(r.block) * (1.0 - r.part) + line(r.next) * r.part) * r.width * c.width
+            }
         }
     }
 }
 
-/// The true area of each cell of a projected grid, by its corners on the sphere or the ellipsoid (through the sphere of
-/// equal area); large cells in pieces. Empty for longitude and latitude, rotated or not.
-pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
+/// How large the plane of a projected grid shows the Earth: the true areas of blocks of cells by their corners on the
+/// sphere or the ellipsoid (through the sphere of equal area); large cells in pieces. Nothing for longitude and
+/// latitude, rotated or not.
+pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
     let Some(projection) = grid.projection.as_ref().filter(|p| !p.is_rotated()) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
-    let (rows, columns) = (grid.lat.len(), grid.lon.len());
     let corner =
         |x: f64, y: f64| projection.inverse(x, y).map(|g| projection.on_sphere(g[0], g[1]));
     // The width of a cell in the middle of the grid, in radians.
-    let (y, x) = (grid.lat.edges[rows / 2], grid.lon.edges[columns / 2]);
-    let step = |a: &[f64], k: usize| a[(k + 1).min(a.len() - 1)] - a[(k + 1).min(a.len() - 1) - 1];
-    let wide = match (
-        corner(x, y),
-        corner(x + step(&grid.lon.edges, columns / 2), y),
-        corner(x, y + step(&grid.lat.edges, rows / 2)),
-    ) {
+    let step = |a: &Axis| {
+        let k = a.len() / 2;
+        (a.edges[k], a.edges[k.max(1)] - a.edges[k.max(1) - 1])
+    };
+    let ((y, dy), (x, dx)) = (step(&grid.lat), step(&grid.lon));
+    let wide = match (corner(x, y), corner(x + dx, y), corner(x, y + dy)) {
         (Some(a), Some(b), Some(c)) => {
             let far = |p: [f64; 3], q: [f64; 3]| {
                 ((p[0] - q[0]).powi(2) + (p[1] - q[1]).powi(2) + (p[2] - q[2]).powi(2)).sqrt()
@@ -335,17 +394,22 @@ pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
         }
         _ => 1.0,
     };
+    let block = (0.002 / wide).clamp(1.0, 4096.0) as usize;
     let n = (wide / 0.004).ceil().clamp(1.0, 16.0) as usize;
+    // The edges of blocks, and within blocks of one large cell those of its pieces.
     let fine = |edges: &[f64]| -> Vec<f64> {
+        let last = edges.len() - 1;
         let mut out = vec![edges[0]];
-        for w in edges.windows(2) {
-            out.extend((1..=n).map(|k| w[0] + (w[1] - w[0]) * k as f64 / n as f64));
+        for k in (0..last).step_by(block) {
+            let (a, b) = (edges[k], edges[(k + block).min(last)]);
+            out.extend((1..=n).map(|k| a + (b - a) * k as f64 / n as f64));
         }
         out
     };
     let (ys, xs) = (fine(&grid.lat.edges), fine(&grid.lon.edges));
+    let [rows, columns] = Scale::shape(grid, block);
     let line = |y: f64| xs.iter().map(|x| corner(*x, y)).collect::<Option<Vec<_>>>();
-    // One row of cells (in the order of the edges), from the line of corners below it to the one above.
+    // One row of blocks, from the line of corners below it to the one above.
     type Line = Vec<[f64; 3]>;
     let row = |r: usize, below: Option<Line>, out: &mut [f64]| -> Option<Line> {
         let mut below = match below {
@@ -357,31 +421,28 @@ pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
             let above = line(ys[r * n + k])?;
             for c in 0..columns * n {
                 let (a, b, p, q) = (below[c], below[c + 1], above[c + 1], above[c]);
-                out[grid.lon.file_place(c / n)] += triangle(a, b, p) + triangle(a, p, q);
+                out[c / n] += triangle(a, b, p) + triangle(a, p, q);
             }
             below = above;
         }
+        let height = ys[(r + 1) * n] - ys[r * n];
+        for (c, v) in out.iter_mut().enumerate() {
+            *v /= height * (xs[(c + 1) * n] - xs[c * n]);
+        }
         out.iter().all(|v| v.is_finite()).then_some(below)
     };
-    let mut areas = vec![0.0; rows * columns];
+    let mut density = vec![0.0; rows * columns];
     let each = rows.div_ceil(threads.max(1));
     let whole = std::thread::scope(|s| {
-        let parts: Vec<_> = areas
+        let parts: Vec<_> = density
             .chunks_mut(each * columns)
             .enumerate()
             .map(|(t, part)| {
                 let row = &row;
                 s.spawn(move || {
-                    // In the order of the edges, so that neighbours share the line between them.
-                    let mut own: Vec<(usize, &mut [f64])> = part
-                        .chunks_mut(columns)
-                        .enumerate()
-                        .map(|(k, out)| (grid.lat.file_place(t * each + k), out))
-                        .collect();
-                    own.sort_unstable_by_key(|(r, _)| *r);
                     let mut below = None;
-                    own.into_iter().all(|(r, out)| {
-                        below = row(r, below.take(), out);
+                    part.chunks_mut(columns).enumerate().all(|(k, out)| {
+                        below = row(t * each + k, below.take(), out);
                         below.is_some()
                     })
                 })
@@ -397,7 +458,7 @@ pub fn cell_areas(grid: &Grid, file: &str, threads: usize) -> Result<Vec<f64>> {
             .at(format!("{file}: {}", grid.describe()))
             .hint("cut the file to where the projection is defined"));
     }
-    Ok(areas)
+    Ok(Some(Scale { block, density }))
 }
 
 #[cfg(test)]
@@ -410,6 +471,34 @@ mod tests {
         assert_eq!(signed_area(&clip(&square, 0, 1.0, 1.5)), 1.0);
         assert_eq!(signed_area(&clip(&square, 1, -1.0, -0.5)), 1.0);
         assert!(clip(&square, 0, 1.0, 3.0).is_empty());
+    }
+
+    #[test]
+    fn small_cells_have_their_areas_through_those_of_blocks() {
+        let axis = |from: f64, step: f64, n: usize, descending: bool| Axis {
+            name: "a".into(),
+            dim: "a".into(),
+            edges: (0..=n).map(|k| from + step * k as f64).collect(),
+            descending,
+            regular: true,
+            from_bounds: false,
+        };
+        let text = "+proj=lcc +lat_1=38.5 +lat_2=38.5 +lat_0=38.5 +lon_0=-97.5 +ellps=WGS84";
+        let p = Projection::parse(text).unwrap();
+        let (lat, lon) = (axis(-2e5, 1e3, 101, true), axis(9e5, 1e3, 77, false));
+        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()) };
+        let found = scale(&grid, "x.nc", 3).unwrap().unwrap();
+        assert_eq!((found.block, found.density.len()), (12, 9 * 7));
+        let areas = Areas::new(&grid, Some(&found));
+        let at = |x: f64, y: f64| p.inverse(x, y).map(|g| p.on_sphere(g[0], g[1])).unwrap();
+        for (row, column) in [(0, 0), (50, 40), (100, 76), (3, 71)] {
+            // rows count from the north
+            let (x, y) = (9e5 + 1e3 * column as f64, -2e5 + 1e3 * (100 - row) as f64);
+            let c = [at(x, y), at(x + 1e3, y), at(x + 1e3, y + 1e3), at(x, y + 1e3)];
+            let wanted = triangle(c[0], c[1], c[2]) + triangle(c[0], c[2], c[3]);
+            let got = areas.of(row * 77 + column);
+            assert!((got / wanted - 1.0).abs() < 3e-6, "{row}, {column}: {}", got / wanted - 1.0);
+        }
     }
 
     #[test]
