@@ -36,7 +36,9 @@ def geopackage(ring, srs):
 with sqlite3.connect("regions.gpkg") as db:
     db.execute("PRAGMA page_size = 512")
     db.execute("CREATE TABLE gpkg_spatial_ref_sys (srs_name TEXT, srs_id INTEGER PRIMARY KEY, definition TEXT)")
-    db.execute("CREATE TABLE gpkg_geometry_columns (table_name TEXT, column_name TEXT, srs_id INTEGER, CONSTRAINT pk PRIMARY KEY (table_name))")
+    db.execute(
+        "CREATE TABLE gpkg_geometry_columns (table_name TEXT, column_name TEXT, srs_id INTEGER, CONSTRAINT pk PRIMARY KEY (table_name))"
+    )
     db.executemany("INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?)", [("WGS 84", 4326, DEGREES), ("x", 3857, PSEUDO)])
     db.executemany("INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?)", [("boxes", 4326), ("mercator", 3857)])
     db.execute('CREATE TABLE boxes (fid INTEGER PRIMARY KEY AUTOINCREMENT, geom POLYGON, "the id" TEXT(20), "size" REAL)')
@@ -49,7 +51,9 @@ with sqlite3.connect("regions.gpkg") as db:
 def shapefile(ring):
     ring = ring[::-1]
     body = struct.pack("<i4dii i", 5, -97, 42, -95.75, 43, 1, len(ring), 0) + b"".join(struct.pack("<dd", *p) for p in ring)
-    head = struct.pack(">i20xi", 9994, (100 + 8 + len(body)) // 2) + struct.pack("<ii8d", 1000, 5, -97, 42, -95.75, 43, 0, 0, 0, 0)
+    head = struct.pack(">i20xi", 9994, (100 + 8 + len(body)) // 2) + struct.pack(
+        "<ii8d", 1000, 5, -97, 42, -95.75, 43, 0, 0, 0, 0
+    )
     field = struct.pack("<11sc4xBB14x", b"id", b"C", 4, 0)
     table = struct.pack("<B3xIHH20x", 3, 1, 32 + 32 + 1, 5) + field + b"\r" + b" a   " + b"\x1a"
     return head + struct.pack(">ii", 1, len(body) // 2) + body, table

@@ -1,5 +1,7 @@
 """Makes projections.csv: points by pyproj (needs pyproj and numpy): python projections.py > projections.csv"""
 
+import sys
+
 import numpy as np
 import pyproj
 
@@ -25,10 +27,12 @@ SYSTEMS = """
 +proj=ob_tran +o_proj=longlat +o_lat_p=42.5 +o_lon_p=0 +lon_0=263 +R=6371229
 +proj=ob_tran +o_proj=longlat +o_lat_p=39.25 +o_lon_p=30 +lon_0=18 +R=6371229
 """
-DEGREES = "+proj=pipeline +step +proj=unitconvert +xy_in={0} +xy_out={1} +step {2} +step +proj=unitconvert +xy_in=rad +xy_out=deg"
+DEGREES = (
+    "+proj=pipeline +step +proj=unitconvert +xy_in={0} +xy_out={1} +step {2} +step +proj=unitconvert +xy_in=rad +xy_out=deg"
+)
 
 random = np.random.default_rng(7)
-print(f"# projection,longitude,latitude,x,y: by pyproj {pyproj.__version__} (PROJ {pyproj.proj_version_str})")
+sys.stdout.write(f"# projection,longitude,latitude,x,y: by pyproj {pyproj.__version__} (PROJ {pyproj.proj_version_str})\n")
 for text in SYSTEMS.split("\n")[1:-1]:
     words = dict(word[1:].split("=") for word in text.split())
     lon_0, lat_0 = float(words.get("lon_0", 15)), float(words.get("lat_0", words.get("o_lat_p", 40)))
@@ -41,4 +45,4 @@ for text in SYSTEMS.split("\n")[1:-1]:
             x, y = pyproj.Transformer.from_pipeline(DEGREES.format("deg", "rad", text)).transform(lon, lat)
         else:
             x, y = pyproj.Proj(text)(lon, lat)
-        print(f"{text},{lon},{lat},{float(x)!r},{float(y)!r}")
+        sys.stdout.write(f"{text},{lon},{lat},{float(x)!r},{float(y)!r}\n")
