@@ -174,21 +174,12 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
 impl Index {
     /// The middle of each region's cells on the sphere, latitude and longitude, by share and area; NaN outside the grid.
     fn centres(&self) -> Vec<[f64; 2]> {
-        let middles = |axis: &crate::grid::Axis| {
-            let mut out: Vec<f64> = axis.edges.windows(2).map(|w| (w[0] + w[1]) / 2.0).collect();
-            if axis.descending {
-                out.reverse();
-            }
-            out
-        };
-        let (lats, lons) = (middles(&self.grid.lat), middles(&self.grid.lon));
         let weights = Weights::Area.of(self);
         let middle = |r: usize| {
             let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
             for p in self.pairs(r) {
-                let cell = self.cells[p] as usize;
-                let lat = lats[cell / lons.len()].to_radians();
-                let lon = lons[cell % lons.len()].to_radians();
+                let Some([lat, lon]) = self.grid.centre(self.cells[p]) else { continue };
+                let (lat, lon) = (lat.to_radians(), lon.to_radians());
                 x += weights[p] * lat.cos() * lon.cos();
                 y += weights[p] * lat.cos() * lon.sin();
                 z += weights[p] * lat.sin();

@@ -2,7 +2,7 @@
 //!
 //! Every edge adds to the cells that it crosses the area to its right within the cell, with the sign of its direction,
 //! and to all cells further right the height that it spans. A running sum along each row is then the covered share.
-//! Edges are straight in longitude and latitude.
+//! Edges are straight in longitude and latitude; on projected grids `project` has cut them finely enough.
 
 use crate::grid::{Axis, Grid};
 use crate::repair::Loop;
@@ -106,14 +106,18 @@ impl<'a> Coverer<'a> {
             return out;
         }
         // The same meridian may be written as -100, 260 or 620: try every turn that meets the grid.
-        let first = ((west - high[0]) / 360.0).ceil() as i64;
-        let last = ((east - low[0]) / 360.0).floor() as i64;
+        let (period, first, last) = match self.grid.period() {
+            None => (0.0, 0, 0),
+            Some(p) => {
+                (p, ((west - high[0]) / p).ceil() as i64, ((east - low[0]) / p).floor() as i64)
+            }
+        };
         let rows = (self.lat.cell(low[1].max(south)), self.lat.cell(high[1].min(north)) + 1);
         let cell_area = (east - west) * (north - south) / self.grid.cells() as f64;
         let smallest = SMALLEST * (out.area / cell_area).min(1.0);
         let mut turns = 0;
         for turn in first..=last {
-            let shift = turn as f64 * 360.0;
+            let shift = turn as f64 * period;
             let (a, b) = ((low[0] + shift).max(west), (high[0] + shift).min(east));
             if a >= b {
                 continue;
@@ -290,7 +294,12 @@ mod tests {
     fn grid(lat: (f64, usize), lon: (f64, usize)) -> Grid {
         let edges = |(from, n): (f64, usize)| (0..=n).map(|k| from + k as f64).collect::<Vec<_>>();
         let global = lon.1 == 360;
-        Grid { lat: axis(edges(lat), false), lon: axis(edges(lon), false), global }
+        Grid {
+            lat: axis(edges(lat), false),
+            lon: axis(edges(lon), false),
+            global,
+            projection: None,
+        }
     }
 
     fn ring(points: &[[f64; 2]]) -> Vec<[f64; 2]> {

@@ -1,5 +1,6 @@
 //! The grid of a netCDF file: which cells there are, and where their edges lie.
 
+use crate::crs::{Projection, length_unit};
 use crate::error::{Error, Result, list};
 use crate::netcdf::{Source, Var};
 
@@ -16,10 +17,14 @@ pub struct Axis {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
+    /// Latitude, or y of a projected grid.
     pub lat: Axis,
+    /// Longitude, or x of a projected grid.
     pub lon: Axis,
     /// The longitudes go all the way round: the last cell's neighbour is the first.
     pub global: bool,
+    /// Nothing for a grid in longitude and latitude.
+    pub projection: Option<Projection>,
 }
 
 impl Axis {
@@ -54,7 +59,33 @@ impl Grid {
 
     /// "lat 585 cells 25.0423 .. 49.4168, lon 1386 cells 235.2070 .. 292.9570".
     pub fn describe(&self) -> String {
-        format!("lat {}, lon {}", self.lat.describe(), self.lon.describe())
+        match &self.projection {
+            None => format!("lat {}, lon {}", self.lat.describe(), self.lon.describe()),
+            Some(p) => {
+                let (y, x) = (&self.lat, &self.lon);
+                format!("{} {}, {} {}, {}", y.name, y.describe(), x.name, x.describe(), p.text)
+            }
+        }
+    }
+
+    /// After how much x begins again; nothing on a plane.
+    pub fn period(&self) -> Option<f64> {
+        self.projection.as_ref().is_none_or(Projection::is_rotated).then_some(360.0)
+    }
+
+    /// Latitude and longitude of the middle of a cell (row * columns + column, as in the file).
+    pub fn centre(&self, cell: u32) -> Option<[f64; 2]> {
+        let n = self.lon.len();
+        let (row, column) = (cell as usize / n, cell as usize % n);
+        let middle = |a: &Axis, k: usize| {
+            let k = a.file_place(k);
+            (a.edges[k] + a.edges[k + 1]) / 2.0
+        };
+        let (y, x) = (middle(&self.lat, row), middle(&self.lon, column));
+        match &self.projection {
+            None => Some([y, x]),
+            Some(p) => p.inverse(x, y).map(|g| [g[1], g[0]]),
+        }
     }
 
     /// sin(top) - sin(bottom) of each row of cells, in the order of the file.
@@ -80,9 +111,18 @@ impl Grid {
 
     /// Names what differs from another grid; nothing where they are the same to a thousandth of a cell.
     pub fn difference(&self, other: &Grid) -> Option<String> {
-        for (what, a, b) in
-            [("latitudes", &self.lat, &other.lat), ("longitudes", &self.lon, &other.lon)]
-        {
+        if self.projection != other.projection {
+            let text = |g: &Grid| match &g.projection {
+                None => "longitude and latitude".to_string(),
+                Some(p) => format!("`{}`", p.text),
+            };
+            return Some(format!("the systems differ: {} and {}", text(self), text(other)));
+        }
+        let names = match &self.projection {
+            None => ["latitudes", "longitudes"],
+            Some(_) => ["rows (y)", "columns (x)"],
+        };
+        for (what, a, b) in [(names[0], &self.lat, &other.lat), (names[1], &self.lon, &other.lon)] {
             if a.len() != b.len() {
                 return Some(format!("{} and {} {what}", a.len(), b.len()));
             }
@@ -110,6 +150,9 @@ impl Grid {
                 h.update(&e.to_le_bytes());
             }
         }
+        if let Some(p) = &self.projection {
+            h.update(p.text.as_bytes());
+        }
         h.finalize().to_hex()[..32].to_string()
     }
 }
@@ -118,19 +161,27 @@ impl Grid {
 enum Side {
     Lat,
     Lon,
+    Y,
+    X,
 }
 
 impl Side {
     fn name(self) -> &'static str {
-        if self == Side::Lat { "latitude" } else { "longitude" }
+        match self {
+            Side::Lat => "latitude",
+            Side::Lon => "longitude",
+            Side::Y => "y",
+            Side::X => "x",
+        }
     }
 }
 
 /// Is this variable a latitude (longitude), and how surely? 3 by CF, 1 by its name only.
 fn sureness(var: &Var, side: Side) -> u8 {
     let (standard, axis, short) = match side {
-        Side::Lat => ("latitude", "Y", ["lat", "latitude", "nav_lat", "y"]),
-        Side::Lon => ("longitude", "X", ["lon", "longitude", "nav_lon", "x"]),
+        Side::Lat => ("latitude", "Y", ["lat", "latitude", "nav_lat"]),
+        Side::Lon => ("longitude", "X", ["lon", "longitude", "nav_lon"]),
+        Side::Y | Side::X => return 0,
     };
     if let Some(name) = var.text("standard_name") {
         if name == standard {
@@ -166,7 +217,7 @@ fn sureness(var: &Var, side: Side) -> u8 {
         return 2;
     }
     let name = var.name.to_lowercase();
-    if angular && short[..3].contains(&name.as_str()) {
+    if angular && short.contains(&name.as_str()) {
         return 1;
     }
     0
@@ -174,9 +225,57 @@ fn sureness(var: &Var, side: Side) -> u8 {
 
 /// Finds the grid of the variable `of`, or of the first variable that has one.
 pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
-    let (lat, lon) = find_names(source, of)?;
-    let lat = axis(source, &lat, Side::Lat)?;
-    let lon = axis(source, &lon, Side::Lon)?;
+    let (lat, lon, mapping) = find_names(source, of)?;
+    let Some(mapping) = mapping else {
+        let lat = axis(source, &lat, Side::Lat)?;
+        let lon = axis(source, &lon, Side::Lon)?;
+        return round(source, lat, lon, None);
+    };
+    let at = format!("{}: grid mapping `{mapping}`", source.name);
+    let unknown = |why: String| {
+        Error::data(format!("the projection cannot be computed: {why}"))
+            .at(at.clone())
+            .hint("regrid the file to latitude and longitude first (`cdo remapbil`)")
+    };
+    let units = |name: &str| {
+        source.var(name).and_then(|v| v.text("units")).unwrap_or("").trim().to_string()
+    };
+    let (y_units, x_units) = (units(&lat), units(&lon));
+    let degrees = |u: &str| u.is_empty() || u.to_lowercase().starts_with("degree");
+    let var = &source.vars[source.var_index(&mapping)?];
+    let of_unit = |unit: f64| Projection::of_mapping(var, unit).map_err(unknown);
+    let projection = match (length_unit(&y_units), length_unit(&x_units)) {
+        (Some(a), Some(b)) if a == b => of_unit(a)?,
+        _ if degrees(&y_units) && degrees(&x_units) && y_units.is_empty() == x_units.is_empty() => {
+            of_unit(1.0)?
+        }
+        _ => {
+            return Err(Error::data(format!(
+                "`{lat}` is in `{y_units}` and `{lon}` in `{x_units}`: ncproj knows m, km and degrees"
+            ))
+            .at(at)
+            .hint("write the coordinates in metres, with `units = \"m\"`"));
+        }
+    };
+    if projection.is_rotated() == length_unit(&y_units).is_some() {
+        return Err(Error::data(format!(
+            "`{lat}` and `{lon}` are in `{y_units}`, which does not suit the projection"
+        ))
+        .at(at)
+        .hint("a rotated pole goes with degrees, any other projection with metres or kilometres"));
+    }
+    if projection.is_rotated() {
+        let lat = axis(source, &lat, Side::Lat)?;
+        let lon = axis(source, &lon, Side::Lon)?;
+        return round(source, lat, lon, Some(projection));
+    }
+    let y = axis(source, &lat, Side::Y)?;
+    let x = axis(source, &lon, Side::X)?;
+    Ok(Grid { lat: y, lon: x, global: false, projection: Some(projection) })
+}
+
+/// A grid in longitude and latitude: does it go all the way round?
+fn round(source: &Source, lat: Axis, lon: Axis, projection: Option<Projection>) -> Result<Grid> {
     let span = lon.edges[lon.len()] - lon.edges[0];
     let step = lon.step();
     if span > 360.0 + 1e-3 * step {
@@ -192,10 +291,88 @@ pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
         let n = lon.len();
         lon.edges[n] = lon.edges[0] + 360.0;
     }
-    Ok(Grid { lat, lon, global })
+    Ok(Grid { lat, lon, global, projection })
 }
 
-fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String)> {
+/// The variable's grid mapping, where it is a projection. A file with one mapping need not name it at each variable.
+fn mapping<'a>(source: &'a Source, var: &Var) -> Option<&'a Var> {
+    let projected = |m: &&Var| match m.text("grid_mapping_name") {
+        Some(name) => name != "latitude_longitude",
+        None => {
+            ["crs_wkt", "spatial_ref"]
+                .iter()
+                .any(|a| m.text(a).is_some_and(|t| t.contains("PROJCS") || t.contains("PROJCRS")))
+                || ["proj4", "proj4text", "proj4_params", "proj4_string", "proj_params"].iter().any(
+                    |a| {
+                        m.text(a)
+                            .is_some_and(|t| t.contains("+proj=") && !t.contains("+proj=longlat"))
+                    },
+                )
+        }
+    };
+    match var.text("grid_mapping") {
+        Some(m) => source.var(m.split([':', ' ']).next().unwrap_or(m)).filter(projected),
+        None => {
+            let mut all = source.vars.iter().filter(projected);
+            let first = all.next()?;
+            all.next().is_none().then_some(first)
+        }
+    }
+}
+
+/// Is this variable the y (x) of a projection, and how surely?
+fn plane_sureness(var: &Var, side: Side) -> u8 {
+    let (standard, rotated, axis, short) = match side {
+        Side::Y => {
+            ("projection_y_coordinate", "grid_latitude", "Y", ["y", "rlat", "yc", "south_north"])
+        }
+        Side::X => {
+            ("projection_x_coordinate", "grid_longitude", "X", ["x", "rlon", "xc", "west_east"])
+        }
+        _ => return 0,
+    };
+    match var.text("standard_name") {
+        Some(name) if name == standard || name == rotated => return 4,
+        Some(name) if name.starts_with("projection_") || name.starts_with("grid_l") => return 0,
+        Some("latitude" | "longitude" | "time") => return 0,
+        _ => {}
+    }
+    if var.text("axis").is_some_and(|a| a == axis) {
+        return 3;
+    }
+    if short.contains(&var.name.to_lowercase().as_str()) { 2 } else { 0 }
+}
+
+/// The y and x of a variable on a projected grid, and its mapping.
+fn plane<'a>(source: &'a Source, var: &Var) -> Option<(&'a Var, &'a Var, &'a Var)> {
+    let mapping = mapping(source, var)?;
+    let aux = sureness(var, Side::Lat) > 0 || sureness(var, Side::Lon) > 0;
+    if aux || var.dims.len() < 2 || std::ptr::eq(mapping, var) {
+        return None; // latitude and longitude of the cells, beside x and y
+    }
+    let best = |side| {
+        source
+            .vars
+            .iter()
+            .filter(|c| c.dims.len() == 1 && var.dims.contains(&c.dims[0]) && c.kind.is_number())
+            .map(|c| {
+                let own = source.dims[c.dims[0]].name == c.name;
+                (plane_sureness(c, side) * 2 + u8::from(own), c)
+            })
+            .filter(|(s, _)| *s >= 2)
+            .max_by_key(|(s, _)| *s)
+            .map(|(_, c)| c)
+    };
+    let (y, x) = (best(Side::Y)?, best(Side::X)?);
+    // CF's own names for longitude and latitude go before a mapping.
+    if sureness(y, Side::Lat) >= 3 && sureness(x, Side::Lon) >= 3 {
+        return None;
+    }
+    (y.dims[0] != x.dims[0]).then_some((y, x, mapping))
+}
+
+/// Names of the latitude and the longitude; or of y, x and the projection.
+fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Option<String>)> {
     let candidates: Vec<&Var> = match of {
         Some(name) => vec![&source.vars[source.var_index(name)?]],
         None => {
@@ -206,25 +383,25 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String)> {
         }
     };
     for var in &candidates {
+        if let Some((y, x, mapping)) = plane(source, var) {
+            return Ok((y.name.clone(), x.name.clone(), Some(mapping.name.clone())));
+        }
         if let (Some(a), Some(b)) =
             (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon))
         {
-            return Ok((a, b));
+            return Ok((a, b, None));
         }
     }
     // Nothing plain: say what there is instead.
-    for var in &candidates {
-        let mapping = var
-            .text("grid_mapping")
-            .and_then(|m| source.var(m.split([':', ' ']).next().unwrap_or(m)))
-            .and_then(|m| m.text("grid_mapping_name"));
-        if let Some(name) = mapping.filter(|m| *m != "latitude_longitude") {
+    for var in candidates.iter().filter(|v| v.text("grid_mapping").is_some()) {
+        if let Some(m) = mapping(source, var) {
+            let name = m.text("grid_mapping_name").unwrap_or(&m.name);
             return Err(Error::data(format!(
-                "`{}` lies on a projected grid (`{name}`), which ncproj does not read yet",
+                "`{}` lies on a projected grid (`{name}`) without one-dimensional x and y",
                 var.name
             ))
             .at(format!("{}: {}", source.name, shape_text(source, var)))
-            .hint("regrid the file to latitude and longitude first (`cdo remapbil`)"));
+            .hint("x and y are found by `standard_name` (`projection_x_coordinate`), by `axis`, then by name"));
         }
     }
     let flat = |side| source.vars.iter().find(|v| v.dims.len() == 2 && sureness(v, side) > 0);
@@ -262,12 +439,17 @@ fn coordinate(source: &Source, var: &Var, side: Side) -> Option<String> {
         .map(|(_, c)| c.name.clone())
 }
 
-/// The dimensions of latitude and longitude of a variable, if it lies on a plain grid.
+/// The dimensions of latitude and longitude (or y and x) of a variable, if it lies on a grid.
 pub fn sides(source: &Source, var: &Var) -> Option<(usize, usize)> {
-    let lat = coordinate(source, var, Side::Lat)?;
-    let lon = coordinate(source, var, Side::Lon)?;
-    let dim = |name: &str| source.var(name).map(|v| v.dims[0]);
-    let (lat, lon) = (dim(&lat)?, dim(&lon)?);
+    let (lat, lon) = match plane(source, var) {
+        Some((y, x, _)) => (y.dims[0], x.dims[0]),
+        None => {
+            let lat = coordinate(source, var, Side::Lat)?;
+            let lon = coordinate(source, var, Side::Lon)?;
+            let dim = |name: &str| source.var(name).map(|v| v.dims[0]);
+            (dim(&lat)?, dim(&lon)?)
+        }
+    };
     let place = |d: usize| var.dims.iter().position(|x| *x == d);
     (lat != lon).then_some((place(lat)?, place(lon)?))
 }
@@ -462,7 +644,8 @@ mod tests {
             regular: true,
             from_bounds: false,
         };
-        let g = Grid { lat: axis(vec![0.0, 30.0, 90.0]), lon: axis(vec![0.0, 1.0]), global: false };
+        let (lat, lon) = (axis(vec![0.0, 30.0, 90.0]), axis(vec![0.0, 1.0]));
+        let g = Grid { lat, lon, global: false, projection: None };
         let rows = g.row_areas();
         // sin 30 - sin 0 = 0.5; sin 90 - sin 30 = 0.5
         assert!((rows[0] - 0.5).abs() < 1e-15 && (rows[1] - 0.5).abs() < 1e-15);

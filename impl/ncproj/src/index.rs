@@ -1,9 +1,11 @@
 //! The index: which cells each region covers, and to what share. Made once for a grid and a set of regions, and kept.
 
 use crate::coverage::{Covered, Coverer};
+use crate::crs::Projection;
 use crate::error::{Error, Result, base_name};
 use crate::grid::{Axis, Grid};
 use crate::partial::Partial;
+use crate::project::{Areas, Projector, Scale, scale};
 use crate::regions::Regions;
 use crate::repair::{Repair, prepare};
 use serde_json::{Value, json};
@@ -12,7 +14,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-const VERSION: u32 = 1;
+/// Format 2 is that of a projected grid: it has the plane's scale too. All others stay in format 1.
+const VERSIONS: [u32; 2] = [1, 2];
 const HASH: usize = 32;
 
 pub struct Index {
@@ -26,6 +29,8 @@ pub struct Index {
     /// row * columns + column, in the order of the file the grid came from.
     pub cells: Vec<u32>,
     pub shares: Vec<f64>,
+    /// How large the plane of a projected grid shows the Earth; nothing where rows and columns say all.
+    pub scale: Option<Scale>,
     pub regions_file: String,
     pub regions_fingerprint: String,
     pub cut: u64,
@@ -61,22 +66,29 @@ pub fn build(
         ))
         .at(grid_file.to_string()));
     }
+    let scale = scale(&grid, grid_file, threads)?;
+    let projector = Projector::new(&grid, grid_file)?;
     let count = regions.rings.len();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut coverer = Coverer::new(&grid);
-        let mut out: Vec<(usize, One)> = Vec::new();
+        let cell_areas = Areas::new(&grid, scale.as_ref());
+        let mut out: Vec<(usize, Option<One>)> = Vec::new();
         loop {
             let k = next.fetch_add(1, Ordering::Relaxed);
             if k >= count {
                 return out;
             }
             let p = prepare(&regions.rings[k]);
-            let covered = coverer.cover(&p.loops);
-            out.push((k, One { covered, repair: p.repair, unwrapped: p.unwrapped }));
+            let covered = match &projector {
+                None => Some(coverer.cover(&p.loops)),
+                Some(plane) => plane.cover(&mut coverer, &p.loops, &cell_areas),
+            };
+            let one = |covered| One { covered, repair: p.repair, unwrapped: p.unwrapped };
+            out.push((k, covered.map(one)));
         }
     };
-    let mut found: Vec<(usize, One)> = std::thread::scope(|s| {
+    let mut found: Vec<(usize, Option<One>)> = std::thread::scope(|s| {
         let others: Vec<_> = (1..threads.max(1)).map(|_| s.spawn(work)).collect();
         let mut all = work();
         for o in others {
@@ -88,8 +100,20 @@ pub fn build(
         all
     });
     found.sort_unstable_by_key(|(k, _)| *k);
+    let mut all = Vec::with_capacity(count);
+    for (k, one) in found {
+        all.push(one.ok_or_else(|| {
+            Error::data(format!(
+                "the projection has no place for a corner of region `{}`",
+                regions.keys[k]
+            ))
+            .at(format!("{} and {grid_file}: {}", regions.file, grid.describe()))
+            .hint("cut the region, or the file, to where the projection is defined")
+        })?);
+    }
+    drop(projector);
 
-    let pairs: usize = found.iter().map(|(_, o)| o.covered.pairs.len()).sum();
+    let pairs: usize = all.iter().map(|o| o.covered.pairs.len()).sum();
     let mut notes = Notes::default();
     let mut index = Index {
         grid,
@@ -99,14 +123,14 @@ pub fn build(
         starts: Vec::with_capacity(count + 1),
         cells: Vec::with_capacity(pairs),
         shares: Vec::with_capacity(pairs),
+        scale,
         regions_file: regions.file.clone(),
         regions_fingerprint: regions.fingerprint(),
         cut: 0,
         rebuilt: 0,
     };
     index.starts.push(0);
-    for (k, one) in &found {
-        let key = &regions.keys[*k];
+    for (key, one) in regions.keys.iter().zip(&all) {
         for (cell, share) in &one.covered.pairs {
             index.cells.push(*cell);
             index.shares.push(*share);
@@ -150,7 +174,7 @@ impl Index {
             json!({"name": a.name, "dimension": a.dim, "cells": a.len(), "descending": a.descending,
                    "regular": a.regular, "bounds": a.from_bounds})
         };
-        json!({
+        let mut v = json!({
             "tool": concat!("ncproj ", env!("CARGO_PKG_VERSION")),
             "fingerprint": self.fingerprint(),
             "key": self.key_name,
@@ -159,7 +183,14 @@ impl Index {
             "grid": {"fingerprint": self.grid.fingerprint(),
                      "lat": axis(&self.grid.lat), "lon": axis(&self.grid.lon), "global": self.grid.global},
             "pairs": self.cells.len(),
-        })
+        });
+        if let Some(p) = &self.grid.projection {
+            v["grid"]["projection"] = json!(p.text);
+            if let Some(s) = &self.scale {
+                v["grid"]["block"] = json!(s.block);
+            }
+        }
+        v
     }
 
     /// The file that the grid came from is not in it: any file on the grid makes the same index, to the byte.
@@ -168,7 +199,7 @@ impl Index {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut b: Vec<u8> = Vec::with_capacity(self.cells.len() * 12 + 65536);
         b.extend(MAGIC);
-        b.extend(VERSION.to_le_bytes());
+        b.extend(VERSIONS[usize::from(self.grid.projection.is_some())].to_le_bytes());
         let header = self.header().to_string();
         b.extend((header.len() as u64).to_le_bytes());
         b.extend(header.as_bytes());
@@ -183,6 +214,7 @@ impl Index {
         b.extend(self.starts.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.cells.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.shares.iter().flat_map(|v| v.to_le_bytes()));
+        b.extend(self.scale.iter().flat_map(|s| &s.density).flat_map(|v| v.to_le_bytes()));
         let hash = blake3::hash(&b);
         b.extend(hash.as_bytes());
         let (partial, mut file) = Partial::create(path)?;
@@ -206,9 +238,9 @@ impl Index {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));
         }
         let version = u32::from_le_bytes([b[8], b[9], b[10], b[11]]);
-        if version != VERSION {
+        if !VERSIONS.contains(&version) {
             return Err(wrong(format!(
-                "`{name}` is an index of format {version}, this ncproj reads format {VERSION}"
+                "`{name}` is an index of format {version}, this ncproj reads formats 1 and 2"
             )));
         }
         let (body, hash) = b.split_at(b.len() - HASH);
@@ -222,11 +254,17 @@ impl Index {
         self.starts[region] as usize..self.starts[region + 1] as usize
     }
 
+    /// The areas of the grid's cells.
+    pub fn cell_areas(&self) -> Areas<'_> {
+        Areas::new(&self.grid, self.scale.as_ref())
+    }
+
     /// The description that `ncproj info` shows.
     pub fn describe(&self) -> Value {
         let mut v = self.header();
         let count = |f: &dyn Fn(usize) -> bool| (0..self.keys.len()).filter(|k| f(*k)).count();
-        v["format"] = json!(format!("ncproj index {VERSION}"));
+        let version = VERSIONS[usize::from(self.grid.projection.is_some())];
+        v["format"] = json!(format!("ncproj index {version}"));
         v["outside"] = json!(count(&|k| self.pairs(k).is_empty()));
         v["partly_outside"] = json!(count(&|k| !self.pairs(k).is_empty() && self.inside[k] < 1.0));
         let edges = |a: &Axis| json!([a.edges[0], a.edges[a.len()]]);
@@ -263,7 +301,12 @@ fn parse(b: &[u8]) -> Option<Index> {
     };
     let lat = axis(&header["grid"]["lat"])?;
     let lon = axis(&header["grid"]["lon"])?;
-    let grid = Grid { lat, lon, global: header["grid"]["global"].as_bool()? };
+    let projection = match header["grid"]["projection"].as_str() {
+        Some(t) => Some(Projection::parse(t).ok()?),
+        None => None,
+    };
+    let planar = projection.as_ref().is_some_and(|p| !p.is_rotated());
+    let grid = Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection };
     let regions = number(&header["regions"]["count"])?;
     let pairs = number(&header["pairs"])?;
     let mut keys = Vec::new();
@@ -285,9 +328,25 @@ fn parse(b: &[u8]) -> Option<Index> {
         .map(|c| u32::from_le_bytes(*c))
         .collect();
     let shares = floats(take(pairs.checked_mul(8)?)?);
+    let scale = match planar {
+        true => {
+            let block = number(&header["grid"]["block"]).filter(|b| *b > 0)?;
+            let [rows, columns] = Scale::shape(&grid, block);
+            Some(Scale {
+                block,
+                density: floats(take(rows.checked_mul(columns)?.checked_mul(8)?)?),
+            })
+        }
+        false => None,
+    };
     let ordered = starts.windows(2).all(|w| w[0] <= w[1])
         && starts.first() == Some(&0)
         && starts.last() == Some(&(pairs as u64));
+    let rises =
+        |a: &Axis| a.edges.iter().all(|e| e.is_finite()) && a.edges.windows(2).all(|w| w[0] < w[1]);
+    if !rises(&grid.lat) || !rises(&grid.lon) || shares.iter().any(|s| !(0.0..=1.0).contains(s)) {
+        return None;
+    }
     if !ordered || cells.iter().any(|c| *c as usize >= grid.cells()) || at != b.len() {
         return None;
     }
@@ -299,6 +358,7 @@ fn parse(b: &[u8]) -> Option<Index> {
         starts,
         cells,
         shares,
+        scale,
         regions_file: text(&header["regions"]["file"])?,
         regions_fingerprint: text(&header["regions"]["fingerprint"])?,
         cut: header["regions"]["cut"].as_u64()?,

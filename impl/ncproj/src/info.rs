@@ -23,7 +23,7 @@ pub fn describe(path: &Path) -> Result<Value> {
                     "regular": g.lon.regular, "bounds": g.lon.from_bounds,
                     "extent": [g.lon.edges[0], g.lon.edges[g.lon.len()]]},
             "global": g.global,
-            "crs": "longitude and latitude",
+            "crs": g.projection.as_ref().map_or("longitude and latitude", |p| &p.text),
             "fingerprint": g.fingerprint(),
         }),
         Err(e) => json!({"none": e.to_string().lines().next().unwrap_or("")}),
@@ -158,10 +158,14 @@ pub fn text(v: &Value) -> String {
     }
     let g = &v["grid"];
     if g["none"].is_null() {
-        line(format!("latitude     {}", axis(&g["lat"])));
+        let crs = [&g["projection"], &g["crs"]].into_iter().find_map(Value::as_str);
+        let crs = crs.unwrap_or("longitude and latitude");
+        let plain = crs == "longitude and latitude";
+        let names = if plain { ["latitude ", "longitude"] } else { ["rows (y) ", "columns  "] };
+        line(format!("{}    {}", names[0], axis(&g["lat"])));
         let global = if g["global"].as_bool() == Some(true) { " round the globe" } else { "" };
-        line(format!("longitude    {}{global}", axis(&g["lon"])));
-        line("crs          longitude and latitude".to_string());
+        line(format!("{}    {}{global}", names[1], axis(&g["lon"])));
+        line(format!("crs          {crs}"));
     } else {
         line(format!("grid         none: {}", t(&g["none"])));
     }

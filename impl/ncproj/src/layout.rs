@@ -195,13 +195,14 @@ mod tests {
             from_bounds: false,
         };
         Index {
-            grid: Grid { lat: axis(2), lon: axis(4), global: false },
+            grid: Grid { lat: axis(2), lon: axis(4), global: false, projection: None },
             keys: vec!["a".into(), "b".into(), "c".into()],
             key_name: "id".into(),
             inside: vec![1.0; 3],
             starts: vec![0, 2, 3, 5],
             cells: vec![3, 7, 0, 1, 2],
             shares: vec![1.0, 0.5, 1.0, 0.25, 0.75],
+            scale: None,
             regions_file: String::new(),
             regions_fingerprint: String::new(),
             cut: 0,

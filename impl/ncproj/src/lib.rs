@@ -3,8 +3,11 @@
 //! The library does the work and never prints; `main` parses the command line and prints.
 
 pub mod aggregate;
+pub mod check;
 pub mod coverage;
+pub mod crs;
 pub mod error;
+pub mod export;
 pub mod grid;
 pub mod index;
 pub mod info;
@@ -13,6 +16,7 @@ pub mod netcdf;
 pub mod output;
 pub mod partial;
 pub mod plan;
+pub mod project;
 pub mod reduce;
 pub mod regions;
 pub mod repair;

@@ -1,8 +1,9 @@
 //! The command line: parses, calls the library, prints, chooses the exit code.
 
 mod aggregate_command;
+mod cli;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use ncproj::error::{Error, Result, base_name, list, thousands};
 use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
@@ -27,6 +28,14 @@ enum Command {
     Aggregate(aggregate_command::AggregateArgs),
     /// Say what a netCDF file or an index holds.
     Info(InfoArgs),
+    /// Say whether an index fits files, and what share of each region they leave out; exit code 1 where it does not fit.
+    Check(cli::check::CheckArgs),
+    /// Write an index as CSV, Parquet, or netCDF weights for xesmf.
+    Export(cli::export::ExportArgs),
+    /// Print the completion script of a shell.
+    Completion(cli::shell::CompletionArgs),
+    /// Print the manual page (for `man -l -`).
+    Man(cli::shell::ManArgs),
     /// Figures for those who measure.
     #[command(hide = true, subcommand)]
     Bench(Bench),
@@ -34,9 +43,13 @@ enum Command {
 
 #[derive(Args)]
 struct IndexArgs {
-    /// Polygons in longitude and latitude: shapefile (.zip or .shp), GeoParquet (.parquet) or .geojson
+    /// Polygons: shapefile (.zip or .shp), GeoPackage (.gpkg), GeoParquet (.parquet) or .geojson; in longitude and
+    /// latitude, or in a projected system that the file names
     #[arg(long, value_name = "FILE")]
     regions: PathBuf,
+    /// The layer meant, where a .gpkg has several, or a .zip several shapefiles
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
     /// The field that names a region, or a text with fields in braces: G{STATEFP10}0{COUNTYFP10}0
     #[arg(long, value_name = "FIELD")]
     key: String,
@@ -88,6 +101,13 @@ fn main() -> ExitCode {
         Command::Index(a) => run_index(&a),
         Command::Aggregate(a) => aggregate_command::run(&a),
         Command::Info(a) => run_info(&a),
+        Command::Check(a) => match cli::check::run(&a) {
+            Ok(false) => return ExitCode::from(1),
+            other => other.map(|_| ()),
+        },
+        Command::Export(a) => cli::export::run(&a),
+        Command::Completion(a) => cli::shell::completion(&a, Cli::command()),
+        Command::Man(a) => cli::shell::man(&a, Cli::command()),
         Command::Bench(Bench::Inflate { file }) => run_inflate(&file),
     };
     match result {
@@ -125,7 +145,7 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
-    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref())?;
+    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;
     let (index, notes) = index::build(grid, &source.name, &found, threads)?;

@@ -1,11 +1,15 @@
-//! Regions from a file: a key and rings for each. Zipped or plain shapefiles, GeoParquet, GeoJSON.
+//! Regions from a file: a key and rings for each. Zipped or plain shapefiles, GeoPackage, GeoParquet, GeoJSON.
 
 mod geojson;
+mod geopackage;
 mod geoparquet;
+mod reproject;
 mod shapefile;
+mod sqlite;
 mod wkb;
 mod zip;
 
+use crate::crs::{Projection, of_wkt};
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
 use crate::repair::Point;
 use std::collections::HashMap;
@@ -32,7 +36,8 @@ pub(crate) struct Features {
 /// What the file says about its coordinates.
 pub(crate) enum Crs {
     Geographic,
-    Projected(String),
+    /// Its name, and how it is computed, or why it is not.
+    Projected(String, std::result::Result<Projection, String>),
     Unknown,
 }
 
@@ -69,14 +74,30 @@ impl Template {
     }
 }
 
-/// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column.
-pub fn read(path: &Path, key: &str, key_name: Option<&str>) -> Result<Regions> {
+/// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column, `layer` one of those
+/// in the file.
+pub fn read(
+    path: &Path,
+    key: &str,
+    key_name: Option<&str>,
+    layer: Option<&str>,
+) -> Result<Regions> {
+    let text = path.to_string_lossy();
+    if text.contains("://") {
+        return Err(Error::data(format!("`{text}` is an address, not a file"))
+            .hint("fetch the file first: ncproj reads files on this machine"));
+    }
     let template = Template::parse(key)?;
     let wanted = template.fields();
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let found = match extension.as_str() {
-        "zip" => shapefile::read_zip(path, &wanted)?,
+    if layer.is_some() && !["zip", "gpkg"].contains(&extension.as_str()) {
+        return Err(Error::usage(format!("`{}` has no layers to choose from", path.display()))
+            .hint("`--layer` is for .gpkg, and for .zip with several shapefiles"));
+    }
+    let mut found = match extension.as_str() {
+        "zip" => shapefile::read_zip(path, &wanted, layer)?,
+        "gpkg" => geopackage::read(path, &wanted, layer)?,
         "shp" => shapefile::read_files(path, &wanted)?,
         "parquet" | "geoparquet" | "pq" => geoparquet::read(path, &wanted)?,
         "geojson" | "json" => geojson::read(path, &wanted)?,
@@ -85,19 +106,33 @@ pub fn read(path: &Path, key: &str, key_name: Option<&str>) -> Result<Regions> {
                 "`{}` is not a regions file known here",
                 path.display()
             ))
-            .hint("give a .zip or .shp (shapefile), .parquet (GeoParquet) or .geojson"));
+            .hint("give a .zip or .shp (shapefile), .gpkg, .parquet (GeoParquet) or .geojson"));
         }
     };
     let file = base_name(path);
     let mut warnings = Vec::new();
     match &found.crs {
         Crs::Geographic => {}
-        Crs::Projected(name) => {
+        Crs::Projected(name, Err(why)) => {
             return Err(Error::data(format!(
-                "the regions are in the projected system `{name}`, not in longitude and latitude"
+                "the regions are in the projected system `{name}`, which cannot be computed: {why}"
             ))
             .at(file)
             .hint("reproject them first: `ogr2ogr -t_srs EPSG:4326 out.shp in.shp`"));
+        }
+        Crs::Projected(name, Ok(projection)) => {
+            for (row, rings) in found.rings.iter_mut().enumerate() {
+                for ring in rings {
+                    *ring = reproject::to_degrees(ring, projection).ok_or_else(|| {
+                        Error::data(format!(
+                            "region {} has a corner that is no place in the system `{name}`",
+                            thousands(row as u64 + 1)
+                        ))
+                        .at(file.clone())
+                        .hint("check that the file says the right coordinate system")
+                    })?;
+                }
+            }
         }
         Crs::Unknown => warnings.push(format!(
             "`{file}` does not say its coordinate system; taken as longitude and latitude"
@@ -221,8 +256,56 @@ pub(crate) fn crs_of_wkt(text: &str) -> Crs {
     let geographic = ["GEOGCS", "GEOGCRS", "GEODCRS", "GEOGRAPHIC"];
     if geographic.iter().any(|g| upper.starts_with(g)) {
         Crs::Geographic
+    } else if upper == "UNDEFINED" {
+        Crs::Unknown
     } else {
-        Crs::Projected(name)
+        Crs::Projected(name, of_wkt(text).and_then(|d| d.build(None)))
+    }
+}
+
+/// By a code of EPSG: longitude and latitude, and a few projections that GeoJSON and the like name so.
+pub(crate) fn crs_of_epsg(name: &str, code: u32) -> Crs {
+    const CONUS: &str = "+proj=aea +lat_0=23 +lon_0=-96 +lat_1=29.5 +lat_2=45.5 +ellps=GRS80";
+    const EUROPE: &str = "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80";
+    let text = match code {
+        4326 | 4269 | 4267 | 4258 | 4979 | 4283 | 4490 | 4612 | 4617 | 4674 | 4759 => {
+            return Crs::Geographic;
+        }
+        3857 | 900_913 => "+proj=merc +a=6378137 +b=6378137".to_string(),
+        5070 => CONUS.to_string(),
+        3035 => EUROPE.to_string(),
+        3413 => "+proj=stere +lat_0=90 +lat_ts=70 +lon_0=-45 +ellps=WGS84".to_string(),
+        3031 => "+proj=stere +lat_0=-90 +lat_ts=-71 +lon_0=0 +ellps=WGS84".to_string(),
+        32601..=32660 => format!("+proj=utm +zone={} +ellps=WGS84", code - 32600),
+        32701..=32760 => format!("+proj=utm +zone={} +south +ellps=WGS84", code - 32700),
+        26901..=26923 => format!("+proj=utm +zone={} +ellps=GRS80", code - 26900),
+        25828..=25838 => format!("+proj=utm +zone={} +ellps=GRS80", code - 25800),
+        _ => {
+            let why = "ncproj knows few by their number alone".to_string();
+            return Crs::Projected(name.to_string(), Err(why));
+        }
+    };
+    Crs::Projected(name.to_string(), Projection::parse(&text))
+}
+
+/// The place of the layer asked for, or of the only one there is.
+pub(crate) fn choose_layer(
+    names: &[String],
+    wanted: Option<&str>,
+    file: &str,
+    what: &str,
+) -> Result<usize> {
+    match (wanted, names) {
+        (_, []) => Err(Error::data("there are no regions").at(file.to_string())),
+        (None, [_]) => Ok(0),
+        (None, _) => Err(Error::data(format!("the file has {} {what}", names.len()))
+            .at(format!("{file}: {}", list(names, 12)))
+            .hint(format!("choose one, for instance `--layer {}`", names[0]))),
+        (Some(w), _) => names.iter().position(|n| n == w).ok_or_else(|| {
+            Error::data(format!("there is no layer `{w}`"))
+                .at(format!("{file}: {}", list(names, 12)))
+                .hint(nearest(w, names))
+        }),
     }
 }
 
@@ -245,7 +328,7 @@ mod tests {
     fn projected_systems_are_told_from_geographic_ones() {
         assert!(matches!(crs_of_wkt("GEOGCS[\"NAD83\",DATUM[]]"), Crs::Geographic));
         assert!(
-            matches!(crs_of_wkt("PROJCS[\"Albers\",GEOGCS[]]"), Crs::Projected(n) if n == "Albers")
+            matches!(crs_of_wkt("PROJCS[\"Albers\",GEOGCS[]]"), Crs::Projected(n, Err(_)) if n == "Albers")
         );
         assert!(matches!(crs_of_wkt(""), Crs::Unknown));
     }

@@ -228,7 +228,7 @@ fn cut(ring: &[Point], loops: &mut Vec<Vec<Point>>) {
     }
 }
 
-fn signed_area(points: &[Point]) -> f64 {
+pub fn signed_area(points: &[Point]) -> f64 {
     let o = points[0];
     let mut sum = 0.0;
     for w in points[1..].windows(2) {

@@ -98,6 +98,13 @@ impl Bbox {
         Ok(Bbox { sides })
     }
 
+    /// Whether the box holds a point, [latitude, longitude].
+    fn holds(&self, at: [f64; 2]) -> bool {
+        let [west, south, east, north] = self.sides;
+        let width = if east - west >= 360.0 { 360.0 } else { (east - west).rem_euclid(360.0) };
+        at[0] >= south && at[0] <= north && (at[1] - west).rem_euclid(360.0) <= width
+    }
+
     /// Which cells of an axis, in the order of the file, touch the box.
     fn rows(&self, axis: &Axis) -> Vec<bool> {
         self.cells(axis, |a, b| b >= self.sides[1] && a <= self.sides[3])
@@ -223,9 +230,15 @@ impl Choice {
         if let Some(bbox) = &self.bbox {
             let (rows, columns) = (bbox.rows(&index.grid.lat), bbox.columns(&index.grid.lon));
             let n = columns.len();
+            // On a plane the sides of cells are no meridians: there the middle of a cell decides.
+            let plane = index.grid.projection.is_some();
             for (r, w) in wanted.iter_mut().enumerate() {
-                let mut cells = index.cells[index.pairs(r)].iter().map(|c| *c as usize);
-                *w = *w && cells.any(|c| rows[c / n] && columns[c % n]);
+                let mut cells = index.cells[index.pairs(r)].iter();
+                *w = *w
+                    && cells.any(|c| match plane {
+                        true => index.grid.centre(*c).is_some_and(|at| bbox.holds(at)),
+                        false => rows[*c as usize / n] && columns[*c as usize % n],
+                    });
             }
             if !wanted.contains(&true) {
                 return Err(Error::data("no region touches the box of `--bbox`")
@@ -247,6 +260,7 @@ pub fn keep(index: &Index, region: impl Fn(usize) -> bool, pair: impl Fn(usize) 
         starts: vec![0],
         cells: Vec::new(),
         shares: Vec::new(),
+        scale: index.scale.clone(),
         regions_file: index.regions_file.clone(),
         regions_fingerprint: index.regions_fingerprint.clone(),
         cut: index.cut,

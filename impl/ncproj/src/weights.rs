@@ -65,10 +65,8 @@ impl Weights {
         match self {
             Weights::Coverage => index.shares.clone(),
             Weights::Area => {
-                let (rows, columns) = (index.grid.row_areas(), index.grid.column_widths());
-                let n = columns.len();
-                let area = |c: &u32| rows[*c as usize / n] * columns[*c as usize % n];
-                pairs.map(|(c, s)| s * area(c)).collect()
+                let areas = index.cell_areas();
+                pairs.map(|(c, s)| s * areas.of(*c)).collect()
             }
             Weights::Field(f) => pairs.map(|(c, s)| s * f.values[*c as usize]).collect(),
         }

@@ -117,7 +117,7 @@ fn a_damaged_index_and_one_of_another_format() {
         &t,
         "aggregate --index old.idx v.nc -o o.parquet",
         1,
-        "error: `old.idx` is an index of format 7, this ncproj reads format 1\n  at old.idx\n\n\
+        "error: `old.idx` is an index of format 7, this ncproj reads formats 1 and 2\n  at old.idx\n\n\
          hint: make it again with `ncproj index`",
     );
 }
@@ -144,13 +144,15 @@ fn keys_that_are_empty_or_come_twice() {
 }
 
 #[test]
-fn grids_that_are_not_read_yet() {
+fn grids_that_are_not_read() {
     let t = prepare("grids");
     let (code, text) = t
         .run(&format!("index --regions r.geojson --key id --grid {} -o o.idx", data("lambert.nc")));
     assert_eq!(code, 1);
     assert!(
-        text.starts_with("error: `t` lies on a projected grid (`lambert_conformal_conic`), which ncproj does not read yet\n"),
+        text.starts_with(
+            "error: the projection cannot be computed: it lacks `standard_parallel`\n"
+        ),
         "{text}"
     );
     let (code, text) = t.run(&format!(

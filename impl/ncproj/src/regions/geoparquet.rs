@@ -2,6 +2,7 @@
 
 use super::wkb::{Problem, rings};
 use super::{Crs, Features, not_polygons, places};
+use crate::crs::of_projjson;
 use crate::error::{Error, Result, base_name};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -152,7 +153,7 @@ fn crs_of_json(c: &Value) -> Crs {
         Some("GeographicCRS" | "GeodeticCRS") => Crs::Geographic,
         Some("BoundCRS") => crs_of_json(&c["source_crs"]),
         Some("CompoundCRS") => crs_of_json(&c["components"][0]),
-        Some(_) => Crs::Projected(name),
+        Some(_) => Crs::Projected(name, of_projjson(c).and_then(|d| d.build(None))),
         None => Crs::Unknown,
     }
 }

@@ -1,12 +1,12 @@
 //! Shapefiles: .shp for the rings, .dbf for the fields, .prj for the coordinate system.
 
 use super::zip::Archive;
-use super::{Crs, Features, crs_of_wkt, not_polygons, places};
+use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
 use crate::error::{Error, Result, base_name, list};
 use crate::repair::Point;
 use std::path::Path;
 
-pub fn read_zip(path: &Path, wanted: &[String]) -> Result<Features> {
+pub fn read_zip(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Features> {
     let archive = Archive::open(path)?;
     let names = archive.names();
     let ending =
@@ -17,13 +17,21 @@ pub fn read_zip(path: &Path, wanted: &[String]) -> Result<Features> {
             .at(format!("{}: {}", archive.name, list(&names, 12)))
             .hint("a zipped shapefile needs its .shp, .dbf and .prj together")
     };
-    let shape = match shapes.as_slice() {
-        [] => return Err(lacks(".shp file")),
-        [one] => one,
-        _ => {
-            return Err(Error::data(format!("the archive has {} shapefiles", shapes.len()))
-                .at(format!("{}: {}", archive.name, list(&shapes, 12)))
-                .hint("unpack it and name the .shp that you want"));
+    if shapes.is_empty() {
+        return Err(lacks(".shp file"));
+    }
+    // A layer is named by its file: `counties`, `counties.shp` or `folder/counties.shp`.
+    let own = |n: &String| {
+        let base = n.rsplit('/').next().unwrap_or(n);
+        base[..base.len().saturating_sub(4)].to_string()
+    };
+    let place =
+        layer.and_then(|l| shapes.iter().position(|n| n == l || n.ends_with(&format!("/{l}"))));
+    let shape = match place {
+        Some(k) => &shapes[k],
+        None => {
+            let names: Vec<String> = shapes.iter().map(own).collect();
+            &shapes[choose_layer(&names, layer, &archive.name, "shapefiles")?]
         }
     };
     let stem = &shape[..shape.len() - 4];
@@ -180,6 +188,7 @@ fn fields(b: &[u8], wanted: &[String], file: &str) -> Result<Vec<Vec<String>>> {
     }
     if rows.checked_mul(width).and_then(|n| n.checked_add(head)).is_none_or(|n| n > b.len() + 1)
         || offset > width.max(1)
+        || (rows > 0 && width == 0)
     {
         return Err(damaged());
     }

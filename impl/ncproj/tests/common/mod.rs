@@ -106,7 +106,8 @@ impl Classic {
         self
     }
 
-    /// A variable of type FLOAT or DOUBLE with text attributes; `_FillValue` is a number.
+    /// A variable of type FLOAT or DOUBLE with text attributes; `_FillValue` is a number, and so is what begins with `#`
+    /// (`#25,45`).
     pub fn var(
         mut self,
         name: &str,
@@ -156,6 +157,12 @@ impl Classic {
                         int(&mut b, *kind as usize);
                         int(&mut b, 1);
                         number(&mut b, *kind, value.parse().expect("a number"));
+                    } else if let Some(list) = value.strip_prefix('#') {
+                        let list: Vec<f64> =
+                            list.split(',').map(|v| v.parse().expect("a number")).collect();
+                        int(&mut b, DOUBLE as usize);
+                        int(&mut b, list.len());
+                        list.iter().for_each(|v| number(&mut b, DOUBLE, *v));
                     } else {
                         int(&mut b, 2);
                         text(&mut b, value);
@@ -179,6 +186,34 @@ impl Classic {
         }
         b
     }
+}
+
+/// A projected grid: y and x (first centre, step, count) in `units`, a mapping, and `v` with the values of `f(y, x)`.
+pub fn plane(
+    y: (f64, f64, usize),
+    x: (f64, f64, usize),
+    units: &str,
+    mapping: &[(&str, &str)],
+    f: impl Fn(f64, f64) -> f64,
+) -> Vec<u8> {
+    let axis =
+        |(from, step, n): (f64, f64, usize)| (0..n).map(|k| from + step * k as f64).collect();
+    let (ys, xs): (Vec<f64>, Vec<f64>) = (axis(y), axis(x));
+    let values: Vec<f64> = ys.iter().flat_map(|y| xs.iter().map(|x| f(*y, *x))).collect();
+    let rotated = units.starts_with("degree");
+    let names = match rotated {
+        true => ["grid_latitude", "grid_longitude"],
+        false => ["projection_y_coordinate", "projection_x_coordinate"],
+    };
+    Classic::default()
+        .dim("y", y.2)
+        .dim("x", x.2)
+        .dim("one", 1)
+        .var("y", DOUBLE, &["y"], &[("units", units), ("standard_name", names[0])], &ys)
+        .var("x", DOUBLE, &["x"], &[("units", units), ("standard_name", names[1])], &xs)
+        .var("crs", DOUBLE, &["one"], mapping, &[0.0])
+        .var("v", FLOAT, &["y", "x"], &[("grid_mapping", "crs")], &values)
+        .bytes()
 }
 
 pub const NORTH: &[(&str, &str)] = &[("units", "degrees_north")];
