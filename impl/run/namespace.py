@@ -259,10 +259,8 @@ def docs_facts(c: Any, make: Callable[..., Any]) -> Any:
     def help(program: str, command: list[str]) -> str:
         from impl.run.command import run_command
 
-        path = c.env.tools / program
-        if not path.exists():
-            run(c, program, "compile")
-        return run_command([path, *command, "--help"]).stdout
+        run(c, program, "compile")  # does nothing where it is up to date
+        return run_command([c.env.tools / program, *command, "--help"]).stdout
 
     return make(tasks=tasks, settings=settings, collections=collections, constants=constants, help=help)
 
