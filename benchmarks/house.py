@@ -2,7 +2,7 @@
 
     python benchmarks/house.py [--runs 3]
 
-The peer for the first two is Python doing next to nothing: `python -c "import invoke"`, and doit's own no-op would be less work.
+What the first two stand beside is the floor: Python that imports invoke and does nothing.
 ncproj is compiled before anything is measured.
 """
 
