@@ -15,11 +15,8 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-#[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// With the regions that are asked for.
-    pub index: &'a Index,
-    /// How these were chosen.
+    /// How the regions of the index were chosen.
     pub choice: &'a Choice,
     pub times: Option<&'a Times>,
     pub files: &'a [PathBuf],
@@ -54,11 +51,17 @@ pub struct Summary {
 }
 
 /// `progress` hears of steps done and steps in all.
-pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summary> {
+///
+/// `index` has the regions that are asked for.
+pub fn run(
+    mut index: Index,
+    request: &Request,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Summary> {
     let start = Instant::now();
     let mut seconds = Vec::new();
     let mut warnings = Vec::new();
-    let spans = plan(request.index, request.files, request.picks, request.times)?;
+    let spans = plan(&index, request.files, request.picks, request.times)?;
     let first = &spans[0];
     let (mut columns, mut about) = (Vec::new(), Vec::new());
     for m in &first.members {
@@ -67,7 +70,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
             about.push(stat.about(&m.units));
         }
     }
-    let mut taken = vec![request.index.key_name.clone()];
+    let mut taken = vec![index.key_name.clone()];
     taken.extend(first.axes.time.iter().map(|_| "time".to_string()));
     taken.extend(first.axes.others.iter().map(|(n, _)| n.clone()));
     for c in taken.iter().chain(&columns) {
@@ -77,10 +80,10 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
         }
     }
     let shape = Shape {
-        key_name: request.index.key_name.clone(),
-        keys: request.index.keys.clone(),
+        key_name: index.key_name.clone(),
+        keys: index.keys.clone(),
         centres: match request.format {
-            Format::Netcdf => request.index.centres(),
+            Format::Netcdf => index.centres(),
             _ => Vec::new(),
         },
         steps: spans.iter().map(Span::steps).sum(),
@@ -88,24 +91,26 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
         axes: first.axes.others.clone(),
         columns: columns.clone(),
         about,
-        notes: notes(request, &spans),
+        notes: notes(&index, request, &spans),
     };
     let total = shape.steps as u64;
     let asked = shape.notes.iter().map(|(_, n)| n.as_str()).collect::<String>();
     seconds.push(("plan", start.elapsed().as_secs_f64()));
     let begun = Instant::now();
-    let mut weights = request.weights.of(request.index);
+    let needs = Needs::of(request.stats);
+    let by_cell = request.weights.by_cell(&index);
     // Cells without weight count for nothing, not for min and max either.
-    let lighter = weights.contains(&0.0).then(|| {
-        let index = keep(request.index, |_| true, |p| weights[p] > 0.0);
-        weights.retain(|w| *w > 0.0);
-        index
-    });
-    let index = lighter.as_ref().unwrap_or(request.index);
-    let without: Vec<String> = (0..index.keys.len())
-        .filter(|r| index.pairs(*r).is_empty() && !request.index.pairs(*r).is_empty())
-        .map(|r| index.keys[r].clone())
-        .collect();
+    let counts = |c: &u32| by_cell(*c) > 0.0;
+    let lighter = (!index.cells.iter().all(counts))
+        .then(|| keep(&index, |_| true, |p| counts(&index.cells[p])));
+    drop(by_cell);
+    let mut without = Vec::new();
+    if let Some(lighter) = lighter {
+        let lost = |r: &usize| lighter.pairs(*r).is_empty() && !index.pairs(*r).is_empty();
+        without.extend((0..index.keys.len()).filter(lost).map(|r| index.keys[r].clone()));
+        index = lighter;
+    }
+    let weights = request.weights.of(&mut index, needs.more);
     if !without.is_empty() {
         warnings.push(format!("without weight, null in the output: {}", list(&without, 5)));
     }
@@ -115,10 +120,11 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
     };
     warnings.extend(journal.as_mut().and_then(|j| j.warning.take()));
     let mut sink = output::open(request.output, request.format, shape, request.wide)?;
-    let mut layouts = Layouts::new(index, weights, Needs::of(request.stats));
+    let mut layouts = Layouts::new(&index, weights, needs);
     let mut steps = 0;
     let mut run = Run {
-        request: &Request { index, ..*request },
+        index: &index,
+        request,
         sink: sink.as_mut(),
         journal: journal.as_mut(),
         progress: &mut |done| progress(done, total),
@@ -156,7 +162,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
             ));
         }
     }
-    let regions = request.index.keys.len();
+    let regions = index.keys.len();
     Ok(Summary {
         steps,
         regions,
@@ -174,15 +180,16 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summ
 impl Index {
     /// The middle of each region's cells on the sphere, latitude and longitude, by share and area; NaN outside the grid.
     fn centres(&self) -> Vec<[f64; 2]> {
-        let weights = Weights::Area.of(self);
+        let area = self.cell_areas();
         let middle = |r: usize| {
             let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
             for p in self.pairs(r) {
                 let Some([lat, lon]) = self.grid.centre(self.cells[p]) else { continue };
                 let (lat, lon) = (lat.to_radians(), lon.to_radians());
-                x += weights[p] * lat.cos() * lon.cos();
-                y += weights[p] * lat.cos() * lon.sin();
-                z += weights[p] * lat.sin();
+                let weight = self.shares[p] * area.of(self.cells[p]);
+                x += weight * lat.cos() * lon.cos();
+                y += weight * lat.cos() * lon.sin();
+                z += weight * lat.sin();
             }
             if self.pairs(r).is_empty() {
                 return [f64::NAN; 2];
@@ -194,8 +201,7 @@ impl Index {
 }
 
 /// Provenance, the same for the same inputs: no paths, no clock.
-fn notes(request: &Request, spans: &[Span]) -> Vec<(String, String)> {
-    let index = request.index;
+fn notes(index: &Index, request: &Request, spans: &[Span]) -> Vec<(String, String)> {
     let mut files: Vec<String> = request.files.iter().map(|f| base_name(f)).collect();
     files.sort();
     files.dedup();

@@ -154,7 +154,6 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
     }
     let weights = Weights::parse(&a.weights, &index)?;
     let request = Request {
-        index: &index,
         choice: &choice,
         times: times.as_ref(),
         files: &a.files,
@@ -168,9 +167,10 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         wide: a.wide,
         resume: a.resume,
     };
+    let fingerprint = index.fingerprint();
     let loaded = start.elapsed().as_secs_f64();
     let mut bar = Bar::new(a.progress, a.quiet);
-    let summary = aggregate::run(&request, &mut |done, all| bar.show(done, all));
+    let summary = aggregate::run(index, &request, &mut |done, all| bar.show(done, all));
     bar.clear();
     let summary = summary?;
     for w in &summary.warnings {
@@ -180,7 +180,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         say(a.quiet, &format!("resumed: {} finished windows were kept", summary.resumed));
     }
     if let Some(to) = &a.json {
-        let record = record(a, &request, &summary, loaded, start)?;
+        let record = record(a, &request, &fingerprint, &summary, loaded, start)?;
         let text = format!("{record:#}\n");
         match stream(to) {
             true => print(&text)?,
@@ -203,6 +203,7 @@ fn shown(output: &Path) -> String {
 fn record(
     a: &AggregateArgs,
     request: &Request,
+    fingerprint: &str,
     summary: &Summary,
     loaded: f64,
     start: Instant,
@@ -217,7 +218,7 @@ fn record(
         false => about_file(&a.output)?,
     };
     let mut index = about_file(&a.index)?;
-    index["fingerprint"] = json!(request.index.fingerprint());
+    index["fingerprint"] = json!(fingerprint);
     let mut seconds = serde_json::Map::new();
     seconds.insert("load".into(), rounded(loaded));
     for (stage, took) in &summary.seconds {

@@ -9,8 +9,10 @@ use crate::project::{Areas, Projector, Scale, scale};
 use crate::regions::Regions;
 use crate::repair::{Repair, prepare};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
@@ -27,8 +29,8 @@ pub struct Index {
     /// Pairs of region r: starts[r]..starts[r + 1].
     pub starts: Vec<u64>,
     /// row * columns + column, in the order of the file the grid came from.
-    pub cells: Vec<u32>,
-    pub shares: Vec<f64>,
+    pub cells: Arc<Vec<u32>>,
+    pub shares: Arc<Vec<f64>>,
     /// How large the plane of a projected grid shows the Earth; nothing where rows and columns say all.
     pub scale: Option<Scale>,
     pub regions_file: String,
@@ -121,21 +123,22 @@ pub fn build(
         key_name: regions.key_name.clone(),
         inside: Vec::with_capacity(count),
         starts: Vec::with_capacity(count + 1),
-        cells: Vec::with_capacity(pairs),
-        shares: Vec::with_capacity(pairs),
+        cells: Arc::default(),
+        shares: Arc::default(),
         scale,
         regions_file: regions.file.clone(),
         regions_fingerprint: regions.fingerprint(),
         cut: 0,
         rebuilt: 0,
     };
+    let (mut cells, mut shares) = (Vec::with_capacity(pairs), Vec::with_capacity(pairs));
     index.starts.push(0);
     for (key, one) in regions.keys.iter().zip(&all) {
         for (cell, share) in &one.covered.pairs {
-            index.cells.push(*cell);
-            index.shares.push(*share);
+            cells.push(*cell);
+            shares.push(*share);
         }
-        index.starts.push(index.cells.len() as u64);
+        index.starts.push(cells.len() as u64);
         index.inside.push(one.covered.inside);
         index.cut += u64::from(one.repair == Repair::Cut);
         index.rebuilt += u64::from(one.repair == Repair::Rebuilt);
@@ -150,11 +153,12 @@ pub fn build(
             notes.partly.push((key.clone(), one.covered.inside));
         }
     }
-    if index.cells.is_empty() {
+    if cells.is_empty() {
         return Err(Error::data("no region touches the grid")
             .at(format!("{} and {grid_file}: {}", regions.file, index.grid.describe()))
             .hint("check that both are of the same part of the world"));
     }
+    (index.cells, index.shares) = (Arc::new(cells), Arc::new(shares));
     Ok((index, notes))
 }
 
@@ -229,25 +233,43 @@ impl Index {
             && &head == MAGIC
     }
 
+    /// Read in one pass: the pairs of many regions are most of what a run has in memory, and are there once.
     pub fn load(path: &Path) -> Result<Index> {
-        let b = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+        let failed = |e| Error::file("read", path, e);
         let name = base_name(path);
         let again = "make it again with `ncproj index`";
         let wrong = |what: String| Error::data(what).at(path.display().to_string()).hint(again);
-        if b.len() < 20 + HASH || &b[..8] != MAGIC {
+        let file = File::open(path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let mut head = [0u8; 12];
+        let body = bytes.checked_sub(HASH as u64).filter(|b| *b >= 20);
+        let (Some(body), Ok(())) = (body, file.read_exact(&mut head)) else {
+            // A folder opens as a file does; only reading it says what it is.
+            let what = std::io::ErrorKind::IsADirectory;
+            return Err(match path.is_dir() {
+                true => failed(what.into()),
+                false => wrong(format!("`{name}` is not an index of ncproj")),
+            });
+        };
+        if &head[..8] != MAGIC {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));
         }
-        let version = u32::from_le_bytes([b[8], b[9], b[10], b[11]]);
+        let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
         if !VERSIONS.contains(&version) {
             return Err(wrong(format!(
                 "`{name}` is an index of format {version}, this ncproj reads formats 1 and 2"
             )));
         }
-        let (body, hash) = b.split_at(b.len() - HASH);
-        if blake3::hash(body).as_bytes() != hash {
-            return Err(wrong(format!("`{name}` is damaged: its checksum is wrong")));
+        let mut parts = Parts { file, left: body - 12, hasher: blake3::Hasher::new(), error: None };
+        parts.hasher.update(&head);
+        let index = parse(&mut parts);
+        let hash = parts.finish().map_err(failed)?;
+        match index {
+            _ if !hash => Err(wrong(format!("`{name}` is damaged: its checksum is wrong"))),
+            None => Err(wrong(format!("`{name}` is damaged: its parts do not fit"))),
+            Some(index) => Ok(index),
         }
-        parse(body).ok_or_else(|| wrong(format!("`{name}` is damaged: its parts do not fit")))
     }
 
     pub fn pairs(&self, region: usize) -> std::ops::Range<usize> {
@@ -274,26 +296,68 @@ impl Index {
     }
 }
 
-fn parse(b: &[u8]) -> Option<Index> {
-    let mut at: usize = 12;
-    let mut take = |n: usize| -> Option<&[u8]> {
-        let out = b.get(at..at.checked_add(n)?)?;
-        at += n;
+/// An index that is read from its beginning to its end, and hashed on the way.
+struct Parts {
+    file: BufReader<File>,
+    /// Bytes before the hash that are still to come.
+    left: u64,
+    hasher: blake3::Hasher,
+    error: Option<std::io::Error>,
+}
+
+impl Parts {
+    /// The next `count` numbers of `N` bytes each. Nothing is taken from memory that the file does not have.
+    fn numbers<const N: usize, T>(&mut self, count: usize, of: fn([u8; N]) -> T) -> Option<Vec<T>> {
+        let bytes = u64::try_from(count.checked_mul(N)?).ok()?;
+        self.left = self.left.checked_sub(bytes)?;
+        let mut out = Vec::with_capacity(count);
+        let mut piece = [0u8; 8192];
+        while out.len() < count {
+            let some = &mut piece[..((count - out.len()) * N).min(8192 / N * N)];
+            if let Err(e) = self.file.read_exact(some) {
+                self.error = Some(e);
+                return None;
+            }
+            self.hasher.update(some);
+            out.extend(some.as_chunks::<N>().0.iter().map(|b| of(*b)));
+        }
         Some(out)
-    };
-    let len = u64::from_le_bytes(take(8)?.try_into().ok()?);
-    let header: Value = serde_json::from_slice(take(usize::try_from(len).ok()?)?).ok()?;
+    }
+
+    fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.numbers(count, |[b]| b)
+    }
+
+    fn floats(&mut self, count: usize) -> Option<Vec<f64>> {
+        self.numbers(count, f64::from_le_bytes)
+    }
+
+    /// Is the hash at the end that of all before? What is left is read, too: a file of which parts do not fit is most often
+    /// a damaged one.
+    fn finish(mut self) -> std::io::Result<bool> {
+        while self.error.is_none() && self.left > 0 {
+            self.bytes(self.left.min(1 << 20) as usize);
+        }
+        let mut kept = [0u8; HASH];
+        match self.error {
+            Some(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            Some(e) => return Err(e),
+            None => self.file.read_exact(&mut kept)?,
+        }
+        Ok(self.hasher.finalize().as_bytes() == &kept)
+    }
+}
+
+fn parse(parts: &mut Parts) -> Option<Index> {
+    let len = parts.numbers(1, u64::from_le_bytes)?[0];
+    let header: Value = serde_json::from_slice(&parts.bytes(usize::try_from(len).ok()?)?).ok()?;
     let text = |v: &Value| v.as_str().map(str::to_string);
     let number = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
-    let floats = |b: &[u8]| -> Vec<f64> {
-        b.as_chunks::<8>().0.iter().map(|c| f64::from_le_bytes(*c)).collect()
-    };
     let mut axis = |v: &Value| -> Option<Axis> {
-        let n = number(&v["cells"])?;
         Some(Axis {
             name: text(&v["name"])?,
             dim: text(&v["dimension"])?,
-            edges: floats(take(n.checked_add(1)?.checked_mul(8)?)?),
+            edges: parts.floats(number(&v["cells"])?.checked_add(1)?)?,
             descending: v["descending"].as_bool()?,
             regular: v["regular"].as_bool()?,
             from_bounds: v["bounds"].as_bool()?,
@@ -311,31 +375,18 @@ fn parse(b: &[u8]) -> Option<Index> {
     let pairs = number(&header["pairs"])?;
     let mut keys = Vec::new();
     for _ in 0..regions {
-        let n = u32::from_le_bytes(take(4)?.try_into().ok()?) as usize;
-        keys.push(String::from_utf8(take(n)?.to_vec()).ok()?);
+        let n = parts.numbers(1, u32::from_le_bytes)?[0] as usize;
+        keys.push(String::from_utf8(parts.bytes(n)?).ok()?);
     }
-    let inside = floats(take(regions.checked_mul(8)?)?);
-    let starts: Vec<u64> = take(regions.checked_add(1)?.checked_mul(8)?)?
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|c| u64::from_le_bytes(*c))
-        .collect();
-    let cells: Vec<u32> = take(pairs.checked_mul(4)?)?
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|c| u32::from_le_bytes(*c))
-        .collect();
-    let shares = floats(take(pairs.checked_mul(8)?)?);
+    let inside = parts.floats(regions)?;
+    let starts = parts.numbers(regions.checked_add(1)?, u64::from_le_bytes)?;
+    let cells = parts.numbers(pairs, u32::from_le_bytes)?;
+    let shares = parts.floats(pairs)?;
     let scale = match planar {
         true => {
             let block = number(&header["grid"]["block"]).filter(|b| *b > 0)?;
             let [rows, columns] = Scale::shape(&grid, block);
-            Some(Scale {
-                block,
-                density: floats(take(rows.checked_mul(columns)?.checked_mul(8)?)?),
-            })
+            Some(Scale { block, density: parts.floats(rows.checked_mul(columns)?)? })
         }
         false => None,
     };
@@ -347,7 +398,7 @@ fn parse(b: &[u8]) -> Option<Index> {
     if !rises(&grid.lat) || !rises(&grid.lon) || shares.iter().any(|s| !(0.0..=1.0).contains(s)) {
         return None;
     }
-    if !ordered || cells.iter().any(|c| *c as usize >= grid.cells()) || at != b.len() {
+    if !ordered || cells.iter().any(|c| *c as usize >= grid.cells()) || parts.left > 0 {
         return None;
     }
     Some(Index {
@@ -356,8 +407,8 @@ fn parse(b: &[u8]) -> Option<Index> {
         key_name: text(&header["key"])?,
         inside,
         starts,
-        cells,
-        shares,
+        cells: Arc::new(cells),
+        shares: Arc::new(shares),
         scale,
         regions_file: text(&header["regions"]["file"])?,
         regions_fingerprint: text(&header["regions"]["fingerprint"])?,

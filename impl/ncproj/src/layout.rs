@@ -47,22 +47,22 @@ pub struct Layouts<'a> {
     index: &'a Index,
     pub needs: Needs,
     /// Weight of each pair, in the order of the index.
-    weights: Vec<f64>,
+    weights: Arc<Vec<f64>>,
     /// The weights are not the covered shares.
     weighted: bool,
     /// Weight of each region within the grid.
     pub totals: Vec<f64>,
     /// Of each pair the place among its region's pairs in the order of their weights, and the weights in that order.
-    places: Vec<u32>,
+    places: Arc<Vec<u32>>,
     pub rising: Vec<f64>,
     made: HashMap<(Cut, usize), Arc<Vec<Group>>>,
 }
 
 impl<'a> Layouts<'a> {
     /// `weights` are those of the index's pairs.
-    pub fn new(index: &'a Index, weights: Vec<f64>, needs: Needs) -> Self {
+    pub fn new(index: &'a Index, weights: Arc<Vec<f64>>, needs: Needs) -> Self {
         let totals = (0..index.keys.len()).map(|r| weights[index.pairs(r)].iter().sum()).collect();
-        let weighted = weights != index.shares;
+        let weighted = needs.more && weights != index.shares;
         let (mut places, mut rising) = (Vec::new(), Vec::new());
         if needs.order {
             places.resize(weights.len(), 0);
@@ -79,7 +79,8 @@ impl<'a> Layouts<'a> {
                 }
             }
         }
-        Layouts { index, needs, weights, weighted, totals, places, rising, made: HashMap::new() }
+        let (places, made) = (Arc::new(places), HashMap::new());
+        Layouts { index, needs, weights, weighted, totals, places, rising, made }
     }
 
     pub fn pairs(&self) -> usize {
@@ -129,7 +130,17 @@ impl<'a> Layouts<'a> {
         let n = self.index.grid.lon.len() as u64;
         let across = n.div_ceil(cut.columns);
         let down = (self.index.grid.lat.len() as u64).div_ceil(cut.rows);
-        let mut tiles: Vec<Tile> = (0..across * down).map(|_| Tile::default()).collect();
+        let tile_of = |p: usize| {
+            let cell = u64::from(self.index.cells[p]);
+            let (row, column) = (cell / n, cell % n);
+            let place = row % cut.rows * cut.row_step + column % cut.columns * cut.column_step;
+            ((row / cut.rows * across + column / cut.columns) as usize, place as u32)
+        };
+        let lies_as_index = across * down == 1 && cut.column_step == 1 && cut.row_step == n;
+        let mut tiles = match lies_as_index && regions.len() == self.index.keys.len() {
+            true => vec![self.whole()],
+            false => self.cut(&regions, (across * down) as usize, tile_of),
+        };
         let mut starts = vec![0; if self.needs.order { self.index.keys.len() } else { 0 }];
         let mut len = 0;
         for &region in &regions {
@@ -137,19 +148,73 @@ impl<'a> Layouts<'a> {
                 *start = len;
                 len += self.index.pairs(region as usize).len();
             }
+        }
+        for tile in &mut tiles {
+            tile.runs = runs(&tile.offsets);
+        }
+        let regions = if self.needs.order { regions } else { Vec::new() };
+        Group { tiles, regions, starts, len }
+    }
+
+    /// The index as it is: each block holds all cells of a step, row by row.
+    fn whole(&self) -> Tile {
+        let pairs = |r: &usize| self.index.pairs(*r);
+        Tile {
+            regions: (0..self.index.keys.len())
+                .filter(|r| !pairs(r).is_empty())
+                .map(|r| (r as u32, pairs(&r).start as u32, pairs(&r).end as u32))
+                .collect(),
+            offsets: self.index.cells.clone(),
+            weights: self.weights.clone(),
+            shares: if self.weighted { self.index.shares.clone() } else { Arc::default() },
+            places: self.places.clone(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// The pairs of the regions dealt out to tiles; `tile_of` says a pair's tile and place in it.
+    fn cut(
+        &self,
+        regions: &[u32],
+        tiles: usize,
+        tile_of: impl Fn(usize) -> (usize, u32),
+    ) -> Vec<Tile> {
+        #[derive(Default)]
+        struct Open {
+            regions: Vec<(u32, u32, u32)>,
+            offsets: Vec<u32>,
+            weights: Vec<f64>,
+            shares: Vec<f64>,
+            places: Vec<u32>,
+        }
+        let mut sizes = vec![0; tiles];
+        for p in regions.iter().flat_map(|r| self.index.pairs(*r as usize)) {
+            sizes[tile_of(p).0] += 1;
+        }
+        // Of the right size at once: growing would take twice the memory.
+        let room = |size: usize, asked: bool| if asked { size } else { 0 };
+        let mut out: Vec<Open> = sizes
+            .into_iter()
+            .map(|size| Open {
+                regions: Vec::new(),
+                offsets: Vec::with_capacity(size),
+                weights: Vec::with_capacity(size),
+                shares: Vec::with_capacity(room(size, self.weighted)),
+                places: Vec::with_capacity(room(size, self.needs.order)),
+            })
+            .collect();
+        for &region in regions {
             for p in self.index.pairs(region as usize) {
-                let (row, column) =
-                    (u64::from(self.index.cells[p]) / n, u64::from(self.index.cells[p]) % n);
-                let tile = &mut tiles[(row / cut.rows * across + column / cut.columns) as usize];
+                let (number, place) = tile_of(p);
+                let tile = &mut out[number];
                 let at = tile.offsets.len() as u32;
                 match tile.regions.last_mut() {
                     Some((r, _, end)) if *r == region => *end = at + 1,
                     _ => tile.regions.push((region, at, at + 1)),
                 }
-                let place = row % cut.rows * cut.row_step + column % cut.columns * cut.column_step;
-                tile.offsets.push(place as u32);
+                tile.offsets.push(place);
                 tile.weights.push(self.weights[p]);
-                if self.needs.more && self.weighted {
+                if self.weighted {
                     tile.shares.push(self.index.shares[p]);
                 }
                 if self.needs.order {
@@ -157,26 +222,38 @@ impl<'a> Layouts<'a> {
                 }
             }
         }
-        for tile in &mut tiles {
-            let mut needed: Vec<u32> = tile.offsets.clone();
-            needed.sort_unstable();
-            for o in needed {
-                match tile.runs.last_mut() {
-                    // Decoding a short gap costs less than starting again.
-                    Some((_, end)) if o < *end + 32 => *end = (*end).max(o + 1),
-                    _ => tile.runs.push((o, o + 1)),
-                }
+        let close = |tile: Open| Tile {
+            regions: tile.regions,
+            offsets: Arc::new(tile.offsets),
+            weights: Arc::new(tile.weights),
+            shares: Arc::new(tile.shares),
+            places: Arc::new(tile.places),
+            runs: Vec::new(),
+        };
+        out.into_iter().map(close).collect()
+    }
+}
+
+/// The runs of values that hold all `offsets`.
+fn runs(offsets: &[u32]) -> Vec<(u32, u32)> {
+    let last = offsets.iter().max().map_or(0, |o| *o as usize);
+    let mut needed = vec![0u64; last / 64 + 1];
+    for o in offsets {
+        needed[*o as usize / 64] |= 1 << (o % 64);
+    }
+    let mut out: Vec<(u32, u32)> = Vec::new();
+    for (k, mut word) in needed.into_iter().enumerate() {
+        while word != 0 {
+            let o = k as u32 * 64 + word.trailing_zeros();
+            word &= word - 1;
+            match out.last_mut() {
+                // Decoding a short gap costs less than starting again.
+                Some((_, end)) if o < *end + 32 => *end = (*end).max(o + 1),
+                _ => out.push((o, o + 1)),
             }
         }
-        for tile in &mut tiles {
-            tile.offsets.shrink_to_fit();
-            tile.weights.shrink_to_fit();
-            tile.shares.shrink_to_fit();
-            tile.places.shrink_to_fit();
-        }
-        let regions = if self.needs.order { regions } else { Vec::new() };
-        Group { tiles, regions, starts, len }
     }
+    out
 }
 
 #[cfg(test)]
@@ -200,8 +277,8 @@ mod tests {
             key_name: "id".into(),
             inside: vec![1.0; 3],
             starts: vec![0, 2, 3, 5],
-            cells: vec![3, 7, 0, 1, 2],
-            shares: vec![1.0, 0.5, 1.0, 0.25, 0.75],
+            cells: Arc::new(vec![3, 7, 0, 1, 2]),
+            shares: Arc::new(vec![1.0, 0.5, 1.0, 0.25, 0.75]),
             scale: None,
             regions_file: String::new(),
             regions_fingerprint: String::new(),
@@ -225,6 +302,9 @@ mod tests {
         assert_eq!((pairs(&two[0]), pairs(&two[1])), (3, 2));
         assert_eq!((two[0].starts[2], two[1].starts[0], two[1].len), (1, 0, 2));
         // cell 7 is row 1, column 1 of the second tile, and the lighter of its region
-        assert_eq!((&two[1].tiles[1].offsets, &two[1].tiles[1].places), (&vec![1, 3], &vec![1, 0]));
+        assert_eq!(
+            (two[1].tiles[1].offsets[..].to_vec(), two[1].tiles[1].places[..].to_vec()),
+            (vec![1, 3], vec![1, 0])
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The inner loop: values of one step's cells -> min, max and weighted sums per region.
 
 use crate::netcdf::Values;
+use std::sync::Arc;
 
 /// What is known of one region at one step so far.
 #[derive(Clone, Copy)]
@@ -23,12 +24,12 @@ pub struct Tile {
     /// (region, first pair, end of pairs)
     pub regions: Vec<(u32, u32, u32)>,
     /// Where a pair's value lies, counted from the step's first value in the block.
-    pub offsets: Vec<u32>,
-    pub weights: Vec<f64>,
+    pub offsets: Arc<Vec<u32>>,
+    pub weights: Arc<Vec<f64>>,
     /// Covered shares, where they are asked for and are not the weights.
-    pub shares: Vec<f64>,
+    pub shares: Arc<Vec<f64>>,
     /// A pair's place among its region's pairs in the order of their weights, where values are kept.
-    pub places: Vec<u32>,
+    pub places: Arc<Vec<u32>>,
     /// The runs of values that any pair needs.
     pub runs: Vec<(u32, u32)>,
 }
@@ -229,9 +230,9 @@ mod tests {
     fn two_tiles() -> [Tile; 2] {
         let tile = |offsets: Vec<u32>, weights: Vec<f64>, places: Vec<u32>| Tile {
             regions: vec![(0, 0, offsets.len() as u32)],
-            offsets,
-            weights,
-            places,
+            offsets: Arc::new(offsets),
+            weights: Arc::new(weights),
+            places: Arc::new(places),
             ..Tile::default()
         };
         [
@@ -257,7 +258,7 @@ mod tests {
     fn sums_go_by_share_where_weights_are_areas() {
         let mut more = [More::default()];
         let [mut a, _] = two_tiles();
-        a.shares = vec![1.0, 0.25];
+        a.shares = Arc::new(vec![1.0, 0.25]);
         add_more(&a, &Values::F32(vec![2.0, 4.0]), 0, false, &mut more);
         assert_eq!((more[0].sum, more[0].count), (3.0, 1.25));
     }
@@ -279,8 +280,8 @@ mod tests {
     fn missing_cells_count_for_nothing() {
         let tile = Tile {
             regions: vec![(1, 0, 3)],
-            offsets: vec![0, 1, 2],
-            weights: vec![1.0, 0.5, 0.25],
+            offsets: Arc::new(vec![0, 1, 2]),
+            weights: Arc::new(vec![1.0, 0.5, 0.25]),
             ..Tile::default()
         };
         let mut sums = [Sums::NONE; 2];

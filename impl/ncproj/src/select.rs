@@ -4,6 +4,7 @@ use crate::error::{Error, Result, list, nearest};
 use crate::grid::Axis;
 use crate::index::Index;
 use crate::time::{iso, period};
+use std::sync::Arc;
 
 /// `FROM..TO`: from the beginning of FROM to the end of TO.
 #[derive(Clone, Debug, PartialEq)]
@@ -258,23 +259,25 @@ pub fn keep(index: &Index, region: impl Fn(usize) -> bool, pair: impl Fn(usize) 
         key_name: index.key_name.clone(),
         inside: Vec::new(),
         starts: vec![0],
-        cells: Vec::new(),
-        shares: Vec::new(),
+        cells: Arc::default(),
+        shares: Arc::default(),
         scale: index.scale.clone(),
         regions_file: index.regions_file.clone(),
         regions_fingerprint: index.regions_fingerprint.clone(),
         cut: index.cut,
         rebuilt: index.rebuilt,
     };
+    let (mut cells, mut shares) = (Vec::new(), Vec::new());
     for r in (0..index.keys.len()).filter(|r| region(*r)) {
         out.keys.push(index.keys[r].clone());
         out.inside.push(index.inside[r]);
         for p in index.pairs(r).filter(|p| pair(*p)) {
-            out.cells.push(index.cells[p]);
-            out.shares.push(index.shares[p]);
+            cells.push(index.cells[p]);
+            shares.push(index.shares[p]);
         }
-        out.starts.push(out.cells.len() as u64);
+        out.starts.push(cells.len() as u64);
     }
+    (out.cells, out.shares) = (Arc::new(cells), Arc::new(shares));
     out
 }
 

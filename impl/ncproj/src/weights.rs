@@ -7,6 +7,7 @@ use crate::netcdf::Source;
 use crate::plan::check_grid;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 
 pub enum Weights {
     /// Covered share of the cell times the cell's area on the sphere.
@@ -59,17 +60,32 @@ impl Weights {
         }
     }
 
-    /// The weight of each pair of the index.
-    pub fn of(&self, index: &Index) -> Vec<f64> {
-        let pairs = index.cells.iter().zip(&index.shares);
+    /// What a share of 1 of a cell weighs.
+    pub fn by_cell<'a>(&'a self, index: &'a Index) -> Box<dyn Fn(u32) -> f64 + 'a> {
         match self {
-            Weights::Coverage => index.shares.clone(),
+            Weights::Coverage => Box::new(|_| 1.0),
             Weights::Area => {
                 let areas = index.cell_areas();
-                pairs.map(|(c, s)| s * areas.of(*c)).collect()
+                Box::new(move |c| areas.of(c))
             }
-            Weights::Field(f) => pairs.map(|(c, s)| s * f.values[*c as usize]).collect(),
+            Weights::Field(f) => Box::new(|c| f.values[c as usize]),
         }
+    }
+
+    /// The weight of each pair of the index, in the place of its shares unless these are to be kept.
+    pub fn of(&self, index: &mut Index, keep_shares: bool) -> Arc<Vec<f64>> {
+        if matches!(self, Weights::Coverage) {
+            return index.shares.clone();
+        }
+        let mut weights = match keep_shares {
+            true => index.shares.clone(),
+            false => std::mem::take(&mut index.shares),
+        };
+        let by_cell = self.by_cell(index);
+        for (w, cell) in Arc::make_mut(&mut weights).iter_mut().zip(index.cells.iter()) {
+            *w *= by_cell(*cell);
+        }
+        weights
     }
 }
 

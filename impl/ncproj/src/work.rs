@@ -208,6 +208,7 @@ type Done = (usize, usize, Result<Vec<Vec<f64>>>);
 
 /// A run over all spans: what goes in, where it goes to, and how far it is.
 pub struct Run<'a> {
+    pub index: &'a Index,
     pub request: &'a Request<'a>,
     pub sink: &'a mut dyn Sink,
     pub journal: Option<&'a mut Journal>,
@@ -220,9 +221,9 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Reduces one span, the `number`-th.
     pub fn span(&mut self, number: usize, span: &Span, layouts: &mut Layouts) -> Result<()> {
-        let request = self.request;
+        let (index, request) = (self.index, self.request);
         let mut work = prepare(span)?;
-        let regions = request.index.keys.len();
+        let regions = index.keys.len();
         let narrow = work.iter().all(|w| w.decoder.is_f32());
         let kept = match layouts.needs.order {
             true => layouts.pairs() * if narrow { 4 } else { 8 },
@@ -251,7 +252,7 @@ impl Run<'_> {
         let gate =
             Gate { written: Mutex::new(0), moved: Condvar::new(), stop: AtomicBool::new(false) };
         let ahead = threads.div_ceil(work.len()) + 1;
-        let finisher = Finisher { request, totals: &layouts.totals };
+        let finisher = Finisher { request, inside: &index.inside, totals: &layouts.totals };
         let (send, receive) = mpsc::channel::<Done>();
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -262,7 +263,7 @@ impl Run<'_> {
                 scope.spawn(move || {
                     let _guard = StopOnPanic(gate);
                     let orders = finisher.orders();
-                    let mut worker = Worker::new(needs, &layouts.rising, orders, request.index);
+                    let mut worker = Worker::new(needs, &layouts.rising, orders, index);
                     loop {
                         let task = next.fetch_add(1, Ordering::Relaxed);
                         if task >= tasks {
@@ -304,7 +305,7 @@ impl Run<'_> {
         labels: &[Labels],
         columns: usize,
     ) -> Result<usize> {
-        let regions = self.request.index.keys.len();
+        let regions = self.index.keys.len();
         for (k, &(from, to)) in windows.iter().enumerate() {
             let Some(journal) = self.journal.as_deref_mut() else { return Ok(k) };
             let Some(found) = journal.take((number, from, to), columns, (to - from) * regions)?
@@ -383,6 +384,7 @@ fn step(span: &Span, number: usize) -> Step {
 /// From sums to the columns of the output.
 struct Finisher<'a> {
     request: &'a Request<'a>,
+    inside: &'a [f64],
     totals: &'a [f64],
 }
 
@@ -395,7 +397,7 @@ impl Finisher<'_> {
     fn columns(&self, worker: &Worker) -> Vec<Vec<f64>> {
         let sums = &worker.sums;
         let regions = self.totals.len();
-        let inside = &self.request.index.inside;
+        let inside = self.inside;
         let mut out = vec![Vec::with_capacity(sums.len()); self.request.stats.len()];
         for (k, s) in sums.iter().enumerate() {
             let r = k % regions;

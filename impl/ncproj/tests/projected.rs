@@ -60,8 +60,8 @@ fn covered(name: &str, grid: Vec<u8>, ring: Vec<[f64; 2]>) -> (f64, f64, Vec<f64
     t.fine(INDEX);
     let index = Index::load(&t.0.join("v.idx")).unwrap();
     let areas = index.cell_areas();
-    let sum = index.cells.iter().zip(&index.shares).map(|(c, s)| s * areas.of(*c)).sum();
-    (sum, index.inside[0], index.shares)
+    let sum = index.cells.iter().zip(index.shares.iter()).map(|(c, s)| s * areas.of(*c)).sum();
+    (sum, index.inside[0], index.shares.to_vec())
 }
 
 fn near(got: f64, wanted: f64, slack: f64) {
