@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, base_name, list, thousands};
 use crate::index::Index;
-use crate::layout::{Layouts, Needs};
+use crate::layout::{Layouts, Needs, Pairs};
 use crate::output::{self, Format, Shape};
 use crate::plan::{Pick, Span, plan};
 use crate::resume::{Journal, fingerprint};
@@ -111,6 +111,8 @@ pub fn run(
         index = lighter;
     }
     let weights = request.weights.of(&mut index, needs.more);
+    let (cells, shares) = (std::mem::take(&mut index.cells), std::mem::take(&mut index.shares));
+    let cuts = spans.iter().flat_map(|s| s.members.iter().map(|m| m.cut)).collect();
     if !without.is_empty() {
         warnings.push(format!("without weight, null in the output: {}", list(&without, 5)));
     }
@@ -120,7 +122,7 @@ pub fn run(
     };
     warnings.extend(journal.as_mut().and_then(|j| j.warning.take()));
     let mut sink = output::open(request.output, request.format, shape, request.wide)?;
-    let mut layouts = Layouts::new(&index, weights, needs);
+    let mut layouts = Layouts::new(&index, Pairs { cells, shares, weights }, needs, cuts);
     let mut steps = 0;
     let mut run = Run {
         index: &index,

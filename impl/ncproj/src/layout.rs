@@ -1,9 +1,10 @@
 //! The index cut to the blocks of a file, and to groups of regions where all values have to be kept.
 
 use crate::index::Index;
+use crate::netcdf::Blocks;
 use crate::reduce::Tile;
 use crate::stats::Stat;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Regions that are worked on together, and the index of these cut to the blocks of a file.
@@ -42,12 +43,34 @@ pub struct Cut {
     pub column_step: u64,
 }
 
+impl Cut {
+    /// `lat` and `lon` are dimensions of the blocks.
+    pub fn of(blocks: &Blocks, (lat, lon): (usize, usize)) -> Cut {
+        let strides = blocks.strides();
+        Cut {
+            rows: blocks.block[lat],
+            columns: blocks.block[lon],
+            row_step: strides[lat],
+            column_step: strides[lon],
+        }
+    }
+}
+
+/// The pairs of an index, in its order, and the weight of each.
+#[derive(Clone, Default)]
+pub struct Pairs {
+    pub cells: Arc<Vec<u32>>,
+    pub shares: Arc<Vec<f64>>,
+    pub weights: Arc<Vec<f64>>,
+}
+
 /// The index cut to the blocks of a file; files with the same blocks share it.
 pub struct Layouts<'a> {
     index: &'a Index,
+    /// Until they were cut in all ways that a run needs.
+    held: Pairs,
+    cuts: HashSet<Cut>,
     pub needs: Needs,
-    /// Weight of each pair, in the order of the index.
-    weights: Arc<Vec<f64>>,
     /// The weights are not the covered shares.
     weighted: bool,
     /// Weight of each region within the grid.
@@ -59,10 +82,11 @@ pub struct Layouts<'a> {
 }
 
 impl<'a> Layouts<'a> {
-    /// `weights` are those of the index's pairs.
-    pub fn new(index: &'a Index, weights: Arc<Vec<f64>>, needs: Needs) -> Self {
+    /// `cuts` are all that will be asked for.
+    pub fn new(index: &'a Index, held: Pairs, needs: Needs, cuts: HashSet<Cut>) -> Self {
+        let Pairs { cells, shares, weights } = &held;
         let totals = (0..index.keys.len()).map(|r| weights[index.pairs(r)].iter().sum()).collect();
-        let weighted = needs.more && weights != index.shares;
+        let weighted = needs.more && weights != shares;
         let (mut places, mut rising) = (Vec::new(), Vec::new());
         if needs.order {
             places.resize(weights.len(), 0);
@@ -71,7 +95,7 @@ impl<'a> Layouts<'a> {
                 let pairs = index.pairs(r);
                 let mut order: Vec<usize> = pairs.clone().collect();
                 order.sort_by(|a, b| {
-                    weights[*a].total_cmp(&weights[*b]).then(index.cells[*a].cmp(&index.cells[*b]))
+                    weights[*a].total_cmp(&weights[*b]).then(cells[*a].cmp(&cells[*b]))
                 });
                 for (place, p) in order.into_iter().enumerate() {
                     places[p] = place as u32;
@@ -80,11 +104,11 @@ impl<'a> Layouts<'a> {
             }
         }
         let (places, made) = (Arc::new(places), HashMap::new());
-        Layouts { index, needs, weights, weighted, totals, places, rising, made }
+        Layouts { index, held, cuts, needs, weighted, totals, places, rising, made }
     }
 
     pub fn pairs(&self) -> usize {
-        self.weights.len()
+        self.index.starts.last().map_or(0, |n| *n as usize)
     }
 
     /// The tiles of the regions, these in `groups` groups of about as many pairs that lie near each other.
@@ -95,7 +119,7 @@ impl<'a> Layouts<'a> {
         let n = self.index.grid.lon.len() as u64;
         let across = n.div_ceil(cut.columns);
         let tile_of = |p: usize| {
-            let cell = u64::from(self.index.cells[p]);
+            let cell = u64::from(self.held.cells[p]);
             (cell / n / cut.rows * across + cell % n / cut.columns) as usize
         };
         let mut order: Vec<u32> = (0..self.index.keys.len() as u32).collect();
@@ -122,6 +146,10 @@ impl<'a> Layouts<'a> {
         let made: Vec<Group> = cuts.into_iter().map(|regions| self.group(cut, regions)).collect();
         let made = Arc::new(made);
         self.made.insert((cut, groups), made.clone());
+        // Where values are kept, the number of groups may change from span to span.
+        if !self.needs.order && self.cuts.remove(&cut) && self.cuts.is_empty() {
+            self.held = Pairs::default();
+        }
         made
     }
 
@@ -131,7 +159,7 @@ impl<'a> Layouts<'a> {
         let across = n.div_ceil(cut.columns);
         let down = (self.index.grid.lat.len() as u64).div_ceil(cut.rows);
         let tile_of = |p: usize| {
-            let cell = u64::from(self.index.cells[p]);
+            let cell = u64::from(self.held.cells[p]);
             let (row, column) = (cell / n, cell % n);
             let place = row % cut.rows * cut.row_step + column % cut.columns * cut.column_step;
             ((row / cut.rows * across + column / cut.columns) as usize, place as u32)
@@ -164,9 +192,9 @@ impl<'a> Layouts<'a> {
                 .filter(|r| !pairs(r).is_empty())
                 .map(|r| (r as u32, pairs(&r).start as u32, pairs(&r).end as u32))
                 .collect(),
-            offsets: self.index.cells.clone(),
-            weights: self.weights.clone(),
-            shares: if self.weighted { self.index.shares.clone() } else { Arc::default() },
+            offsets: self.held.cells.clone(),
+            weights: self.held.weights.clone(),
+            shares: if self.weighted { self.held.shares.clone() } else { Arc::default() },
             places: self.places.clone(),
             runs: Vec::new(),
         }
@@ -213,9 +241,9 @@ impl<'a> Layouts<'a> {
                     _ => tile.regions.push((region, at, at + 1)),
                 }
                 tile.offsets.push(place);
-                tile.weights.push(self.weights[p]);
+                tile.weights.push(self.held.weights[p]);
                 if self.weighted {
-                    tile.shares.push(self.index.shares[p]);
+                    tile.shares.push(self.held.shares[p]);
                 }
                 if self.needs.order {
                     tile.places.push(self.places[p]);
@@ -291,7 +319,9 @@ mod tests {
     fn groups_share_out_the_pairs_by_place() {
         let index = index();
         let needs = Needs { more: false, spread: false, order: true };
-        let mut layouts = Layouts::new(&index, index.shares.clone(), needs);
+        let (cells, shares) = (index.cells.clone(), index.shares.clone());
+        let pairs = Pairs { cells, weights: shares.clone(), shares };
+        let mut layouts = Layouts::new(&index, pairs, needs, HashSet::new());
         let cut = Cut { rows: 2, columns: 2, row_step: 2, column_step: 1 };
         let one = layouts.groups(cut, 1);
         assert_eq!((one.len(), one[0].len, &one[0].regions), (1, 5, &vec![0, 1, 2]));

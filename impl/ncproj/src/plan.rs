@@ -3,7 +3,8 @@
 use crate::error::{Error, Result, base_name, list, nearest};
 use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
-use crate::netcdf::Source;
+use crate::layout::Cut;
+use crate::netcdf::{Blocks, Source};
 use crate::output::Labels;
 use crate::select::Times;
 use crate::time::{TimeUnits, is_time, iso};
@@ -79,6 +80,8 @@ pub struct Member {
     /// Columns stand in the order of `--variables`, else of the files' names, whatever the order of the files.
     pub order: (usize, String, usize),
     pub axes: Arc<Axes>,
+    /// How its blocks cut the grid.
+    pub cut: Cut,
 }
 
 /// Files with the same axes, side by side.
@@ -155,7 +158,11 @@ pub fn plan(
                 true => (0, file.clone(), place),
                 false => (place, file.clone(), 0),
             };
-            members.push(Member { path: path.clone(), file, variable, name, units, order, axes });
+            let at = source.var_index(&variable)?;
+            let Some(sides) = grid::sides(&source, &source.vars[at]) else { continue };
+            let cut = Cut::of(&Blocks::new(&source, at)?, sides);
+            let path = path.clone();
+            members.push(Member { path, file, variable, name, units, order, axes, cut });
         }
     }
     if let Some(k) = used.iter().position(|u| !u) {

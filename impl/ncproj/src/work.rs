@@ -75,12 +75,7 @@ fn prepare(span: &Span) -> Result<Vec<Work>> {
             let decoder = Decoder::new(var).map_err(|e| e.at(label.clone()))?;
             let blocks = Blocks::new(&source, index)?;
             let strides = blocks.strides();
-            let cut = Cut {
-                rows: blocks.block[lat],
-                columns: blocks.block[lon],
-                row_step: strides[lat],
-                column_step: strides[lon],
-            };
+            let cut = Cut::of(&blocks, (lat, lon));
             let rank = var.dims.len();
             let innermost = lat + 2 >= rank && lon + 2 >= rank;
             let plane = innermost.then(|| (blocks.block[lat] * blocks.block[lon]) as usize);
