@@ -29,7 +29,7 @@ PROGRAM = ROOT / "impl/ncproj/target/release/ncproj"
 STATISTICS = ("--stats", "min,max,mean")
 
 
-def make_grid(path: Path, days: int, chunks: tuple[int, int, int], variable: str = "air_temperature") -> Path:
+def make_grid(path: Path, days: int, chunks: tuple[int, int, int], variable: str = "air_temperature", first: int = 0) -> Path:
     """A field that varies as temperature does: smooth, with noise of a hundredth of a kelvin. Made once per folder."""
     import netCDF4
 
@@ -51,18 +51,18 @@ def make_grid(path: Path, days: int, chunks: tuple[int, int, int], variable: str
         file.createDimension("time", days)
         time = file.createVariable("time", "f8", ("time",))
         time.units, time.calendar = "days since 1900-01-01 00:00:00", "standard"
-        time[:] = 38350 + np.arange(days)
+        time[:] = 38350 + first + np.arange(days)
         values = file.createVariable(
             variable, "f4", ("time", "lat", "lon"), zlib=True, complevel=4, shuffle=True,
             chunksizes=(min(chunks[0], days), *chunks[1:]), fill_value=-9999.0,
         )  # fmt: skip
         values.units = "K"
-        for first in range(0, days, chunks[0]):
+        for start in range(0, days, chunks[0]):
             block = []
-            for day in range(first, min(first + chunks[0], days)):
+            for day in range(start, min(start + chunks[0], days)):
                 field = 290 - (y - 37) * 0.8 + 12 * np.sin(day / 58 + x / 40) + chance.normal(0, 0.3, y.shape)
                 block.append(np.where(land, np.round(field, 2), -9999.0))
-            values[first : first + len(block)] = np.stack(block)
+            values[start : start + len(block)] = np.stack(block)
     part.rename(path)
     return path
 
@@ -85,12 +85,27 @@ def make_regions(path: Path) -> Path:
     window = shapely.box(LONGITUDE[0] - 360 - half, LATITUDE[0] - half, LONGITUDE[-1] - 360 + half, LATITUDE[-1] + half)
     counties = counties[counties.intersects(window)]
     counties.to_parquet(path)
+    path.with_suffix(".source").write_text(str(archive))
     print(f"{len(counties):,} regions from {archive.name}, {'real' if archive == real else 'sample'}", file=sys.stderr)
     return path
 
 
+def make_tiles(path: Path, count: int) -> Path:
+    """`count` regions that share out the grid: the cells that are nearest to random points."""
+    import geopandas
+    import shapely
+
+    chance = np.random.default_rng(2)
+    points = shapely.MultiPoint(chance.uniform((-124.5, 25.2), (-67.3, 49.2), (count, 2)))
+    box = shapely.box(-124.7, 25.1, -67.1, 49.3)
+    tiles = shapely.intersection(shapely.get_parts(shapely.voronoi_polygons(points, extend_to=box)), box)
+    names = [f"tile{number:05}" for number in range(count)]
+    geopandas.GeoDataFrame({"gis_join": names}, geometry=tiles, crs="EPSG:4326").to_parquet(path)
+    return path
+
+
 def make_boxes(path: Path, count: int) -> Path:
-    """`count` boxes of a degree, all over the grid."""
+    """`count` boxes of a degree all over the grid, which lie over each other: 600 cells each."""
     import geopandas
     import shapely
 
@@ -104,7 +119,30 @@ def make_boxes(path: Path, count: int) -> Path:
 
 
 def index(regions: Path, grid: Path, target: Path) -> list[object]:
-    return [PROGRAM, "index", "-q", "--regions", regions, "--key", "gis_join", "--grid", grid, "-o", target]
+    key = "G{STATEFP10}0{COUNTYFP10}0" if regions.suffix == ".zip" else "gis_join"
+    words: list[object] = [PROGRAM, "index", "-q", "--regions", regions, "--key", key, "--grid", grid, "-o", target]
+    return words + (["--key-name", "gis_join"] if regions.suffix == ".zip" else [])
+
+
+def same_pairs(kept: Path, pairs: Path, counties: Path, folder: Path) -> str:
+    """The pairs of both indexes, side by side. exactextract keeps coverage as float32."""
+    import pyarrow.parquet as parquet
+
+    table = folder / "ours.parquet"
+    subprocess.run([PROGRAM, "export", "-q", "--index", kept, "-o", table], check=True)
+    ours, theirs = parquet.read_table(table), np.load(pairs)
+    names = {name: place for place, name in enumerate(parquet.read_table(counties)["gis_join"].to_pylist())}
+    size = len(LATITUDE) * len(LONGITUDE)
+    region = np.array([names[key] for key in ours[ours.column_names[0]].to_pylist()])
+    here = region * size + ours["row"].to_numpy() * len(LONGITUDE) + ours["column"].to_numpy()
+    there = theirs["region"] * size + theirs["cell"]
+    both, mine, others = np.intersect1d(here, there, return_indices=True)
+    apart = np.abs(ours["coverage"].to_numpy()[mine] - theirs["coverage"][others]).max()
+    lone = np.concatenate([np.delete(ours["coverage"].to_numpy(), mine), np.delete(theirs["coverage"], others), [0.0]])
+    return (
+        f"{len(here):,} pairs, exactextract has {len(there):,}, {len(both):,} are the same; coverage differs by at most "
+        f"{apart:.1e}; the largest coverage that only one has is {lone.max():.1e}"
+    )
 
 
 def aggregate(index: Path, target: Path, *files: Path, flags: tuple[str, ...] = ()) -> list[object]:
@@ -134,9 +172,10 @@ def main() -> None:
         for layout, chunks in LAYOUTS.items():
             grid = make_grid(folder / f"{layout.replace(' ', '')}{wish.days}.nc", wish.days, chunks)
             if layout == "by day":
-                print("\nindex of the regions, read from GeoParquet")
+                print("\nindex of the regions: ncproj reads the zip of shapefiles, its peer GeoParquet")
+                archive = Path(counties.with_suffix(".source").read_text())
                 compare(
-                    ("ncproj index", lambda grid=grid: cost(index(counties, grid, kept))),
+                    ("ncproj index", lambda grid=grid, archive=archive: cost(index(archive, grid, kept))),
                     {
                         "exactextract cell_id + coverage": lambda grid=grid: cost(
                             [*peers, scripts / "pairs.py", grid, counties, pairs]
@@ -144,6 +183,8 @@ def main() -> None:
                     },
                     wish.runs,
                 )
+                cost(index(counties, grid, kept))
+                print(same_pairs(kept, pairs, counties, folder))
             print(f"\n{wish.days} days, chunked {layout}, index given")
             sparse = [*peers, scripts / "kept_pairs.py", grid, pairs, target]
             compare(
@@ -179,12 +220,16 @@ def main() -> None:
                 grid = make_grid(folder / f"byday{days}.nc", days, LAYOUTS["by day"])
                 say(f"{days:,} days, the counties", cost(aggregate(kept, folder / "long.parquet", grid)))
             grid = folder / f"byday{wish.days}.nc"
-            for count in (10, 1_000, 20_000):
-                boxes, own = make_boxes(folder / f"boxes{count}.parquet", count), folder / f"boxes{count}.index"
-                cost(index(boxes, grid, own))
-                say(f"{wish.days} days, {count:,} regions", cost(aggregate(own, folder / "boxes.parquet", grid)))
-            many = [make_grid(folder / f"hundred{n}.nc", 3, LAYOUTS["by day"], f"v{n}") for n in range(100)]
-            say("a hundred files of three days", cost(aggregate(kept, folder / "hundred.parquet", *many)))
+            for name, make in (("that share out the grid", make_tiles), ("that lie over each other", make_boxes)):
+                for count in (10, 1_000, 20_000):
+                    regions = make(folder / f"{make.__name__}{count}.parquet", count)
+                    own = regions.with_suffix(".index")
+                    cost(index(regions, grid, own))
+                    say(f"{count:,} regions {name}", cost(aggregate(own, folder / "regions.out.parquet", grid)))
+            one = make_grid(folder / "hundred0.nc", 3, LAYOUTS["by day"])
+            say("a file of three days", cost(aggregate(kept, folder / "one.parquet", one)))
+            many = [make_grid(folder / f"hundred{n}.nc", 3, LAYOUTS["by day"], first=3 * n) for n in range(100)]
+            say("a hundred of them, one after another", cost(aggregate(kept, folder / "hundred.parquet", *many)))
 
 
 if __name__ == "__main__":

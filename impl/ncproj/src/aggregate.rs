@@ -189,14 +189,14 @@ impl Index {
                 let Some([lat, lon]) = self.grid.centre(self.cells[p]) else { continue };
                 let (lat, lon) = (lat.to_radians(), lon.to_radians());
                 let weight = self.shares[p] * area.of(self.cells[p]);
-                x += weight * lat.cos() * lon.cos();
-                y += weight * lat.cos() * lon.sin();
-                z += weight * lat.sin();
+                x += weight * libm::cos(lat) * libm::cos(lon);
+                y += weight * libm::cos(lat) * libm::sin(lon);
+                z += weight * libm::sin(lat);
             }
             if self.pairs(r).is_empty() {
                 return [f64::NAN; 2];
             }
-            [z.atan2(x.hypot(y)).to_degrees(), y.atan2(x).to_degrees()]
+            [libm::atan2(z, libm::hypot(x, y)).to_degrees(), libm::atan2(y, x).to_degrees()]
         };
         (0..self.keys.len()).map(middle).collect()
     }

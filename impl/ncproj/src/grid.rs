@@ -90,7 +90,8 @@ impl Grid {
 
     /// sin(top) - sin(bottom) of each row of cells, in the order of the file.
     pub fn row_areas(&self) -> Vec<f64> {
-        let sin = |deg: f64| deg.to_radians().sin();
+        // Not the system's sine: the same bits with every C library.
+        let sin = |deg: f64| libm::sin(deg.to_radians());
         let e = &self.lat.edges;
         let mut out: Vec<f64> = e.windows(2).map(|w| sin(w[1]) - sin(w[0])).collect();
         if self.lat.descending {

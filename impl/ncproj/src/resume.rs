@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result, base_name};
 use crate::plan::Span;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,11 @@ impl Journal {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(Error::data(format!("another run writes `{name}` at this moment"))
+                .at(path.display().to_string())
+                .hint("wait until it is done, or give this run another output"));
+        }
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head).map_err(failed)?;
         let fits = head.len() as u64 == HEAD && &head[..8] == MAGIC && &head[8..] == fingerprint;
@@ -197,6 +202,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_run_at_a_time() {
+        let folder = std::env::temp_dir().join(format!("ncproj-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let output = folder.join("o.csv");
+        let first = Journal::open(&output, &[1; 32]).unwrap();
+        let second = Journal::open(&output, &[1; 32]).err().unwrap();
+        assert_eq!(
+            second.to_string(),
+            format!(
+                "another run writes `o.csv` at this moment\n  at {}\n\n\
+                 hint: wait until it is done, or give this run another output",
+                folder.join(".o.csv.resume").display()
+            )
+        );
+        drop(first);
+        assert!(Journal::open(&output, &[1; 32]).is_ok());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn windows_come_back_until_one_is_broken() {
         let folder = std::env::temp_dir().join(format!("ncproj-journal-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -207,11 +232,13 @@ mod tests {
         let path = folder.join(".o.csv.resume");
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        drop(j);
         let mut j = Journal::open(&output, &[1; 32]).unwrap();
         let got = j.take((0, 0, 2), 2, 2).unwrap().unwrap();
         assert!(got[0][1].is_nan() && got[1] == [3.0, 4.0]);
         assert!(j.take((0, 2, 4), 2, 2).unwrap().is_none());
         assert!(j.take((0, 2, 4), 2, 2).unwrap().is_none());
+        drop(j);
         let other = Journal::open(&output, &[2; 32]).unwrap();
         assert!(other.warning.is_some_and(|w| w.contains("begun anew")));
         std::fs::remove_dir_all(&folder).unwrap();
