@@ -202,6 +202,12 @@ impl Source {
         let file = File::open(path).map_err(|e| Error::file("read", path, e))?;
         let meta = file.metadata().map_err(|e| Error::file("read", path, e))?;
         if meta.is_dir() {
+            if [".zgroup", ".zarray", "zarr.json"].iter().any(|f| path.join(f).exists()) {
+                return Err(Error::data(format!(
+                    "`{text}` is a Zarr store, which ncproj does not read"
+                ))
+                .hint("write it as netCDF first: `xarray.open_zarr(..).to_netcdf(..)`"));
+            }
             let e = std::io::Error::from(std::io::ErrorKind::IsADirectory);
             return Err(Error::file("read", path, e));
         }
