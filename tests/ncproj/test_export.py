@@ -121,8 +121,9 @@ def test_area_weights_are_steradians(folder):
 def test_the_pairs_of_all_counties_are_those_of_exactextract(ncproj, counties, real_data, tmp_path):
     """The counties on MACAv2's grid, read from the zip and repaired by ncproj; for exactextract repaired by shapely.
 
-    exactextract keeps coverage as float32, whose steps below 1 are 6e-8, and drops what comes out as 0. So coverage is compared to
-    1e-6, and a pair that one of them alone has must have less than that.
+    exactextract keeps coverage as float32, whose steps below 1 are 6e-8, and drops what comes out as 0; ncproj keeps what is above
+    1e-10. So coverage is compared to 1e-6, and a pair that one of them alone has must have less than that. (With exactextract
+    0.3.0 there is none: 583,139 pairs in both, the least of 2.3e-8, the largest difference 5.7e-8.)
     """
     from exactextract import exact_extract
     from exactextract.raster import NumPyRasterSource
@@ -149,4 +150,5 @@ def test_the_pairs_of_all_counties_are_those_of_exactextract(ncproj, counties, r
     alone = coverage.isna() | there.isna()
     assert len(pairs) > 500_000
     assert coverage.fillna(there)[alone].max() < 1e-6 or not alone.any()
+    assert alone.sum() < 10
     assert np.abs(coverage - there)[~alone].max() < 1e-6
