@@ -182,27 +182,26 @@ def test_every_format_says_where_it_comes_from(folder):
     assert in_parquet["stats"] == ["mean", "q05", "valid"]
     assert in_parquet["regions"]["file"] == "r.geojson"
     assert (in_parquet["weights"]["name"], in_parquet["min_valid"]) == ("area", 0)
-    assert list(in_parquet["columns"]) == COLUMNS or set(in_parquet["columns"]) == set(COLUMNS)
+    assert set(in_parquet["columns"]) == set(COLUMNS)
     assert in_parquet["columns"]["mean_t"] == {"units": "K", "variable": "t", "cell_method": "area: mean"}
     assert in_parquet["tool"].startswith("ncproj ")
 
 
 def test_a_further_axis_is_a_column_and_in_netcdf_a_dimension(ncproj, folder, tmp_path):
     file = write(tmp_path / "m.nc", "t", "K", member=True)
-    tables = {}
     for form in ("parquet", "csv", "arrow", "nc"):
         done = ncproj("aggregate", "--index", folder / "index", "--stats", "mean", file, "-o", tmp_path / f"o.{form}")
         assert done.returncode == 0, done.stderr
-    tables = parquet.read_table(tmp_path / "o.parquet").to_pandas()
-    assert list(tables.columns) == ["name", "time", "member", "mean_t"]
-    assert list(tables["member"]) == ["low"] * 4 + ["high"] * 4 + ["low"] * 4 + ["high"] * 4 + ["low"] * 4 + ["high"] * 4
-    same(pandas.read_csv(tmp_path / "o.csv"), tables)
+    rows = parquet.read_table(tmp_path / "o.parquet").to_pandas()
+    assert list(rows.columns) == ["name", "time", "member", "mean_t"]
+    assert list(rows["member"]) == (["low"] * 4 + ["high"] * 4) * 3
+    same(pandas.read_csv(tmp_path / "o.csv"), rows)
     with ipc.open_file(tmp_path / "o.arrow") as opened:
-        same(opened.read_all().to_pandas(), tables)
+        same(opened.read_all().to_pandas(), rows)
     with xarray.open_dataset(tmp_path / "o.nc") as data:
         assert data["mean_t"].dims == ("time", "member", "region")
         assert [name.decode() for name in data["member"].values] == ["low", "high"]
-        assert np.array_equal(data["mean_t"].values.ravel(), tables["mean_t"], equal_nan=True)
+        assert np.array_equal(data["mean_t"].values.ravel(), rows["mean_t"], equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -217,15 +216,13 @@ def test_a_further_axis_is_a_column_and_in_netcdf_a_dimension(ncproj, folder, tm
     ],
 )
 def test_times_of_other_calendars_are_real_dates(ncproj, folder, tmp_path, calendar, since):
-    file = write(tmp_path / "c.nc", "t", "K", steps=800, calendar=calendar, since=since)
-    if calendar == "all_leap":
-        file = write(tmp_path / "c.nc", "t", "K", steps=300, calendar=calendar, since=since)
-    steps = 300 if calendar == "all_leap" else 800
+    steps = 300 if calendar == "all_leap" else 800  # up to a February 29 that is no real date
+    file = write(tmp_path / "c.nc", "t", "K", steps=steps, calendar=calendar, since=since)
     said = cftime.num2date(np.arange(steps), since, calendar, only_use_cftime_datetimes=True)
     done = ncproj("aggregate", "--index", folder / "index", "--stats", "valid", file, "-o", tmp_path / "o.csv")
     assert done.returncode == 0, done.stderr
     times = pandas.read_csv(tmp_path / "o.csv")["time"][::4]
-    if calendar == "standard" and "1582" in since:  # rows are dates of today's calendar: October 4 was its 14th
+    if "1582" in since:  # rows are dates of today's calendar: October 4 was its 14th
         days = cftime.date2num(said, "days since 1582-10-15", "standard")
         said = cftime.num2date(days, "days since 1582-10-15", "proleptic_gregorian")
     assert list(times) == [date.strftime("%Y-%m-%dT%H:%M:%SZ") for date in said]
