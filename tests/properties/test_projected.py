@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 SOME = settings(MANY, max_examples=15)
 FINE = 100  # pieces per cell's width; what an arc bulges between its ends falls with the square: about 1e-6 cell
 NEAR = 1e-5  # so far from the true edge, in cells, ncproj may draw it: see the README, "Projected grids"
-AREA = 1e-5  # of a cell's true area: "about 1e-6", and 3e-6 where a cell is just not large enough to be taken in pieces
+AREA = 2e-5  # of a cell's true area: to 1e-5 where cells are taken in pieces of 25 km, far from the parallels of a cone
 
 NAMES = [
     "lambert_conformal_conic",
