@@ -7,19 +7,29 @@ import numpy as np
 import pytest
 
 from impl.ncproj import tool
+from impl.source import shapefile
 
 CRATE = Path(tool.__file__).parent
+COUNTY_KEY = "G{STATEFP10}0{COUNTYFP10}0"
 
 
 @pytest.fixture(scope="session")
 def ncproj():
-    """Types `ncproj WORDS`."""
+    """Types `ncproj WORDS`; with `text=False` what it says stays bytes."""
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=CRATE, check=True)
 
-    def run(*words):
-        return subprocess.run([CRATE / "target/release/ncproj", *map(str, words)], capture_output=True, text=True)
+    def run(*words, text=True):
+        return subprocess.run([CRATE / "target/release/ncproj", *map(str, words)], capture_output=True, text=text)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def counties(real_data, tmp_path_factory):
+    """The 3,221 counties, repaired by shapely, as GeoParquet."""
+    target = tmp_path_factory.mktemp("counties") / "counties.parquet"
+    shapefile.to_rows(real_data / "tl_2010_us_county10.zip", target, {"gis_join": COUNTY_KEY}, "gis_join")
+    return target
 
 
 def expected(values, latitude, longitude, boundaries):

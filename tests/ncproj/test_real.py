@@ -6,21 +6,10 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from impl.source import shapefile
-
-from .conftest import expected
+from .conftest import COUNTY_KEY, expected
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-KEY = "G{STATEFP10}0{COUNTYFP10}0"
 CMIP5 = "tas_Amon_CCSM4_rcp85_monthavg_20700101-20991231.nc"
-
-
-@pytest.fixture(scope="module")
-def counties(real_data, tmp_path_factory):
-    """The 3,221 counties, repaired by shapely, as GeoParquet."""
-    target = tmp_path_factory.mktemp("counties") / "counties.parquet"
-    shapefile.to_rows(real_data / "tl_2010_us_county10.zip", target, {"gis_join": KEY}, "gis_join")
-    return target
 
 
 @pytest.fixture(scope="module", params=["the zip, repaired by ncproj", "the rows, repaired by shapely"])
@@ -28,7 +17,7 @@ def rows(request, ncproj, counties, real_data, tmp_path_factory):
     """What ncproj makes of the twelve months by county."""
     folder = tmp_path_factory.mktemp("rows")
     regions = (
-        ("--regions", real_data / "tl_2010_us_county10.zip", "--key", KEY, "--key-name", "gis_join")
+        ("--regions", real_data / "tl_2010_us_county10.zip", "--key", COUNTY_KEY, "--key-name", "gis_join")
         if request.param.startswith("the zip")
         else ("--regions", counties, "--key", "gis_join")
     )

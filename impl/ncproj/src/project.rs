@@ -394,7 +394,9 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
         }
         _ => 1.0,
     };
-    let block = (0.002 / wide).clamp(1.0, 4096.0) as usize;
+    // Two blocks at least along each side: of one alone nobody knows how the scale changes from cell to cell.
+    let most = grid.lat.len().min(grid.lon.len()).div_ceil(2);
+    let block = ((0.002 / wide).clamp(1.0, 4096.0) as usize).min(most);
     let n = (wide / 0.004).ceil().clamp(1.0, 16.0) as usize;
     // The edges of blocks, and within blocks of one large cell those of its pieces.
     let fine = |edges: &[f64]| -> Vec<f64> {
@@ -473,18 +475,22 @@ mod tests {
         assert!(clip(&square, 0, 1.0, 3.0).is_empty());
     }
 
-    #[test]
-    fn small_cells_have_their_areas_through_those_of_blocks() {
-        let axis = |from: f64, step: f64, n: usize, descending: bool| Axis {
+    const LAMBERT: &str = "+proj=lcc +lat_1=38.5 +lat_2=38.5 +lat_0=38.5 +lon_0=-97.5 +ellps=WGS84";
+
+    fn axis(from: f64, step: f64, n: usize, descending: bool) -> Axis {
+        Axis {
             name: "a".into(),
             dim: "a".into(),
             edges: (0..=n).map(|k| from + step * k as f64).collect(),
             descending,
             regular: true,
             from_bounds: false,
-        };
-        let text = "+proj=lcc +lat_1=38.5 +lat_2=38.5 +lat_0=38.5 +lon_0=-97.5 +ellps=WGS84";
-        let p = Projection::parse(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn small_cells_have_their_areas_through_those_of_blocks() {
+        let p = Projection::parse(LAMBERT).unwrap();
         let (lat, lon) = (axis(-2e5, 1e3, 101, true), axis(9e5, 1e3, 77, false));
         let grid = Grid { lat, lon, global: false, projection: Some(p.clone()) };
         let found = scale(&grid, "x.nc", 3).unwrap().unwrap();
@@ -498,6 +504,23 @@ mod tests {
             let wanted = triangle(c[0], c[1], c[2]) + triangle(c[0], c[2], c[3]);
             let got = areas.of(row * 77 + column);
             assert!((got / wanted - 1.0).abs() < 3e-6, "{row}, {column}: {}", got / wanted - 1.0);
+        }
+    }
+
+    #[test]
+    fn the_scale_changes_within_a_grid_of_few_cells_too() {
+        // 2 x 3 cells of 1 km, far from the standard parallel: 12 of them would be one block
+        let p = Projection::parse(LAMBERT).unwrap();
+        let (lat, lon) = (axis(1.5e6, 1e3, 2, false), axis(9e5, 1e3, 3, false));
+        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()) };
+        let found = scale(&grid, "x.nc", 1).unwrap().unwrap();
+        let areas = Areas::new(&grid, Some(&found));
+        let at = |x: f64, y: f64| p.inverse(x, y).map(|g| p.on_sphere(g[0], g[1])).unwrap();
+        for cell in 0..6 {
+            let (x, y) = (9e5 + 1e3 * f64::from(cell % 3), 1.5e6 + 1e3 * f64::from(cell / 3));
+            let c = [at(x, y), at(x + 1e3, y), at(x + 1e3, y + 1e3), at(x, y + 1e3)];
+            let wanted = triangle(c[0], c[1], c[2]) + triangle(c[0], c[2], c[3]);
+            assert!((areas.of(cell) / wanted - 1.0).abs() < 1e-7, "{}", areas.of(cell) / wanted);
         }
     }
 

@@ -186,7 +186,8 @@ impl Ordered {
     ///
     /// Of n values in rising order, value k (from 0) stands at k * w[k] + (n - 1) * (w[0] + .. + w[k - 1]) on a scale that ends
     /// at (n - 1) * (w[0] + .. + w[n - 1]); between two values it is a straight line. With equal weights this is the usual
-    /// definition (type 7 of Hyndman and Fan, the default of R and numpy); exactextract has the same.
+    /// definition (type 7 of Hyndman and Fan, the default of R and numpy); exactextract has the same, but takes cells of equal
+    /// values as one cell.
     pub fn quantile(&mut self, share: f64) -> f64 {
         let (n, Some(first)) = (self.values.len(), self.values.first()) else { return f64::NAN };
         if n == 1 {
