@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all: written beside their name, renamed at the end.
 
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, needs_file};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,11 @@ impl Partial {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
         };
-        if path.is_dir() {
-            let e = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-            return Err(Error::file("write", path, e));
-        }
+        needs_file(
+            "write",
+            path,
+            "give the output the name of a file (`ncproj aggregate -o -` streams to stdout)",
+        )?;
         let part = folder.join(format!(".{}.{}.part", base_name(path), std::process::id()));
         let file = File::create(&part).map_err(|e| Error::file("write", path, e))?;
         Ok((Partial { path: path.to_path_buf(), part, done: false }, file))

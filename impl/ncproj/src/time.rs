@@ -92,8 +92,12 @@ impl TimeUnits {
     pub fn decode(&self, value: f64) -> Result<i64> {
         let us = value * self.unit_us;
         if !us.is_finite() || us.abs() > 9e17 {
-            return Err(Error::data(format!("the time value {value} is no time"))
-                .hint("the time axis must not have missing values"));
+            let shown = match value.abs() < 1e15 {
+                true => value.to_string(),
+                false => format!("{value:e}"),
+            };
+            return Err(Error::data(format!("the time value {shown} is no time"))
+                .hint("values of the time axis must be there, and within 28,000 years of 1970"));
         }
         // A float cannot hold 1/24 of a day: take the whole millisecond that it stands for.
         let slack = (value.abs() * f64::EPSILON * self.unit_us).max(1.0);

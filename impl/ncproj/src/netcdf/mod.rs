@@ -11,7 +11,7 @@ mod hdf5;
 pub use blocks::{Blocks, Scratch};
 pub use decode::{Decoder, Part, Values};
 
-use crate::error::{Error, Result, base_name, list, nearest};
+use crate::error::{Error, Result, base_name, list, nearest, open, thousands};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -178,6 +178,9 @@ impl Var {
     }
 }
 
+/// Values of a variable that is read whole.
+const MOST_VALUES: u64 = 1 << 27;
+
 pub struct Source {
     pub path: PathBuf,
     /// The file's base name, for messages and provenance.
@@ -199,13 +202,8 @@ impl Source {
             return Err(Error::data(format!("`{text}` is an address, not a file"))
                 .hint("fetch the file first: ncproj reads files on this machine"));
         }
-        let file = File::open(path).map_err(|e| Error::file("read", path, e))?;
-        let meta = file.metadata().map_err(|e| Error::file("read", path, e))?;
-        if meta.is_dir() {
-            let e = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-            return Err(Error::file("read", path, e));
-        }
-        let bytes = meta.len();
+        let file = open(path)?;
+        let bytes = file.metadata().map_err(|e| Error::file("read", path, e))?.len();
         let mut head = [0u8; 8];
         let got = file.read_at(&mut head, 0).map_err(|e| Error::file("read", path, e))?;
         let name = base_name(path);
@@ -291,17 +289,23 @@ impl Source {
         let var = &self.vars[index];
         let at = || format!("{}: variable `{name}`", self.name);
         if !var.kind.is_number() {
-            return Err(
-                Error::data(format!("`{name}` is {}, not numbers", var.kind.name())).at(at())
-            );
+            return Err(Error::data(format!(
+                "`{name}` is of type {}, and numbers are needed",
+                var.kind.name()
+            ))
+            .at(at())
+            .hint("choose another variable; `ncproj info` lists what the file holds"));
         }
         let shape = self.shape(var);
         let total = shape.iter().try_fold(1u64, |a, b| a.checked_mul(*b)).unwrap_or(u64::MAX);
-        if total > 1 << 27 {
+        if total > MOST_VALUES {
             return Err(Error::data(format!(
-                "`{name}` has {total} values: too many for coordinates"
+                "`{name}` has {} values: ncproj takes at most {} of a coordinate or of weights",
+                thousands(total),
+                thousands(MOST_VALUES)
             ))
-            .at(at()));
+            .at(at())
+            .hint("cut the file to the part you need first"));
         }
         let decoder = Decoder::new(var).map_err(|e| e.at(at()))?;
         let blocks = Blocks::new(self, index)?;
@@ -358,7 +362,9 @@ impl Source {
 pub fn truncated(source: &Source, needed: u64) -> Error {
     Error::data(format!(
         "`{}` is cut short: {} bytes are there, at least {} are needed",
-        source.name, source.bytes, needed
+        source.name,
+        thousands(source.bytes),
+        thousands(needed)
     ))
     .at(source.path.display().to_string())
     .hint("fetch the file again: the download or the copy broke off")
