@@ -132,16 +132,19 @@ impl Error {
 
 /// A pipe or a device where a file is needed; a folder is refused with its own words.
 pub fn needs_file(doing: &str, path: &Path, hint: &str) -> Result<()> {
-    let meta = match std::fs::metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if doing == "write" && e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+    // `/dev/stdout` may lead to a file, but another in its place is what nobody wants.
+    let of_system = ["/dev/fd", "/proc"].iter().any(|s| path.starts_with(s))
+        || path.parent() == Some(Path::new("/dev"));
+    let is_file = match std::fs::metadata(path) {
+        _ if doing == "write" && of_system => false,
+        Ok(meta) if meta.is_dir() => {
+            return Err(Error::file(doing, path, std::io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(meta) => meta.is_file(),
+        Err(e) if doing == "write" && e.kind() == std::io::ErrorKind::NotFound => true,
         Err(e) => return Err(Error::file(doing, path, e)),
     };
-    if meta.is_dir() {
-        let e = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-        return Err(Error::file(doing, path, e));
-    }
-    if !meta.is_file() {
+    if !is_file {
         let shown = path.display();
         return Err(Error::data(format!(
             "cannot {doing} `{shown}`: it is a pipe or a device, not a file"

@@ -99,6 +99,10 @@ pub fn read(
             .hint("fetch the file first: ncproj reads files on this machine"));
     }
     let template = Template::parse(key)?;
+    if key_name == Some("") {
+        return Err(Error::usage("`--key-name` is empty")
+            .hint("name the key's column, or leave `--key-name` away"));
+    }
     let wanted = template.fields();
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();

@@ -46,7 +46,7 @@ const MAKERS: &[&str] = &[
 
 /// Functions of which every text is a message or a part of one.
 const WHOLE: &[&str] =
-    &["file", "needs_file", "refuse_input", "say_notes", "difference", "truncated"];
+    &["file", "needs_file", "refuse_input", "nearest", "say_notes", "difference", "truncated"];
 
 #[derive(Clone, Debug)]
 enum Token {
@@ -284,6 +284,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_message_has_a_snapshot() {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        return; // they are being written at this moment
+    }
     let mut lines = Vec::new();
     for path in sources(&folder()) {
         let text = std::fs::read_to_string(path).expect("a snapshot");

@@ -85,6 +85,11 @@ fn the_systems_own_errors() {
         let e = Error::file(doing, Path::new("folder/o.csv"), kind.into());
         a.library(&format!("{doing}: {kind:?}"), Some(e));
     }
+    for place in ["/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        // Where root tries this by the program, a fault would cost the device.
+        let e = ncproj::error::needs_file("write", Path::new(place), "name a file");
+        a.library(&format!("write: {place}"), e.err());
+    }
     let index = ncproj::index::Index::load(&a.t.0.join("v.idx")).expect("the index");
     a.library("no file to aggregate", ncproj::plan::plan(&index, &[], &[], None).err());
     let time = ncproj::time::TimeUnits::parse("days after 2005-01-01", "");

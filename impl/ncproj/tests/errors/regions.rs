@@ -15,7 +15,9 @@ fn tried(a: &mut Area, title: &str, regions: &str, key: &str) {
 fn files_and_keys() {
     let mut a = Area::new("regions");
     tried(&mut a, "a field that is not there", "r.geojson", "idd");
+    tried(&mut a, "another field than the only one", "r.geojson", "population");
     tried(&mut a, "no field", "r.geojson", "''");
+    tried(&mut a, "a column without a name", "r.geojson --key-name ''", "id");
     tried(&mut a, "a brace that is not closed", "r.geojson", "'G{id'");
     tried(&mut a, "nothing within the braces", "r.geojson", "'G{}'");
     tried(&mut a, "no such file", "none.geojson", "id");

@@ -65,6 +65,9 @@ fn variables_and_axes() {
         ("a unit that nobody knows", "fortnights since 2005-01-01", "", 0.0),
         ("no date", "days since yesterday", "", 0.0),
         ("no time of day", "days since 2005-01-01 noon", "", 0.0),
+        ("an hour that is none", "days since 2005-01-01 25:00", "", 0.0),
+        ("a zone that is none", "days since 2005-01-01 00:00 +99:99", "", 0.0),
+        ("a zone that is no number", "days since 2005-01-01 00:00 +9\u{e9}9", "", 0.0),
         ("no such date", "days since 2005-13-41", "", 0.0),
         ("360 days", "days since 2005-01-01", "360_day", 0.0),
         ("a calendar that nobody knows", "days since 2005-01-01", "mayan", 0.0),
@@ -161,6 +164,7 @@ fn a_part_of_the_whole() {
     for (title, option) in [
         ("no date", "--time yesterday"),
         ("no such date", "--time 2005-02-30"),
+        ("no such hour", "--time 2005-02-03T25"),
         ("no time", "--time .."),
         ("an end before the beginning", "--time 2005-02..2005-01"),
         ("three numbers", "--bbox=1,2,3"),
