@@ -76,6 +76,7 @@ pub fn run(
     for c in taken.iter().chain(&columns) {
         if taken.iter().chain(&columns).filter(|d| *d == c).count() > 1 {
             return Err(Error::data(format!("two columns would be called `{c}`"))
+                .at(format!("the columns {}", list(&[&taken[..], &columns].concat(), 12)))
                 .hint("rename variables with `--variables VARIABLE=NAME`, or the key with `ncproj index --key-name`"));
         }
     }

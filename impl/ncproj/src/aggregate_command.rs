@@ -3,7 +3,7 @@
 use crate::{print, say, threads};
 use clap::{Args, ValueEnum};
 use ncproj::aggregate::{self, Request, Summary};
-use ncproj::error::{Error, Result, base_name, thousands};
+use ncproj::error::{Error, Result, base_name, refuse_input, thousands};
 use ncproj::index::Index;
 use ncproj::output::Format;
 use ncproj::partial::Partial;
@@ -131,15 +131,18 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
             .hint("write the record to a file: `--json=run.json`"));
     }
     let field = a.weights.rsplit_once(':').map(|(file, _)| PathBuf::from(file));
-    for input in a.files.iter().chain([&a.index]).chain(&field) {
-        if let (Ok(from), Ok(to)) = (input.canonicalize(), a.output.canonicalize())
-            && from == to
-        {
+    let inputs: Vec<&Path> =
+        a.files.iter().chain([&a.index]).chain(&field).map(PathBuf::as_path).collect();
+    refuse_input(&a.output, &inputs)?;
+    let record_to = a.json.as_deref().filter(|to| !stream(to));
+    if let Some(to) = record_to {
+        refuse_input(to, &inputs)?;
+        if to == a.output {
             return Err(Error::usage(format!(
-                "the output `{}` would take the place of an input",
-                a.output.display()
+                "the rows and the record cannot both be written to `{}`",
+                to.display()
             ))
-            .hint("give the output another name"));
+            .hint("give the record another name: `--json=run.json`"));
         }
     }
     let start = Instant::now();
@@ -169,6 +172,8 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
     };
     let fingerprint = index.fingerprint();
     let loaded = start.elapsed().as_secs_f64();
+    // Opened before the work: a folder that is not there is known at once.
+    let mut record_to = record_to.map(|to| Ok((to, Partial::create(to)?))).transpose()?;
     let mut bar = Bar::new(a.progress, a.quiet);
     let summary = aggregate::run(index, &request, &mut |done, all| bar.show(done, all));
     bar.clear();
@@ -177,15 +182,18 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         say(a.quiet, &format!("warning: {w}"));
     }
     if summary.resumed > 0 {
-        say(a.quiet, &format!("resumed: {} finished windows were kept", summary.resumed));
+        let kept = match summary.resumed {
+            1 => "1 finished window was kept".to_string(),
+            n => format!("{} finished windows were kept", thousands(n as u64)),
+        };
+        say(a.quiet, &format!("resumed: {kept}"));
     }
-    if let Some(to) = &a.json {
+    if a.json.is_some() {
         let record = record(a, &request, &fingerprint, &summary, loaded, start)?;
         let text = format!("{record:#}\n");
-        match stream(to) {
-            true => print(&text)?,
-            false => {
-                let (partial, mut file) = Partial::create(to)?;
+        match record_to.take() {
+            None => print(&text)?,
+            Some((to, (partial, mut file))) => {
                 file.write_all(text.as_bytes()).map_err(|e| Error::file("write", to, e))?;
                 partial.commit()?;
             }
@@ -269,7 +277,7 @@ struct Bar {
 impl Bar {
     fn new(asked: bool, quiet: bool) -> Bar {
         let terminal = std::io::stderr().is_terminal();
-        Bar { shown: asked || terminal && !quiet, terminal, start: Instant::now(), last: None }
+        Bar { shown: !quiet && (asked || terminal), terminal, start: Instant::now(), last: None }
     }
 
     fn show(&mut self, done: u64, all: u64) {

@@ -56,6 +56,10 @@ impl Error {
         use std::io::ErrorKind as Kind;
         let shown = path.display();
         let (what, hint) = match source.kind() {
+            Kind::NotFound if doing == "write" => (
+                format!("cannot write `{shown}`: there is no such folder"),
+                "make the folder first (`mkdir -p`); paths are relative to the folder you are in",
+            ),
             Kind::NotFound => (
                 format!("cannot {doing} `{shown}`: there is no such file or folder"),
                 "check the path; paths are relative to the folder you are in",
@@ -75,6 +79,14 @@ impl Error {
             Kind::IsADirectory => {
                 (format!("cannot {doing} `{shown}`: it is a folder"), "name a file")
             }
+            Kind::NotADirectory => (
+                format!("cannot {doing} `{shown}`: a part of the path is a file, not a folder"),
+                "check the path",
+            ),
+            Kind::FileTooLarge => (
+                format!("cannot {doing} `{shown}`: the file would be larger than is allowed here"),
+                "`ulimit -f` says what is allowed; the unfinished output was removed",
+            ),
             _ => (format!("cannot {doing} `{shown}`: {source}"), ""),
         };
         let report = Report { what, place: String::new(), hint: hint.to_string() };
@@ -118,6 +130,60 @@ impl Error {
     }
 }
 
+/// A pipe or a device where a file is needed; a folder is refused with its own words.
+pub fn needs_file(doing: &str, path: &Path, hint: &str) -> Result<()> {
+    // `/dev/stdout` may lead to a file, but another in its place is what nobody wants.
+    let of_system = ["/dev/fd", "/proc"].iter().any(|s| path.starts_with(s))
+        || path.parent() == Some(Path::new("/dev"));
+    let is_file = match std::fs::metadata(path) {
+        _ if doing == "write" && of_system => false,
+        Ok(meta) if meta.is_dir() => {
+            return Err(Error::file(doing, path, std::io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(meta) => meta.is_file(),
+        Err(e) if doing == "write" && e.kind() == std::io::ErrorKind::NotFound => true,
+        Err(e) => return Err(Error::file(doing, path, e)),
+    };
+    if !is_file {
+        let shown = path.display();
+        return Err(Error::data(format!(
+            "cannot {doing} `{shown}`: it is a pipe or a device, not a file"
+        ))
+        .hint(hint));
+    }
+    Ok(())
+}
+
+/// Opens a file of the user's. A pipe would let us wait for ever, and some devices never end.
+pub fn open(path: &Path) -> Result<std::fs::File> {
+    needs_file("read", path, "ncproj reads here and there in its files: save it to a file first")?;
+    std::fs::File::open(path).map_err(|e| Error::file("read", path, e))
+}
+
+/// All bytes of a file of the user's.
+pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let mut out = Vec::new();
+    open(path)?.read_to_end(&mut out).map_err(|e| Error::file("read", path, e))?;
+    Ok(out)
+}
+
+/// An output that is one of the inputs would destroy it.
+pub fn refuse_input(output: &Path, inputs: &[&Path]) -> Result<()> {
+    let same = |input: &&Path| match (input.canonicalize(), output.canonicalize()) {
+        (Ok(from), Ok(to)) => from == to,
+        _ => false,
+    };
+    if inputs.iter().any(same) {
+        return Err(Error::usage(format!(
+            "the output `{}` would take the place of an input",
+            output.display()
+        ))
+        .hint("give the output another name"));
+    }
+    Ok(())
+}
+
 /// The file's own name, without its folder: what messages and provenance say.
 pub fn base_name(path: &Path) -> String {
     path.file_name()
@@ -144,7 +210,10 @@ pub fn nearest(wrong: &str, known: &[String]) -> String {
     if let Some((_, best)) = near.first() {
         return format!("did you mean `{best}`?");
     }
-    format!("there is {}", list(known, 12))
+    match known {
+        [only] => format!("there is only `{only}`"),
+        _ => format!("choose one of {}", list(known, 12)),
+    }
 }
 
 /// "`a`, `b` and 3 more".
@@ -195,7 +264,7 @@ mod tests {
     fn a_wrong_name_gets_the_nearest_right_one() {
         let known = ["NAME10".to_string(), "GEOID10".to_string()];
         assert_eq!(nearest("GEOID", &known), "did you mean `GEOID10`?");
-        assert_eq!(nearest("xyz_long_name", &known), "there is `NAME10`, `GEOID10`");
+        assert_eq!(nearest("xyz_long_name", &known), "choose one of `NAME10`, `GEOID10`");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! An index in forms that others read: CSV and Parquet with a row for each pair, netCDF weights as xesmf has them.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, thousands};
 use crate::index::Index;
 use crate::partial::Partial;
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type, ZstdLevel};
@@ -27,7 +27,7 @@ pub enum Format {
 
 impl Format {
     pub fn of(path: &Path) -> Result<Format> {
-        match path.extension().and_then(|e| e.to_str()) {
+        match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
             Some("csv") => Ok(Format::Csv),
             Some("parquet" | "pq") => Ok(Format::Parquet),
             Some("nc") => Ok(Format::Weights),
@@ -42,6 +42,7 @@ pub fn write(index: &Index, path: &Path, by_area: bool) -> Result<()> {
     let format = Format::of(path)?;
     if COLUMNS.contains(&index.key_name.as_str()) {
         return Err(Error::data(format!("two columns would be called `{}`", index.key_name))
+            .at(format!("{}: the key and {}", path.display(), COLUMNS.join(", ")))
             .hint("name the key's column otherwise: `ncproj index --key-name`"));
     }
     match format {
@@ -102,11 +103,10 @@ fn parquet(index: &Index, path: &Path) -> Result<()> {
     rows(index, file).map_err(|e| match e {
         ParquetError::External(e) => match e.downcast::<std::io::Error>() {
             Ok(e) => Error::file("write", path, *e),
-            Err(e) => {
-                Error::data(format!("cannot write Parquet: {e}")).at(path.display().to_string())
-            }
+            Err(e) => Error::data(format!("Parquet cannot be written: {e}"))
+                .at(path.display().to_string()),
         },
-        e => Error::data(format!("cannot write Parquet: {e}")).at(path.display().to_string()),
+        e => Error::data(format!("Parquet cannot be written: {e}")).at(path.display().to_string()),
     })?;
     partial.commit()
 }
@@ -178,9 +178,9 @@ fn weights(index: &Index, path: &Path, by_area: bool) -> Result<()> {
     let most = i32::MAX as usize;
     if index.grid.cells() > most || index.cells.len() > most / 8 {
         return Err(Error::data(format!(
-            "the index has {} cells and {} pairs: too many for this file format",
-            index.grid.cells(),
-            index.cells.len()
+            "the grid has {} cells and the index {} pairs: too many for this file format",
+            thousands(index.grid.cells() as u64),
+            thousands(index.cells.len() as u64)
         ))
         .at(path.display().to_string())
         .hint("export .parquet instead"));

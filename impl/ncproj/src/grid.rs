@@ -1,7 +1,7 @@
 //! The grid of a netCDF file: which cells there are, and where their edges lie.
 
 use crate::crs::{Projection, length_unit};
-use crate::error::{Error, Result, list};
+use crate::error::{Error, Result, list, thousands};
 use crate::netcdf::{Source, Var};
 
 /// One side of the grid. `edges` ascend; `descending` says that the file counts from the other end.
@@ -389,6 +389,7 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
         }
         if let (Some(a), Some(b)) =
             (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon))
+            && sides(source, var).is_some()
         {
             return Ok((a, b, None));
         }
@@ -404,6 +405,12 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
             .at(format!("{}: {}", source.name, shape_text(source, var)))
             .hint("x and y are found by `standard_name` (`projection_x_coordinate`), by `axis`, then by name"));
         }
+    }
+    if let Some(var) = candidates
+        .iter()
+        .find(|v| [Side::Lat, Side::Lon].iter().all(|s| coordinate(source, v, *s).is_some()))
+    {
+        return Err(no_sides(source, &var.name));
     }
     let flat = |side| source.vars.iter().find(|v| v.dims.len() == 2 && sureness(v, side) > 0);
     if let (Some(a), Some(b)) = (flat(Side::Lat), flat(Side::Lon)) {
@@ -422,6 +429,14 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
     Err(Error::data(what).at(format!("{}: {}", source.name, list(&names, 12))).hint(
         "coordinates are found by `standard_name`, by units such as `degrees_north`, by `axis`, then by name",
     ))
+}
+
+/// Latitude and longitude are there, but along one dimension: stations, a ship's way.
+pub fn no_sides(source: &Source, variable: &str) -> Error {
+    let shape = source.var(variable).map(|v| shape_text(source, v)).unwrap_or_default();
+    Error::data(format!("`{variable}` holds points (stations, a track), not a grid"))
+        .at(format!("{}: {shape}", source.name))
+        .hint("latitude and longitude need a dimension each")
 }
 
 pub fn shape_text(source: &Source, var: &Var) -> String {
@@ -462,18 +477,27 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
     let single = source.vars[index].kind != crate::netcdf::Kind::F8;
     let dim = source.dim_names(&source.vars[index])[0].clone();
     if centres.is_empty() {
-        return Err(Error::data(format!("the {} has no values", side.name())).at(at));
+        return Err(Error::data(format!("the {} has no values", side.name()))
+            .at(at)
+            .hint("choose another file: a grid needs its coordinates"));
     }
     if let Some(k) = centres.iter().position(|v| !v.is_finite()) {
-        return Err(Error::data(format!("value {k} of the {} is missing", side.name())).at(at));
+        let number = thousands(k as u64 + 1);
+        return Err(Error::data(format!("value {number} of the {} is missing", side.name()))
+            .at(at)
+            .hint("a grid needs all its coordinates: repair the file, or fetch it again"));
     }
     if side == Side::Lat && centres.iter().any(|v| v.abs() > 90.0 + 1e-3) {
         let worst = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
-        return Err(Error::data(format!("{worst} is no latitude")).at(at));
+        return Err(Error::data(format!("{worst} is no latitude")).at(at).hint(
+            "latitudes lie within -90..90 degrees: check the units, or fetch the file again",
+        ));
     }
     if side == Side::Lon && centres.iter().any(|v| v.abs() > 1080.0) {
         let worst = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
-        return Err(Error::data(format!("{worst} is no longitude")).at(at));
+        return Err(Error::data(format!("{worst} is no longitude"))
+            .at(at)
+            .hint("longitudes are degrees: check the units, or fetch the file again"));
     }
     let mut bounds = read_bounds(source, name, side, centres.len())?;
     if side == Side::Lon {
@@ -547,7 +571,9 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
             *e = e.clamp(-90.0, 90.0);
         }
         if edges.windows(2).any(|w| w[1] <= w[0]) {
-            return Err(Error::data("a row of cells lies beyond the pole").at(at));
+            return Err(Error::data("a row of cells lies beyond the pole")
+                .at(at)
+                .hint("repair the latitudes or their bounds: rows end at -90 and 90"));
         }
     }
     Ok(Axis { name: name.to_string(), dim, edges, descending, regular, from_bounds })
@@ -578,7 +604,8 @@ fn edges_of_bounds(bounds: &[[f64; 2]], side: Side) -> Result<Vec<f64>> {
         }
     }
     if pairs.iter().any(|p| p.1 <= p.0) {
-        return Err(Error::data(format!("a cell has no extent in {}", side.name())));
+        return Err(Error::data(format!("a cell has no extent in {}", side.name()))
+            .hint("repair the bounds: both ends of a cell are the same"));
     }
     let mut edges: Vec<f64> = pairs.iter().map(|p| p.0).collect();
     edges.push(pairs[n - 1].1);
@@ -605,8 +632,13 @@ fn read_bounds(
     };
     let values = source.read_numbers(&found)?;
     if let Some(v) = values.iter().find(|v| !v.is_finite()) {
-        return Err(Error::data(format!("the bounds of the {} hold {v}", side.name()))
-            .at(format!("{}: variable `{found}`", source.name)));
+        let what = match v.is_nan() {
+            true => format!("the bounds of the {} have missing values", side.name()),
+            false => format!("the bounds of the {} hold {v}", side.name()),
+        };
+        return Err(Error::data(what)
+            .at(format!("{}: variable `{found}`", source.name))
+            .hint("repair the bounds, or remove the attribute `bounds` and its variable"));
     }
     let first = &values[..2 * n];
     if values.chunks(2 * n).any(|c| c != first) {
@@ -614,7 +646,8 @@ fn read_bounds(
             "the bounds of the {} change along the file",
             side.name()
         ))
-        .at(format!("{}: variable `{found}`", source.name)));
+        .at(format!("{}: variable `{found}`", source.name))
+        .hint("ncproj needs one grid for all steps: repair the bounds, or remove them"));
     }
     Ok(Some(first.chunks(2).map(|c| [c[0], c[1]]).collect()))
 }

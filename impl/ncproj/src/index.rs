@@ -2,7 +2,7 @@
 
 use crate::coverage::{Covered, Coverer};
 use crate::crs::Projection;
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, open, thousands};
 use crate::grid::{Axis, Grid};
 use crate::partial::Partial;
 use crate::project::{Areas, Projector, Scale, scale};
@@ -63,13 +63,14 @@ pub fn build(
 ) -> Result<(Index, Notes)> {
     if grid.cells() > u32::MAX as usize {
         return Err(Error::data(format!(
-            "the grid has {} cells: more than 4,294,967,295",
-            grid.cells()
+            "the grid has {} cells: ncproj takes at most 4,294,967,295",
+            thousands(grid.cells() as u64)
         ))
-        .at(grid_file.to_string()));
+        .at(format!("{grid_file}: {}", grid.describe()))
+        .hint("cut the file to the part you need first"));
     }
-    let scale = scale(&grid, grid_file, threads)?;
     let projector = Projector::new(&grid, grid_file)?;
+    let scale = scale(&grid, grid_file, threads)?;
     let count = regions.rings.len();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -229,7 +230,8 @@ impl Index {
     pub fn is_one(path: &Path) -> bool {
         use std::io::Read;
         let mut head = [0u8; 8];
-        std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok()
+        path.is_file() // a pipe would let us wait
+            && std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok()
             && &head == MAGIC
     }
 
@@ -239,18 +241,13 @@ impl Index {
         let name = base_name(path);
         let again = "make it again with `ncproj index`";
         let wrong = |what: String| Error::data(what).at(path.display().to_string()).hint(again);
-        let file = File::open(path).map_err(failed)?;
+        let file = open(path)?;
         let bytes = file.metadata().map_err(failed)?.len();
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut head = [0u8; 12];
         let body = bytes.checked_sub(HASH as u64).filter(|b| *b >= 20);
         let (Some(body), Ok(())) = (body, file.read_exact(&mut head)) else {
-            // A folder opens as a file does; only reading it says what it is.
-            let what = std::io::ErrorKind::IsADirectory;
-            return Err(match path.is_dir() {
-                true => failed(what.into()),
-                false => wrong(format!("`{name}` is not an index of ncproj")),
-            });
+            return Err(wrong(format!("`{name}` is not an index of ncproj")));
         };
         if &head[..8] != MAGIC {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));

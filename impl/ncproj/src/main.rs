@@ -4,12 +4,12 @@ mod aggregate_command;
 mod cli;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use ncproj::error::{Error, Result, base_name, list, thousands};
+use ncproj::error::{Error, Result, base_name, list, refuse_input, thousands};
 use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
-use ncproj::{grid, info, regions};
+use ncproj::{grid, info, output, regions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Gridded data (netCDF) aggregated by regions: exact coverage, every chunk read once, Parquet out.
@@ -127,11 +127,10 @@ fn say(quiet: bool, text: &str) {
 }
 
 fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Err(Error::Closed),
-        Err(e) => Err(Error::data(format!("cannot write to the terminal: {e}"))),
-        Ok(()) => Ok(()),
-    }
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| output::stream_failed(Path::new("-"), e))
 }
 
 fn threads(wanted: Option<usize>) -> Result<usize> {
@@ -145,6 +144,7 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
+    refuse_input(&a.output, &[&a.regions, &a.grid])?;
     let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;

@@ -5,7 +5,7 @@ mod netcdf;
 mod target;
 mod wide;
 
-pub use target::Target;
+pub use target::{Target, failed as stream_failed};
 
 use crate::error::{Error, Result};
 use crate::time::iso;
@@ -125,17 +125,27 @@ impl Format {
 
 /// Opens the output; `-` is the stream on stdout. `wide` asks for one row per step and a column per region and statistic.
 pub fn open(path: &Path, format: Format, shape: Shape, wide: bool) -> Result<Box<dyn Sink>> {
-    let refuse = |what: &str| {
-        Err(Error::usage(what).hint("name a file, or choose `--format csv`, `arrow` or `parquet`"))
-    };
     if format == Format::Netcdf && target::is_stream(path) {
-        return refuse("netCDF cannot be streamed: its parts are written in several places");
+        return Err(Error::usage(
+            "netCDF cannot be streamed: its parts are written in several places",
+        )
+        .hint("name a file, or choose `--format csv`, `arrow` or `parquet`"));
     }
     if format == Format::Netcdf && wide {
-        return refuse("netCDF has no rows that could be wide");
+        return Err(Error::usage("netCDF has no rows that could be wide")
+            .hint("leave `--wide` away, or choose `--format csv`, `arrow` or `parquet`"));
     }
     let regions = shape.keys.len();
     let (shape, map) = if wide { wide::reshape(shape) } else { (shape, None) };
+    if wide {
+        let mut names: Vec<&str> = shape.columns.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
+            return Err(Error::data(format!("two columns would be called `{}`", twice[0]))
+                .at(path.display().to_string())
+                .hint("rename variables with `--variables VARIABLE=NAME`"));
+        }
+    }
     let target = Target::create(path)?;
     let sink: Box<dyn Sink> = match format {
         Format::Parquet => Box::new(Parquet::new(target, shape)?),
@@ -163,7 +173,8 @@ fn failed(path: &Path, e: ParquetError) -> Error {
     if let ParquetError::External(inner) = e {
         return match inner.downcast::<std::io::Error>() {
             Ok(io) => target::failed(path, *io),
-            Err(other) => Error::data(format!("Parquet cannot be written: {other}")),
+            Err(other) => Error::data(format!("Parquet cannot be written: {other}"))
+                .at(path.display().to_string()),
         };
     }
     Error::data(format!("Parquet cannot be written: {e}")).at(path.display().to_string())

@@ -1,6 +1,6 @@
 //! What is asked of which file: variables, their axes, and how files stand side by side or follow each other.
 
-use crate::error::{Error, Result, base_name, list, nearest};
+use crate::error::{Error, Result, base_name, list, nearest, thousands};
 use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
 use crate::layout::Cut;
@@ -10,6 +10,11 @@ use crate::select::Times;
 use crate::time::{TimeUnits, is_time, iso};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+const FILE_HINT: &str =
+    "in `--variables FILE:VARIABLE`, FILE is a part of the file's name or a pattern with `*`";
+/// Values along an axis.
+const MOST_STEPS: usize = 1 << 26;
 
 /// `[FILE:]VARIABLE[=NAME]`.
 #[derive(Clone, Debug)]
@@ -29,10 +34,17 @@ impl Pick {
             Some((f, v)) => (Some(f.to_string()), v.to_string()),
             None => (None, left.to_string()),
         };
-        if variable.is_empty() || text.contains('=') && name.is_empty() {
-            return Err(Error::usage(format!("`{text}` names no variable")).hint(
-                "write `--variables air_temperature` or `--variables air_temperature=daily_high`",
-            ));
+        let hint = "write `--variables air_temperature` or `--variables air_temperature=daily_high`, and several by commas";
+        if text.trim().is_empty() {
+            return Err(Error::usage("an entry of `--variables` is empty").hint(hint));
+        }
+        if variable.is_empty() {
+            return Err(
+                Error::usage(format!("`{text}` in `--variables` names no variable")).hint(hint)
+            );
+        }
+        if text.contains('=') && name.is_empty() {
+            return Err(Error::usage(format!("`{text}` in `--variables` gives no name")).hint(hint));
         }
         let name = if name.is_empty() { variable.clone() } else { name };
         Ok(Pick { file, variable, name })
@@ -60,7 +72,10 @@ impl Axes {
         let mut parts = Vec::new();
         if let Some(t) = &self.time {
             parts.push(match (t.first(), t.last()) {
-                (Some(a), Some(b)) => format!("{} times {} .. {}", t.len(), iso(*a), iso(*b)),
+                (Some(a), Some(_)) if t.len() == 1 => format!("1 time {}", iso(*a)),
+                (Some(a), Some(b)) => {
+                    format!("{} times {} .. {}", thousands(t.len() as u64), iso(*a), iso(*b))
+                }
                 _ => "no times".to_string(),
             });
         }
@@ -124,22 +139,23 @@ pub fn plan(
             let here = gridded(&source);
             let all: Vec<String> = source.vars.iter().map(|v| shape_text(&source, v)).collect();
             let wanted: Vec<String> = picks.iter().map(|p| p.variable.clone()).collect();
-            return Err(if wanted.is_empty() {
+            let unlike = picks.iter().find(|p| here.contains(&p.variable));
+            let there = picks.iter().find(|p| source.var(&p.variable).is_some());
+            return Err(if let Some(p) = unlike {
+                let like = p.file.as_deref().unwrap_or_default();
+                Error::data(format!(
+                    "`{}` has `{}`, but its name is not like `{like}`",
+                    source.name, p.variable
+                ))
+                .at(format!("{}: {}", source.name, list(&all, 12)))
+                .hint(FILE_HINT)
+            } else if here.is_empty() && (picks.is_empty() || there.is_some()) {
                 // Ask for the grid: its error says why there is none.
-                match grid::find(&mut source, None) {
+                match grid::find(&mut source, there.map(|p| p.variable.as_str())) {
                     Err(e) => e,
-                    Ok(_) => Error::data("there is no variable on the grid").at(format!(
-                        "{}: {}",
-                        source.name,
-                        list(&all, 12)
-                    )),
-                }
-            } else if here.is_empty() && source.vars.iter().any(|v| wanted.contains(&v.name)) {
-                match grid::find(&mut source, wanted.first().map(String::as_str)) {
-                    Err(e) => e,
-                    Ok(_) => {
-                        Error::data("there is no variable on the grid").at(source.name.clone())
-                    }
+                    Ok(_) => Error::data("there is no variable on the grid")
+                        .at(format!("{}: {}", source.name, list(&all, 12)))
+                        .hint("bounds, climatologies and grid mappings do not count"),
                 }
             } else {
                 Error::data(format!("there is no variable {}", list(&wanted, 5)))
@@ -168,12 +184,14 @@ pub fn plan(
     if let Some(k) = used.iter().position(|u| !u) {
         let p = &picks[k];
         let names: Vec<String> = files.iter().map(|f| base_name(f)).collect();
-        return Err(match &p.file {
-            Some(f) => Error::data(format!("no file has `{}` and a name like `{f}`", p.variable)),
-            None => Error::data(format!("there is no variable `{}`", p.variable)),
+        let like = p.file.as_ref().filter(|_| known.contains(&p.variable));
+        return Err(match like {
+            Some(f) => Error::data(format!("no file has `{}` and a name like `{f}`", p.variable))
+                .hint(FILE_HINT),
+            None => Error::data(format!("there is no variable `{}`", p.variable))
+                .hint(nearest(&p.variable, &known)),
         }
-        .at(format!("{}: {}", list(&names, 3), list(&known, 12)))
-        .hint(nearest(&p.variable, &known)));
+        .at(format!("{}: {}", list(&names, 3), list(&known, 12))));
     }
     let members = match times {
         Some(times) => within(members, times)?,
@@ -285,8 +303,7 @@ pub fn check_grid(index: &Index, grid: &Grid, source: &Source, variable: &str) -
 fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
     let index = source.var_index(variable)?;
     let Some((lat, lon)) = grid::sides(source, &source.vars[index]) else {
-        return Err(Error::data(format!("`{variable}` has no latitude and longitude"))
-            .at(source.name.clone()));
+        return Err(grid::no_sides(source, variable));
     };
     let dims: Vec<(usize, String, u64)> = source.vars[index]
         .dims
@@ -300,12 +317,18 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let at = format!("{}: dimension `{name}` of `{variable}`", source.name);
         if len == 0 {
-            return Err(
-                Error::data(format!("`{variable}` holds nothing: `{name}` has no values")).at(at)
-            );
+            return Err(Error::data(format!("`{variable}` holds nothing: `{name}` has no values"))
+                .at(at)
+                .hint("leave the file away, or choose other variables with `--variables`"));
         }
-        if len > 1 << 26 {
-            return Err(Error::data(format!("`{name}` has {len} values")).at(at));
+        if len > MOST_STEPS {
+            return Err(Error::data(format!(
+                "`{name}` has {} values: ncproj takes at most {} along an axis",
+                thousands(len as u64),
+                thousands(MOST_STEPS as u64)
+            ))
+            .at(at)
+            .hint("cut the file to the part you need first (`ncks -d`)"));
         }
         let Some(coordinate) = coordinate(source, &name) else {
             out.others.push((name, Labels::Int((0..len as i64).collect())));
@@ -362,17 +385,26 @@ fn arrange(mut members: Vec<Member>) -> Result<Vec<Span>> {
         match spans.iter_mut().find(|s| *s.axes == *m.axes) {
             Some(span) => {
                 if let Some(other) = span.members.iter().find(|o| o.name == m.name) {
-                    let what = if other.file == m.file && other.variable == m.variable {
-                        format!("`{}` of `{}` is asked for twice", m.variable, m.file)
-                    } else {
-                        format!(
-                            "`{}` and `{}` both have `{}` at the same times",
-                            other.file, m.file, m.name
-                        )
+                    if other.path == m.path && other.variable == m.variable {
+                        return Err(Error::usage(format!(
+                            "`{}` of `{}` is asked for twice",
+                            m.variable, m.file
+                        ))
+                        .hint("name each file once, and each variable once in `--variables`"));
+                    }
+                    let (a, b) = match other.file == m.file {
+                        true => (other.path.display().to_string(), m.path.display().to_string()),
+                        false => (other.file.clone(), m.file.clone()),
                     };
-                    return Err(Error::data(what).at(m.axes.describe()).hint(
-                        "give them different names: `--variables FILE1:V=NAME1,FILE2:V=NAME2`",
-                    ));
+                    return Err(Error::data(format!(
+                        "`{a}` and `{b}` both have `{}` at the same times",
+                        m.name
+                    ))
+                    .at(m.axes.describe())
+                    .hint(match other.file == m.file {
+                        true => "rename one of the files, so that `--variables FILE:V=NAME` can tell them apart",
+                        false => "give them different names: `--variables FILE1:V=NAME1,FILE2:V=NAME2`",
+                    }));
                 }
                 span.members.push(m);
             }

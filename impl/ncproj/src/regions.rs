@@ -51,6 +51,11 @@ struct Template {
 
 impl Template {
     fn parse(key: &str) -> Result<Template> {
+        if key.is_empty() {
+            return Err(Error::usage("`--key` names no field").hint(
+                "name a field of the regions, or write fields in braces: `G{STATEFP10}0{COUNTYFP10}0`",
+            ));
+        }
         if !key.contains('{') {
             let parts = vec![(String::new(), key.to_string())];
             return Ok(Template { parts, tail: String::new(), plain: true });
@@ -63,6 +68,12 @@ impl Template {
                     .hint("write fields in braces: `G{STATEFP10}0{COUNTYFP10}0`"));
             };
             let field = &rest[open + 1..open + close];
+            if field.is_empty() {
+                return Err(Error::usage(format!(
+                    "the key `{key}` has no field within its braces"
+                ))
+                .hint("write fields in braces: `G{STATEFP10}0{COUNTYFP10}0`"));
+            }
             parts.push((rest[..open].to_string(), field.to_string()));
             rest = &rest[open + close + 1..];
         }
@@ -88,6 +99,10 @@ pub fn read(
             .hint("fetch the file first: ncproj reads files on this machine"));
     }
     let template = Template::parse(key)?;
+    if key_name == Some("") {
+        return Err(Error::usage("`--key-name` is empty")
+            .hint("name the key's column, or leave `--key-name` away"));
+    }
     let wanted = template.fields();
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -139,7 +154,14 @@ pub fn read(
         )),
     }
     if found.rings.is_empty() {
-        return Err(Error::data("there are no regions").at(file));
+        return Err(Error::data("there are no regions in the file")
+            .at(file)
+            .hint("check that it is the right file, or layer"));
+    }
+    if found.rings.iter().all(Vec::is_empty) {
+        return Err(Error::data("no region has a shape")
+            .at(file)
+            .hint("check that it is the right file, or layer"));
     }
     let mut keys = Vec::with_capacity(found.rings.len());
     for k in 0..found.rings.len() {
@@ -155,8 +177,9 @@ pub fn read(
         }
         text.push_str(&template.tail);
         if let Some(field) = missing {
-            return Err(Error::data(format!("region {} has an empty key: no `{field}`", k + 1))
-                .at(format!("{file}, row {}", k + 1))
+            let number = thousands(k as u64 + 1);
+            return Err(Error::data(format!("region {number} has no `{field}`: its key is empty"))
+                .at(format!("{file}, row {number}"))
                 .hint("choose a field that every region has"));
         }
         keys.push(text);
@@ -168,7 +191,8 @@ pub fn read(
         match first.get(key.as_str()) {
             Some(earlier) => {
                 if twice.is_empty() {
-                    rows = format!("rows {} and {}", earlier + 1, k + 1);
+                    let number = |k: usize| thousands(k as u64 + 1);
+                    rows = format!("rows {} and {}", number(*earlier), number(k));
                 }
                 if !twice.contains(key) && twice.len() < 1000 {
                     twice.push(key.clone());
@@ -296,7 +320,9 @@ pub(crate) fn choose_layer(
     what: &str,
 ) -> Result<usize> {
     match (wanted, names) {
-        (_, []) => Err(Error::data("there are no regions").at(file.to_string())),
+        (_, []) => Err(Error::data("the file has no layers of regions")
+            .at(file.to_string())
+            .hint("check that it is the right file")),
         (None, [_]) => Ok(0),
         (None, _) => Err(Error::data(format!("the file has {} {what}", names.len()))
             .at(format!("{file}: {}", list(names, 12)))

@@ -26,7 +26,9 @@ impl Times {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         let end = |t: &str| match t.trim() {
             "" => Ok(None),
-            t => period(t).map(Some).ok_or_else(|| bad(format!("`{t}` is no date"))),
+            t => {
+                period(t).map(Some).ok_or_else(|| bad(format!("`--time {text}`: `{t}` is no date")))
+            }
         };
         let (from, to) = (end(from)?, end(to)?);
         if from.is_none() && to.is_none() {
@@ -58,11 +60,9 @@ impl Times {
     }
 
     pub fn none_within(&self, first: i64, last: i64) -> Error {
-        Error::data(format!("no time lies within `--time {}`", self.text)).at(format!(
-            "the files: {} .. {}",
-            iso(first),
-            iso(last)
-        ))
+        Error::data(format!("no time lies within `--time {}`", self.text))
+            .at(format!("the files: {} .. {}", iso(first), iso(last)))
+            .hint("times are UTC; give a part of these")
     }
 }
 

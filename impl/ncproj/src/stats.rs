@@ -38,6 +38,10 @@ impl Stat {
         if let Some((_, stat)) = NAMED.iter().find(|(n, _)| *n == text) {
             return Ok(*stat);
         }
+        if text.is_empty() {
+            return Err(Error::usage("an entry of `--stats` is empty")
+                .hint("write `--stats min,max,q05`, without a comma at the end"));
+        }
         let percent = text.strip_prefix('q').filter(|p| {
             !p.is_empty() && p.chars().all(|c| c.is_ascii_digit() || c == '.') && p.len() <= 8
         });

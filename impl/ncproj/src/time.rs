@@ -92,8 +92,12 @@ impl TimeUnits {
     pub fn decode(&self, value: f64) -> Result<i64> {
         let us = value * self.unit_us;
         if !us.is_finite() || us.abs() > 9e17 {
-            return Err(Error::data(format!("the time value {value} is no time"))
-                .hint("the time axis must not have missing values"));
+            let shown = match value.abs() < 1e15 {
+                true => value.to_string(),
+                false => format!("{value:e}"),
+            };
+            return Err(Error::data(format!("the time value {shown} is no time"))
+                .hint("values of the time axis must be there, and within 28,000 years of 1970"));
         }
         // A float cannot hold 1/24 of a day: take the whole millisecond that it stands for.
         let slack = (value.abs() * f64::EPSILON * self.unit_us).max(1.0);
@@ -174,9 +178,9 @@ fn parse_clock(text: &str) -> Option<i64> {
         if parts.len() > 3 {
             return None;
         }
-        for (part, s) in parts.iter().zip(scale) {
+        for ((part, s), most) in parts.iter().zip(scale).zip([24.0, 60.0, 60.0]) {
             let v: f64 = part.trim().parse().ok()?;
-            if !(0.0..=60.0).contains(&v) {
+            if !(0.0..=most).contains(&v) {
                 return None;
             }
             us += (v * s).round() as i64;
@@ -189,9 +193,14 @@ fn parse_clock(text: &str) -> Option<i64> {
     let digits = zone[1..].trim();
     let (h, m) = match digits.split_once(':') {
         Some((h, m)) => (h.parse::<i64>().ok()?, m.parse::<i64>().ok()?),
-        None if digits.len() == 4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?),
+        None if digits.len() == 4 => {
+            (digits.get(..2)?.parse().ok()?, digits.get(2..)?.parse().ok()?)
+        }
         None => (digits.parse().ok()?, 0),
     };
+    if !(0..=18).contains(&h) || !(0..60).contains(&m) {
+        return None;
+    }
     Some(us - sign * (h * 3600 + m * 60) * 1_000_000)
 }
 
@@ -262,7 +271,8 @@ pub fn iso(us: i64) -> String {
     let (s, frac) = (rest / 1_000_000, rest % 1_000_000);
     let clock = format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
     let frac = if frac == 0 { String::new() } else { format!(".{frac:06}") };
-    format!("{y:04}-{m:02}-{d:02}T{clock}{frac}Z")
+    let sign = if y < 0 { "-" } else { "" };
+    format!("{sign}{:04}-{m:02}-{d:02}T{clock}{frac}Z", y.abs())
 }
 
 #[cfg(test)]
@@ -286,6 +296,12 @@ mod tests {
             at("seconds since 1970-1-1 0:0:0.5 +01:00", "", 3600.0),
             "1970-01-01T00:00:00.500000Z"
         );
+    }
+
+    #[test]
+    fn years_before_christ_have_four_digits() {
+        // the proleptic year -5 begins at its own first day
+        assert_eq!(at("days since -5-01-01", "proleptic_gregorian", 0.0), "-0005-01-01T00:00:00Z");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How cells count: by area, by covered share, or by a field of the user's (population, say).
 
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, thousands};
 use crate::grid;
 use crate::index::Index;
 use crate::netcdf::Source;
@@ -97,13 +97,14 @@ impl Field {
         let at = format!("{}: variable `{variable}`", source.name);
         let var = &source.vars[source.var_index(variable)?];
         let Some((lat, lon)) = grid::sides(&source, var) else {
-            return Err(Error::data(format!("`{variable}` has no latitude and longitude")).at(at));
+            return Err(grid::no_sides(&source, variable));
         };
         let shape = source.shape(var);
         if let Some(k) = (0..shape.len()).find(|k| *k != lat && *k != lon && shape[*k] != 1) {
             return Err(Error::data(format!(
-                "weights do not change along the rows: `{variable}` has {} values of `{}`",
-                shape[k], source.dims[var.dims[k]].name
+                "weights must be the same for all rows, but `{variable}` has {} values along `{}`",
+                thousands(shape[k]),
+                source.dims[var.dims[k]].name
             ))
             .at(at)
             .hint("choose one of them first (`ncks -d`, or xarray's `isel`)"));
@@ -125,7 +126,9 @@ impl Field {
                 .hint("weights are 0 or more; missing ones count as 0"));
         }
         if values.iter().all(|v| *v == 0.0) {
-            return Err(Error::data(format!("`{variable}` has no weight anywhere")).at(at));
+            return Err(Error::data(format!("`{variable}` has no weight anywhere"))
+                .at(at)
+                .hint("all its values are 0 or missing: choose another field"));
         }
         Ok(Field { name: format!("{}:{variable}", base_name(path)), values })
     }

@@ -63,7 +63,9 @@ fn prepare(span: &Span) -> Result<Vec<Work>> {
             let var = &source.vars[index];
             let label = format!("{}: variable `{}`", source.name, var.name);
             let Some((lat, lon)) = grid::sides(&source, var) else {
-                return Err(Error::data("the file changed while it was read").at(label));
+                return Err(Error::data("the file changed while it was read")
+                    .at(label)
+                    .hint("begin again when it is whole"));
             };
             let time_dim = |k: &usize| {
                 let name = &source.dims[var.dims[*k]].name;
@@ -107,7 +109,7 @@ fn prepare(span: &Span) -> Result<Vec<Work>> {
                     "`{}` of `{}` is asked for twice",
                     m.variable, m.file
                 ))
-                .hint("name it once in `--variables`"));
+                .hint("name each file once, and each variable once in `--variables`"));
             }
         }
     }

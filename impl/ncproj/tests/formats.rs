@@ -148,3 +148,14 @@ fn parquet_has_the_schema_and_the_same_bytes_each_time() {
         "{notes}"
     );
 }
+
+#[test]
+fn zstd_is_unpacked() {
+    let t = Folder::new("zstd");
+    let grid = data("filters.nc");
+    t.write("f.geojson", geojson(&[("a", vec![area(-97.0, 42.0, -95.75, 43.0)])]));
+    t.fine(&format!("index --regions f.geojson --key id --grid {grid} --variable z -o f.idx"));
+    t.fine(&format!("aggregate --index f.idx --variables z --weights coverage {grid} -o o.csv"));
+    // the cell 438.5 and a quarter of 439.5
+    assert_eq!(t.rows("o.csv")[0], ["a", "438.5", "439.5", "438.7", "1"]);
+}

@@ -48,36 +48,6 @@ fn cells_count_by_their_people() {
 }
 
 #[test]
-fn weights_that_cannot_be() {
-    let t = prepare("weights", 2);
-    t.write("n.nc", people(|_, _| -1.0));
-    t.write("z.nc", people(|_, _| 0.0));
-    for (code, name, text) in [
-        (
-            2,
-            "people",
-            "error: `--weights people` is not known\n\nhint: give `area`, `coverage`, or a field as FILE:VARIABLE",
-        ),
-        (
-            1,
-            "n.nc:v",
-            "error: -1 is no weight\n  at n.nc: variable `v`, row 0, column 0\n\n\
-             hint: weights are 0 or more; missing ones count as 0",
-        ),
-        (1, "z.nc:v", "error: `v` has no weight anywhere\n  at z.nc: variable `v`"),
-        (
-            1,
-            "v.nc:v",
-            "error: weights do not change along the rows: `v` has 2 values of `time`\n  at v.nc: variable `v`\n\n\
-             hint: choose one of them first (`ncks -d`, or xarray's `isel`)",
-        ),
-    ] {
-        let (got, said) = t.run(&format!("aggregate --index v.idx --weights {name} v.nc -o o.csv"));
-        assert_eq!((got, said.trim_end()), (code, text), "{name}");
-    }
-}
-
-#[test]
 fn the_record_says_what_was_done() {
     let t = prepare("record", 3);
     let record: Value =
@@ -195,19 +165,5 @@ fn what_another_run_kept_is_not_taken() {
     assert_eq!(
         (code, said.trim_end()),
         (2, "error: a stream cannot be resumed\n\nhint: name a file with `-o`")
-    );
-}
-
-#[test]
-fn an_address_is_refused() {
-    let t = prepare("address", 1);
-    let (code, said) = t.run("aggregate --index v.idx https://host/v.nc -o o.csv");
-    assert_eq!(
-        (code, said.trim_end()),
-        (
-            1,
-            "error: `https://host/v.nc` is an address, not a file\n\n\
-             hint: fetch the file first: ncproj reads files on this machine"
-        )
     );
 }

@@ -1,7 +1,7 @@
 //! `ncproj export`.
 
 use clap::{Args, ValueEnum};
-use ncproj::error::{Result, base_name, thousands};
+use ncproj::error::{Result, base_name, refuse_input, thousands};
 use ncproj::export::{self, Format};
 use ncproj::index::Index;
 use std::path::PathBuf;
@@ -32,6 +32,7 @@ pub struct ExportArgs {
 
 pub fn run(a: &ExportArgs) -> Result<()> {
     Format::of(&a.output)?;
+    refuse_input(&a.output, &[&a.index])?;
     let index = Index::load(&a.index)?;
     export::write(&index, &a.output, matches!(a.weights, WeightsArg::Area))?;
     crate::say(

@@ -181,6 +181,11 @@ fn half_axes(a: f64, inverse_flattening: f64) -> (f64, f64) {
     (a, if inverse_flattening > 0.0 { a * (1.0 - 1.0 / inverse_flattening) } else { a })
 }
 
+fn unknown_unit(unit: &Value) -> String {
+    let name = unit["name"].as_str().or(unit.as_str()).unwrap_or("");
+    format!("ncproj does not know the unit `{name}`")
+}
+
 /// A projected system by PROJJSON, as GeoParquet has it.
 pub fn of_projjson(v: &Value) -> Result<Definition, String> {
     let base = &v["base_crs"];
@@ -216,13 +221,12 @@ pub fn of_projjson(v: &Value) -> Result<Definition, String> {
         if let (Some(key), Some(value)) =
             (p["name"].as_str().and_then(parameter), p["value"].as_f64())
         {
-            let factor = factor(&p["unit"])
-                .ok_or_else(|| format!("ncproj does not know the unit `{}`", p["unit"]))?;
+            let factor = factor(&p["unit"]).ok_or_else(|| unknown_unit(&p["unit"]))?;
             given.insert(key, value * factor);
         }
     }
     let unit = &v["coordinate_system"]["axis"][0]["unit"];
-    let unit = factor(unit).ok_or_else(|| format!("ncproj does not know the unit `{unit}`"))?;
+    let unit = factor(unit).ok_or_else(|| unknown_unit(unit))?;
     assemble(method, &given, axes, Some(unit))
 }
 

@@ -87,7 +87,8 @@ impl Blocks {
         }
         let total = shape.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));
         if total.is_none_or(|t| t > 1 << 60) {
-            return Err(refuse(format!("the shape {shape:?} of `{}` cannot be true", var.name)));
+            return Err(refuse(format!("the shape {shape:?} of `{}` cannot be true", var.name))
+                .hint("fetch the file again"));
         }
         let (block, places) = match &var.layout {
             Layout::Chunked { shape: chunk, table } => {
@@ -108,7 +109,9 @@ impl Blocks {
             }
             Layout::Inline(bytes) => (shape.clone(), Places::Inline(bytes.clone())),
             Layout::Unreadable(why) => {
-                return Err(refuse(format!("`{}` cannot be read: {why}", var.name)));
+                return Err(refuse(format!("`{}` cannot be read: {why}", var.name)).hint(
+                    "copy the file first (`nccopy in.nc plain.nc`), or choose other variables",
+                ));
             }
         };
         let bytes = block.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));

@@ -119,8 +119,12 @@ pub fn open(mut source: Source, version: u8) -> Result<Source> {
         2 => "netCDF-3 64-bit offset",
         5 => "netCDF-3 64-bit data (CDF-5)",
         _ => {
-            return Err(Error::data(format!("`{}` is netCDF of an unknown version", source.name))
-                .at(source.path.display().to_string()));
+            return Err(Error::data(format!(
+                "`{}` is netCDF of version {version}, which ncproj does not know",
+                source.name
+            ))
+            .at(source.path.display().to_string())
+            .hint("ncproj reads classic netCDF of the versions 1, 2 and 5, and netCDF-4"));
         }
     };
     let mut want = 64 << 10;

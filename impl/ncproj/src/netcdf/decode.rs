@@ -144,7 +144,7 @@ impl Decoder {
         let Part { first, len, runs } = part.unwrap_or(Part { first: 0, len: count, runs: &whole });
         let fits = |(_, b): &(u32, u32)| first + *b as usize <= count && *b as usize <= len;
         if !runs.iter().all(fits) {
-            return Err(Error::data("a block is shorter than its shape says"));
+            return Err(Error::data("a chunk is damaged: it is shorter than its shape says"));
         }
         if self.is_f32() && !wide {
             if !matches!(out, Values::F32(_)) {

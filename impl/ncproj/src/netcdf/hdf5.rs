@@ -159,6 +159,11 @@ fn broken(source: &Source, error: &h5::Error) -> Error {
         });
         return truncated(source, eof.unwrap_or(source.bytes + 1));
     }
+    if text.contains("unable to lock file") {
+        return Error::data(format!("`{}` is open for writing in another program", source.name))
+            .at(source.path.display().to_string())
+            .hint("wait until it is written and closed there");
+    }
     let first = text.split(": ").last().unwrap_or(&text).to_string();
     Error::data(format!("`{}` is damaged: HDF5 says `{first}`", source.name))
         .at(source.path.display().to_string())

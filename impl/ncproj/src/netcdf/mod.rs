@@ -7,11 +7,13 @@ mod blocks;
 mod classic;
 mod decode;
 mod hdf5;
+mod patience;
 
 pub use blocks::{Blocks, Scratch};
 pub use decode::{Decoder, Part, Values};
 
-use crate::error::{Error, Result, base_name, list, nearest};
+use self::patience::Patience;
+use crate::error::{Error, Result, base_name, list, nearest, open, thousands};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -178,6 +180,9 @@ impl Var {
     }
 }
 
+/// Values of a variable that is read whole.
+const MOST_VALUES: u64 = 1 << 27;
+
 pub struct Source {
     pub path: PathBuf,
     /// The file's base name, for messages and provenance.
@@ -199,19 +204,14 @@ impl Source {
             return Err(Error::data(format!("`{text}` is an address, not a file"))
                 .hint("fetch the file first: ncproj reads files on this machine"));
         }
-        let file = File::open(path).map_err(|e| Error::file("read", path, e))?;
-        let meta = file.metadata().map_err(|e| Error::file("read", path, e))?;
-        if meta.is_dir() {
-            if [".zgroup", ".zarray", "zarr.json"].iter().any(|f| path.join(f).exists()) {
-                return Err(Error::data(format!(
-                    "`{text}` is a Zarr store, which ncproj does not read"
-                ))
-                .hint("write it as netCDF first: `xarray.open_zarr(..).to_netcdf(..)`"));
-            }
-            let e = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-            return Err(Error::file("read", path, e));
+        if [".zgroup", ".zarray", "zarr.json"].iter().any(|f| path.join(f).exists()) {
+            return Err(Error::data(format!(
+                "`{text}` is a Zarr store, which ncproj does not read"
+            ))
+            .hint("write it as netCDF first: `xarray.open_zarr(..).to_netcdf(..)`"));
         }
-        let bytes = meta.len();
+        let file = open(path)?;
+        let bytes = file.metadata().map_err(|e| Error::file("read", path, e))?.len();
         let mut head = [0u8; 8];
         let got = file.read_at(&mut head, 0).map_err(|e| Error::file("read", path, e))?;
         let name = base_name(path);
@@ -231,6 +231,7 @@ impl Source {
             return classic::open(source, head[3]);
         }
         if got == 8 && &head == b"\x89HDF\r\n\x1a\n" {
+            let _patience = Patience::with(path);
             return hdf5::open(source);
         }
         let what = if bytes == 0 {
@@ -271,6 +272,7 @@ impl Source {
             let var = &self.vars[index];
             let counts: Vec<u64> =
                 self.shape(var).iter().zip(shape).map(|(n, c)| n.div_ceil(*c)).collect();
+            let _patience = Patience::with(&self.path);
             let table = hdf5::chunks(library, var, shape, &counts).map_err(|e| e.at(&self.name))?;
             for place in table.values() {
                 if place.addr.checked_add(place.size).is_none_or(|end| end > self.bytes) {
@@ -297,17 +299,23 @@ impl Source {
         let var = &self.vars[index];
         let at = || format!("{}: variable `{name}`", self.name);
         if !var.kind.is_number() {
-            return Err(
-                Error::data(format!("`{name}` is {}, not numbers", var.kind.name())).at(at())
-            );
+            return Err(Error::data(format!(
+                "`{name}` is of type {}, and numbers are needed",
+                var.kind.name()
+            ))
+            .at(at())
+            .hint("choose another variable; `ncproj info` lists what the file holds"));
         }
         let shape = self.shape(var);
         let total = shape.iter().try_fold(1u64, |a, b| a.checked_mul(*b)).unwrap_or(u64::MAX);
-        if total > 1 << 27 {
+        if total > MOST_VALUES {
             return Err(Error::data(format!(
-                "`{name}` has {total} values: too many for coordinates"
+                "`{name}` has {} values: ncproj takes at most {} of a coordinate or of weights",
+                thousands(total),
+                thousands(MOST_VALUES)
             ))
-            .at(at()));
+            .at(at())
+            .hint("cut the file to the part you need first"));
         }
         let decoder = Decoder::new(var).map_err(|e| e.at(at()))?;
         let blocks = Blocks::new(self, index)?;
@@ -333,7 +341,10 @@ impl Source {
         let index = self.var_index(name)?;
         match self.vars[index].kind {
             Kind::Text => match &self.library {
-                Some(library) => Ok(hdf5::texts(library, name)),
+                Some(library) => {
+                    let _patience = Patience::with(&self.path);
+                    Ok(hdf5::texts(library, name))
+                }
                 None => Ok(None),
             },
             Kind::Char if self.vars[index].dims.len() == 2 => {
@@ -364,7 +375,9 @@ impl Source {
 pub fn truncated(source: &Source, needed: u64) -> Error {
     Error::data(format!(
         "`{}` is cut short: {} bytes are there, at least {} are needed",
-        source.name, source.bytes, needed
+        source.name,
+        thousands(source.bytes),
+        thousands(needed)
     ))
     .at(source.path.display().to_string())
     .hint("fetch the file again: the download or the copy broke off")

@@ -25,7 +25,8 @@ pub fn is_stream(path: &Path) -> bool {
 pub fn failed(path: &Path, e: std::io::Error) -> Error {
     match is_stream(path) {
         true if e.kind() == std::io::ErrorKind::BrokenPipe => Error::Closed,
-        true => Error::data(format!("cannot write to the stream: {e}")),
+        true => Error::data(format!("cannot write to stdout: {e}"))
+            .hint("what was written so far is not whole"),
         false => Error::file("write", path, e),
     }
 }

@@ -1,24 +1,27 @@
 //! GeoJSON: a FeatureCollection (or one Feature) of polygons.
 
 use super::{Crs, Features, crs_of_epsg, not_polygons, places};
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, read_whole, thousands};
 use crate::repair::Point;
 use serde_json::Value;
 use std::path::Path;
 
 pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
     let name = base_name(path);
-    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+    let bytes = read_whole(path)?;
     let root: Value = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::data(format!("`{name}` is not whole JSON: {e}")).at(path.display().to_string())
+        Error::data(format!("`{name}` is not whole JSON: {e}")).at(path.display().to_string()).hint(
+            "fetch the file again, or write it anew: a download or a copy may have broken off",
+        )
     })?;
     let single = std::slice::from_ref(&root);
     let features = match root["type"].as_str() {
         Some("FeatureCollection") => root["features"].as_array().map_or(&[][..], Vec::as_slice),
         Some("Feature") => single,
         _ => {
-            return Err(Error::data(format!("`{name}` is not a GeoJSON FeatureCollection"))
-                .at(path.display().to_string()));
+            return Err(Error::data(format!("`{name}` is JSON, but not GeoJSON"))
+                .at(path.display().to_string())
+                .hint("its `type` must be `FeatureCollection` or `Feature`"));
         }
     };
     let crs = match root["crs"]["properties"]["name"].as_str() {
@@ -58,7 +61,12 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
 
 fn geometry(g: &Value, out: &mut Vec<Vec<Point>>, row: usize, file: &str) -> Result<()> {
     let damaged = || {
-        Error::data(format!("the geometry of feature {} is damaged", row + 1)).at(file.to_string())
+        let number = thousands(row as u64 + 1);
+        Error::data(format!("the geometry of feature {number} is damaged"))
+            .at(file.to_string())
+            .hint(
+                "its coordinates must be lists of rings, and rings lists of [longitude, latitude]",
+            )
     };
     let mut polygon = |p: &Value| -> Option<()> {
         for ring in p.as_array()? {

@@ -3,7 +3,7 @@
 use super::sqlite::{Cell, Database};
 use super::wkb::{Problem, rings};
 use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, list, thousands};
 use std::path::Path;
 
 pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Features> {
@@ -13,6 +13,7 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
         let lacks = |what: &str| {
             Error::data(format!("`{name}` is SQLite, but not a GeoPackage: it has no {what}"))
                 .at(path.display().to_string())
+                .hint("write it again, with `ogr2ogr -f GPKG` for instance")
         };
         let t = db.table(table).ok_or_else(|| lacks(&format!("table `{table}`")))?;
         let mut at = Vec::new();
@@ -40,9 +41,16 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
         }
     }
     let table = db.table(&text(&chosen[0])).ok_or_else(|| {
-        Error::data(format!("the layer `{}` has no table", text(&chosen[0]))).at(name.clone())
+        Error::data(format!("the layer `{}` has no table", text(&chosen[0])))
+            .at(name.clone())
+            .hint("choose another with `--layer`, or write the file again")
     })?;
-    let geometry = places(&[text(&chosen[1])], &table.columns, &name)?[0];
+    let column = text(&chosen[1]);
+    let geometry = table.columns.iter().position(|c| *c == column).ok_or_else(|| {
+        Error::data(format!("the layer `{}` has no column `{column}` of shapes", table.name))
+            .at(format!("{name}: {}", list(&table.columns, 12)))
+            .hint("write the file again, with `ogr2ogr -f GPKG` for instance")
+    })?;
     let known: Vec<String> = table
         .columns
         .iter()
@@ -64,7 +72,9 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
             });
         }
         let broken = || {
-            Error::data(format!("the geometry of row {} is damaged", number + 1)).at(name.clone())
+            Error::data(format!("the geometry of row {} is damaged", thousands(number as u64 + 1)))
+                .at(name.clone())
+                .hint("fetch the file again")
         };
         out.rings.push(match &row[geometry] {
             Cell::Blob(b) => match wkb_of(b).map(rings) {

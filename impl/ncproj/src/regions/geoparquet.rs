@@ -3,7 +3,7 @@
 use super::wkb::{Problem, rings};
 use super::{Crs, Features, not_polygons, places};
 use crate::crs::of_projjson;
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, list, open, thousands};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
@@ -20,7 +20,7 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
             .at(path.display().to_string())
             .hint("write it again, with geopandas' `to_parquet` for instance")
     };
-    let file = File::open(path).map_err(|e| Error::file("read", path, e))?;
+    let file = open(path)?;
     let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let meta = reader.metadata().file_metadata();
     let geo = meta
@@ -57,9 +57,14 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         values.push(texts(&reader, place).map_err(damaged)?.ok_or_else(|| {
             Error::data(format!("the field `{}` is neither text nor a whole number", fields[place]))
                 .at(name.clone())
+                .hint("choose another field for `--key`, or write it as text")
         })?);
     }
-    let place = places(std::slice::from_ref(&column), &fields, &name)?[0];
+    let place = fields.iter().position(|f| *f == column).ok_or_else(|| {
+        Error::data(format!("there is no column `{column}`, where the shapes should be"))
+            .at(format!("{name}: {}", list(&fields, 12)))
+            .hint("write it again, with geopandas' `to_parquet` for instance")
+    })?;
     let mut out = Vec::new();
     for group in 0..reader.num_row_groups() {
         let rows = reader.get_row_group(group).map_err(damaged)?;
@@ -67,7 +72,9 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         let ColumnReader::ByteArrayColumnReader(mut r) =
             rows.get_column_reader(place).map_err(damaged)?
         else {
-            return Err(Error::data(format!("the column `{column}` does not hold bytes")).at(name));
+            return Err(Error::data(format!("the column `{column}` holds no shapes (WKB)"))
+                .at(name)
+                .hint("write it again, with geopandas' `to_parquet` for instance"));
         };
         let nullable = meta.schema_descr().column(place).max_def_level() > 0;
         for bytes in column_values(&mut r, count, nullable).map_err(damaged)? {
@@ -77,9 +84,10 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
                 Some(Ok(r)) => r,
                 Some(Err(Problem::NotPolygon(what))) => return Err(not_polygons(what, row, &name)),
                 Some(Err(Problem::Damaged)) => {
-                    return Err(
-                        Error::data(format!("the geometry of row {} is damaged", row + 1)).at(name)
-                    );
+                    let number = thousands(row as u64 + 1);
+                    return Err(Error::data(format!("the geometry of row {number} is damaged"))
+                        .at(name)
+                        .hint("fetch the file again"));
                 }
             });
         }

@@ -2,7 +2,7 @@
 
 use super::zip::Archive;
 use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
-use crate::error::{Error, Result, base_name, list};
+use crate::error::{Error, Result, base_name, list, read_whole, thousands};
 use crate::repair::Point;
 use std::path::Path;
 
@@ -52,13 +52,12 @@ pub fn read_zip(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<F
 }
 
 pub fn read_files(path: &Path, wanted: &[String]) -> Result<Features> {
-    let read = |p: &Path| std::fs::read(p).map_err(|e| Error::file("read", p, e));
     let sister = |e: &str| {
         [path.with_extension(e), path.with_extension(e.to_uppercase())]
             .into_iter()
             .find(|p| p.exists())
     };
-    let shp = read(path)?;
+    let shp = read_whole(path)?;
     let Some(table) = sister("dbf") else {
         return Err(Error::data(format!(
             "`{}` has no .dbf file (the fields) beside it",
@@ -68,10 +67,10 @@ pub fn read_files(path: &Path, wanted: &[String]) -> Result<Features> {
         .hint("a shapefile is several files: copy .shp, .dbf and .prj together"));
     };
     let crs = match sister("prj") {
-        Some(p) => crs_of_wkt(&String::from_utf8_lossy(&read(&p)?)),
+        Some(p) => crs_of_wkt(&String::from_utf8_lossy(&read_whole(&p)?)),
         None => Crs::Unknown,
     };
-    assemble(&shp, &read(&table)?, crs, wanted, &base_name(path))
+    assemble(&shp, &read_whole(&table)?, crs, wanted, &base_name(path))
 }
 
 fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> Result<Features> {
@@ -79,12 +78,12 @@ fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> 
     let values = fields(dbf, wanted, file)?;
     if values.first().is_some_and(|v| v.len() != rings.len()) {
         return Err(Error::data(format!(
-            "{} shapes but {} rows of fields",
-            rings.len(),
-            values[0].len()
+            "the numbers of shapes ({}, in the .shp) and of rows ({}, in the .dbf) differ",
+            thousands(rings.len() as u64),
+            thousands(values[0].len() as u64)
         ))
         .at(file.to_string())
-        .hint("the .shp and the .dbf do not belong together"));
+        .hint("they do not belong together: copy both from the same place"));
     }
     Ok(Features { values, rings, crs })
 }
@@ -109,11 +108,12 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
     while at + 8 <= b.len() {
         let words = u32::from_be_bytes([b[at + 4], b[at + 5], b[at + 6], b[at + 7]]) as usize;
         let (from, end) = (at + 8, at + 8 + 2 * words);
-        if end > b.len() || words < 2 {
-            return Err(damaged(&format!("record {} is cut short", out.len() + 1)));
-        }
+        let number = thousands(out.len() as u64 + 1);
+        let kind = match int(from) {
+            Some(kind) if end <= b.len() && words >= 2 => kind,
+            _ => return Err(damaged(&format!("record {number} is cut short"))),
+        };
         at = end;
-        let kind = int(from).ok_or_else(|| damaged("a record is cut short"))?;
         let name = match kind {
             0 => {
                 out.push(Vec::new());
@@ -129,7 +129,6 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
         if !name.is_empty() {
             return Err(not_polygons(name, out.len(), file));
         }
-        let record = out.len() + 1;
         let rings = (|| -> Option<Vec<Vec<Point>>> {
             let parts = usize::try_from(int(from + 36)?).ok()?;
             let points = usize::try_from(int(from + 40)?).ok()?;
@@ -158,7 +157,7 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
         })();
         out.push(
             rings.ok_or_else(|| {
-                damaged(&format!("the rings of record {record} lie outside of it"))
+                damaged(&format!("the rings of record {number} lie outside of it"))
             })?,
         );
     }

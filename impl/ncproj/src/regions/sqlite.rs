@@ -1,9 +1,9 @@
 //! Just enough of SQLite's file format to read whole tables: that is what a GeoPackage is.
 
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, open};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
@@ -40,7 +40,7 @@ pub struct Table {
 }
 
 pub struct Database {
-    name: String,
+    path: PathBuf,
     file: File,
     page: usize,
     usable: usize,
@@ -54,16 +54,17 @@ const MOST: usize = 1 << 30;
 impl Database {
     pub fn open(path: &Path) -> Result<Database> {
         let name = base_name(path);
-        let failed = |e| Error::file("read", path, e);
-        let file = File::open(path).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
+        let file = open(path)?;
+        let bytes = file.metadata().map_err(|e| Error::file("read", path, e))?.len();
         let mut head = [0u8; 100];
         if bytes < 512
             || file.read_exact_at(&mut head, 0).is_err()
             || &head[..16] != b"SQLite format 3\0"
         {
             return Err(
-                Error::data(format!("`{name}` is not a GeoPackage")).at(path.display().to_string())
+                Error::data(format!("`{name}` is not a GeoPackage"))
+                    .at(path.display().to_string())
+                    .hint("GeoPackages begin with `SQLite format 3`; a failed download is often an HTML page")
             );
         }
         let page = match u16::from_be_bytes([head[16], head[17]]) {
@@ -81,7 +82,8 @@ impl Database {
             .at(path.display().to_string())
             .hint("close it there first, or run `PRAGMA journal_mode = DELETE` on it"));
         }
-        let mut db = Database { name, file, page, usable, pages: 0, tables: Vec::new() };
+        let mut db =
+            Database { path: path.to_path_buf(), file, page, usable, pages: 0, tables: Vec::new() };
         if !page.is_power_of_two() || page < 512 || usable < 480 || encoding > 1 {
             return Err(db.damaged("its header cannot be true"));
         }
@@ -103,7 +105,9 @@ impl Database {
     }
 
     fn damaged(&self, why: &str) -> Error {
-        Error::data(format!("`{}` is damaged: {why}", self.name)).hint("fetch the file again")
+        Error::data(format!("`{}` is damaged: {why}", base_name(&self.path)))
+            .at(self.path.display().to_string())
+            .hint("fetch the file again")
     }
 
     pub fn table(&self, name: &str) -> Option<&Table> {

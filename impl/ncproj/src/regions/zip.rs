@@ -1,6 +1,6 @@
 //! Just enough of zip to read the members of an archive: stored or deflated, checked by CRC.
 
-use crate::error::{Error, Result, base_name};
+use crate::error::{Error, Result, base_name, read_whole};
 use std::path::Path;
 
 pub struct Archive {
@@ -31,7 +31,7 @@ fn four(b: &[u8], at: usize) -> Option<usize> {
 
 impl Archive {
     pub fn open(path: &Path) -> Result<Archive> {
-        let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+        let bytes = read_whole(path)?;
         let name = base_name(path);
         let members = directory(&bytes).ok_or_else(|| {
             Error::data(format!("`{name}` is not a whole zip archive"))
