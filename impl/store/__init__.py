@@ -20,15 +20,19 @@ __all__ = ["Collection", "Column", "Part", "PartFacts", "Store", "load", "open_s
 
 
 def open_store(home: str | Path) -> Store:
-    """The store at `home`: a folder (or file:// and its path) is a lake."""
+    """The store at `home`: a folder (or file:// and its path) is a lake, postgresql:// a schema of a database."""
     scheme, separator, rest = str(home).partition("://")
     if not separator:
         rest = str(home)
+    elif scheme in ("postgresql", "postgres"):
+        from impl.store.postgis import PostGIS
+
+        return PostGIS(str(home))
     elif scheme != "file":
         raise EtlError(
             f"there is no store of the kind `{scheme}://`",
             where="the home of the store",
-            hint="name a folder, as `data/local/store`",
+            hint="name a folder, as `data/local/store`, or a database, as `postgresql://user@host/database`",
         )
     from impl.store.lake import Lake
 

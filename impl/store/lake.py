@@ -24,20 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from impl.run import progress
 from impl.run.errors import EtlError, explain
 from impl.run.files import replacing, sweep
-from impl.store import fingerprint, manifest
+from impl.store import change, fingerprint, manifest
 from impl.store import rows as incoming_rows
 from impl.store.interface import (
     Collection,
-    Column,
     Part,
     PartFacts,
     Values,
-    as_names,
     check_name,
-    describe_part,
     no_collection,
 )
 
@@ -96,44 +92,20 @@ class Lake:
         licence: str = "",
         may_be_empty: bool = False,
     ) -> Part:
-        from impl.store.partitions import Partitions
-
+        settings: dict[str, Any] = {
+            "key": key,
+            "part": part,
+            "partition_by": partition_by,
+            "description": description,
+            "columns": columns,
+        }
+        settings |= {"geometry": geometry, "synthetic": synthetic, "source": source, "licence": licence}
         check_name(name)
-        part = dict(part) if part else None
-        before = self._facts(name)
-        known = {column.name: column.type for column in before.columns} if before and part else {}
         with _said(self._folder / name):
-            incoming = incoming_rows.from_rows(rows, geometry=geometry, constants=part, known=known)
-            wanted = Collection(
-                name=name,
-                key=as_names(key),
-                columns=_documented(incoming.types, columns or {}),
-                partition_by=as_names(partition_by) or (before.partition_by if before and part else tuple(part or ())),
-                geometry=incoming.geometry,
-                description=description,
-                source=source,
-                licence=licence,
-            )
-            _check_columns_named(wanted, part)
+            before = self._facts(name)
             scratch = self._folder / f"{name}.rows"
-            with Partitions(incoming.types, wanted.partition_by, wanted.key, scratch) as partitions:
-                with progress.track(f"load {name}", total=incoming.total, unit="rows") as bar:
-                    for batch in incoming.batches:
-                        partitions.put(batch)
-                        bar.advance(batch.num_rows)
-                if not partitions.rows and not may_be_empty:
-                    raise EtlError(
-                        f"there are no rows to load into `{name}`",
-                        where=describe_part(part) or self.home,
-                        hint="look at the step before; if it may be empty, say `may_be_empty=True`",
-                    )
-                new = {
-                    values: PartFacts(count, 0, fingerprint.as_hex(partitions.sums[values]), synthetic)
-                    for values, count in sorted(partitions.counts.items())
-                }
-                if not new and part:
-                    new = _empty_part(wanted, part, synthetic)
-                return self._commit(wanted, part, new, partitions)
+            with change.gather(name, rows, before, self.home, scratch, may_be_empty=may_be_empty, **settings) as load:
+                return self._commit(load.wanted, load.part, load.new, load.rows)
 
     def drop(self, name: str) -> None:
         check_name(name)
@@ -228,7 +200,7 @@ class Lake:
         synthetic = bool(last and last.synthetic)
         self._recomputed[name] = replace(
             last or Collection(name=name, key=(), columns=()),
-            columns=_documented(incoming.types, {one: about[one] for one in about if one in incoming.types}),
+            columns=change.documented(incoming.types, {one: about[one] for one in about if one in incoming.types}),
             partition_by=partition_by,
             geometry=incoming.geometry,
             parts={v: PartFacts(counts[v], 0, fingerprint.as_hex(sums[v]), synthetic) for v in sorted(counts)},
@@ -266,20 +238,20 @@ class Lake:
             ):
                 with attempt:
                     before = self._facts(wanted.name)
-                    merged = _merge(before, wanted, part, new)
-                    same_rows = before is not None and _same_rows(before, merged, part, new)
+                    merged = change.merge(before, wanted, part, new)
+                    same_rows = before is not None and change.same_rows(before, merged, part, new)
                     if same_rows and before is not None:
-                        if _same_facts(before, merged) and before is not self._recomputed.get(before.name):
-                            return _answer(before, part, changed=False)
+                        if change.same_facts(before, merged) and before is not self._recomputed.get(before.name):
+                            return change.answer(before, part, changed=False)
                         sizes = {values: facts.bytes for values, facts in before.parts.items()}
                         sized = {v: facts._replace(bytes=sizes[v]) for v, facts in merged.parts.items()}
                         merged = replace(merged, parts=sized)
                     if not same_rows and not written:
                         new = self._write(folder, wanted, new, rows, written)
-                        merged = _merge(before, wanted, part, new)
+                        merged = change.merge(before, wanted, part, new)
                     _commit_once(folder, before, merged, part, [] if same_rows else written, same_rows)
                     committed = not same_rows
-            return _answer(self._facts(wanted.name) or merged, part, changed=True)
+            return change.answer(self._facts(wanted.name) or merged, part, changed=True)
         except _ConflictError as conflict:
             raise EtlError(
                 f"other writers of `{wanted.name}` were faster for five minutes",
@@ -409,126 +381,6 @@ def _commit_once(
         if before is None and "already exists" in str(error):
             raise _ConflictError(str(error)) from error
         raise
-
-
-def _merge(
-    before: Collection | None, wanted: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts]
-) -> Collection:
-    """The collection as it will be after the load; an error where the part does not fit to what is there."""
-    if before is None or part is None:
-        return replace(wanted, parts=dict(sorted(new.items())))
-    _check_fits(before, wanted)
-    gone = before.matching(part)
-    kept = {values: facts for values, facts in before.parts.items() if values not in gone}
-    about = {column.name: column for column in wanted.columns}
-    return replace(
-        before,
-        columns=tuple(about[c.name] if about[c.name][2:] != ("", "") else c for c in before.columns),
-        parts=dict(sorted({**kept, **new}.items())),
-        description=wanted.description or before.description,
-        source=wanted.source or before.source,
-        licence=wanted.licence or before.licence,
-    )
-
-
-def _check_fits(before: Collection, wanted: Collection) -> None:
-    there = {column.name: column.type for column in before.columns}
-    come = {column.name: column.type for column in wanted.columns}
-    differing = [
-        *(f"`{name}` is missing" for name in there if name not in come),
-        *(f"`{name}` is new" for name in come if name not in there),
-        *(f"`{name}` is {come[name]}, was {there[name]}" for name in there if come.get(name, there[name]) != there[name]),
-    ]
-    if before.key and before.key != wanted.key:
-        differing.append(f"the key is {', '.join(wanted.key)}, was {', '.join(before.key)}")
-    if before.partition_by != wanted.partition_by:
-        differing.append(
-            f"the partitions are by {', '.join(wanted.partition_by) or 'nothing'}, "
-            f"were by {', '.join(before.partition_by) or 'nothing'}"
-        )
-    if before.geometry != wanted.geometry:
-        differing.append(f"the geometry is {wanted.geometry or 'missing'}, was {before.geometry or 'missing'}")
-    if differing:
-        dataset = before.name.partition("_")[0]
-        raise EtlError(
-            f"the part does not fit into the collection `{before.name}`",
-            where="; ".join(differing),
-            hint=f"clean the collection first, then load all of its parts again (`invoke {dataset}.clean`)",
-        )
-
-
-def _same_rows(before: Collection, merged: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts]) -> bool:
-    def essence(parts: Mapping[Values, PartFacts]) -> dict[Values, tuple[int, str]]:
-        return {values: (facts.rows, facts.fingerprint) for values, facts in parts.items()}
-
-    return (
-        essence(before.matching(part)) == essence(new)
-        and [column[:2] for column in before.columns] == [column[:2] for column in merged.columns]
-        and (before.partition_by, before.geometry, before.key) == (merged.partition_by, merged.geometry, merged.key)
-    )
-
-
-def _same_facts(before: Collection, merged: Collection) -> bool:
-    flags = {values: facts.synthetic for values, facts in before.parts.items()}
-    return (before.columns, before.description, before.source, before.licence, flags) == (
-        merged.columns,
-        merged.description,
-        merged.source,
-        merged.licence,
-        {values: facts.synthetic for values, facts in merged.parts.items()},
-    )
-
-
-def _answer(collection: Collection, part: dict[str, Any] | None, changed: bool) -> Part:
-    rows = sum(facts.rows for facts in collection.matching(part).values())
-    return Part(collection.name, part, rows, collection.fingerprint_of(part), collection.version, changed)
-
-
-def _documented(types: Mapping[str, str], about: Mapping[str, str | Sequence[str]]) -> tuple[Column, ...]:
-    for name in about:
-        if name not in types:
-            from impl.run.errors import unknown
-
-            raise unknown("column", name, types, where="the columns that the dataset describes")
-
-    def column(name: str, kind: str) -> Column:
-        said = about.get(name, "")
-        unit, meaning = ("", said) if isinstance(said, str) else said
-        return Column(name, kind, unit, meaning)
-
-    return tuple(column(name, kind) for name, kind in types.items())
-
-
-def _check_columns_named(wanted: Collection, part: dict[str, Any] | None) -> None:
-    """The key, the partitions and the part name columns that are there, of types that can serve so."""
-    from impl.run.errors import unknown
-
-    types = {column.name: column.type for column in wanted.columns}
-    for kind, names in (("key column", wanted.key), ("partition column", wanted.partition_by)):
-        for name in names:
-            if name not in types:
-                raise unknown(kind, name, types, where=f"the rows for `{wanted.name}`")
-    if not wanted.key:
-        raise EtlError(f"`{wanted.name}` has no key", hint='name the columns that tell rows apart, as key="gis_join"')
-    for name in wanted.partition_by:
-        if types[name] not in ("text", "smallint", "integer", "bigint"):
-            raise EtlError(
-                f"`{name}` is {types[name]} and cannot be a partition column",
-                where=f"the rows for `{wanted.name}`",
-                hint="partition by texts or whole numbers, as model and year",
-            )
-    for name in part or ():
-        if name not in wanted.partition_by:
-            raise unknown("partition column", name, wanted.partition_by, where=f"the part of `{wanted.name}`")
-    if set(types) == set(wanted.partition_by):
-        raise EtlError(f"`{wanted.name}` has only partition columns", hint="leave one column in the files")
-
-
-def _empty_part(wanted: Collection, part: dict[str, Any], synthetic: bool) -> dict[Values, PartFacts]:
-    if set(part) != set(wanted.partition_by):
-        return {}
-    values = tuple(part[name] for name in wanted.partition_by)
-    return {values: PartFacts(0, 0, fingerprint.as_hex(0), synthetic)}
 
 
 def _as_text(value: Any) -> str:

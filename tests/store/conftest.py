@@ -6,7 +6,7 @@ import pytest
 
 from impl.store import open_store
 
-HOMES = ["lake"]  # a further home: its name here, its address in `home`
+HOMES = ["lake", "postgis"]  # a further home: its name here, its address in `home`
 
 COUNTY_KEY = ["gis_join", "timestamp", "model", "scenario"]
 
@@ -14,7 +14,9 @@ COUNTY_KEY = ["gis_join", "timestamp", "model", "scenario"]
 @pytest.fixture(params=HOMES)
 def home(request, tmp_path):
     """The address of an empty store."""
-    return {"lake": tmp_path / "store"}[request.param]
+    if request.param == "postgis":
+        return f"postgresql://etl@127.0.0.1:55432/postgres?schema=s{abs(hash(str(tmp_path)))}"
+    return tmp_path / "store"
 
 
 @pytest.fixture
