@@ -57,6 +57,17 @@ def real_data():
     return folder
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL of our own with the database `etl`, for all tests that want one."""
+    from tests.postgres import Cluster
+
+    cluster = Cluster()
+    cluster.sql("create database etl", "postgres")
+    yield cluster
+    cluster.remove()
+
+
 class Checkout:
     """Types commands in a checkout, with data in a folder of its own."""
 

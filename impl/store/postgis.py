@@ -249,21 +249,21 @@ class PostGIS:
         )
         if not found[0]["touched"]:
             return collection
-        return self._recomputed(db, collection) if recompute else None
+        return self._recomputed(collection) if recompute else None
 
-    def _recomputed(self, db: _Database, last: Collection) -> Collection:
-        """The facts from the rows themselves, which somebody else changed; they are noted, so that it is done once."""
+    def _recomputed(self, last: Collection) -> Collection:
+        """The facts from the rows themselves, which somebody else changed."""
         from impl.store.partitions import split
         from impl.store.query import select
 
         types = {column.name: column.type for column in last.columns}
-        reader = db.read(select(last, None, None), self.schema, None)
         schema = incoming_rows.arrow_schema(types)
         sums, counts = dict[Values, int](), dict[Values, int]()
-        for batch in reader:
-            for values, _, piece in split(_plain_batch(batch, schema), last.partition_by):
-                sums[values] = sums.get(values, 0) + fingerprint.sum_of_rows(piece, list(types.items()))
-                counts[values] = counts.get(values, 0) + piece.num_rows
+        with self._connected() as db:
+            for batch in db.read(select(last, None, None), self.schema, None):
+                for values, _, piece in split(_plain_batch(batch, schema), last.partition_by):
+                    sums[values] = sums.get(values, 0) + fingerprint.sum_of_rows(piece, list(types.items()))
+                    counts[values] = counts.get(values, 0) + piece.num_rows
         parts = {
             values: PartFacts(counts[values], 0, fingerprint.as_hex(sums[values]), last.synthetic) for values in sorted(counts)
         }
@@ -762,7 +762,7 @@ def _explained(error: Exception, store: PostGIS) -> EtlError:
             what, hint = _SAID[state[:length]]
             return EtlError(what, where=where, hint=hint)
     if not state:
-        for sign, key in (("password authentication", "28"), ("does not exist", "3D"), ("no pg_hba.conf", "28")):
+        for sign, key in (("password", "28"), ("role ", "28"), ("pg_hba.conf", "28"), ("does not exist", "3D")):
             if sign in said and "connection" in said:
                 return EtlError(_SAID[key][0], where=where, hint=_SAID[key][1])
         return EtlError(

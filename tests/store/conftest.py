@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from impl.store import open_store
+from tests.postgres import schema_for
 
 HOMES = ["lake", "postgis"]  # a further home: its name here, its address in `home`
 
@@ -15,7 +16,7 @@ COUNTY_KEY = ["gis_join", "timestamp", "model", "scenario"]
 def home(request, tmp_path):
     """The address of an empty store."""
     if request.param == "postgis":
-        return f"postgresql://etl@127.0.0.1:55432/postgres?schema=s{abs(hash(str(tmp_path)))}"
+        return request.getfixturevalue("postgres").address(schema=schema_for(tmp_path))
     return tmp_path / "store"
 
 

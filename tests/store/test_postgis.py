@@ -1,0 +1,319 @@
+"""What only the database has: keys, indexes, comments, a reading role, readers beside a load, broken connections."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pyarrow
+import pytest
+
+from impl.run import secrets
+from impl.run.errors import EtlError
+from impl.store import open_store
+from tests.postgres import Cluster, schema_for
+from tests.store.conftest import COUNTY_KEY, counties, days, part
+
+
+@pytest.fixture
+def schema(tmp_path):
+    return schema_for(tmp_path)
+
+
+@pytest.fixture
+def store(postgres, schema):
+    return open_store(postgres.address(schema=schema))
+
+
+def many(rows, year=2005, offset=0.0):
+    """So many rows of one county, one a second."""
+    start = pyarrow.scalar(f"{year}-01-01", pyarrow.string()).cast(pyarrow.timestamp("s")).value
+    return pyarrow.table(
+        {
+            "gis_join": pyarrow.repeat("G0800010", rows),
+            "timestamp": pyarrow.array(range(start, start + rows), pyarrow.timestamp("s")).cast(pyarrow.timestamp("us", "UTC")),
+            "mean_precipitation_mm": pyarrow.array([offset + row % 1000 for row in range(rows)], pyarrow.float64()),
+        }
+    )
+
+
+def test_the_same_rows_have_the_same_fingerprint_in_both_homes(store, lake):
+    for one in (store, lake):
+        one.replace("region_county", counties(), key="gis_join", geometry="geometry")
+        for year in (2004, 2005):
+            one.replace("macav2_county", days(year), key=COUNTY_KEY, part=part(year))
+    for name in ("region_county", "macav2_county"):
+        here, there = store.facts(name), lake.facts(name)
+        assert (here.fingerprint, here.rows, here.columns) == (there.fingerprint, there.rows, there.columns)
+        order = [(column, "ascending") for column in here.key]
+        assert store.read(name).sort_by(order) == lake.read(name).sort_by(order)
+
+
+def test_the_table_has_a_key_comments_and_an_index_on_its_geometry(store, postgres, schema):
+    store.replace(
+        "region_county", counties(), key="gis_join", geometry="geometry", description="Counties of 2010",
+        columns={"area_km2": ("km2", "area on the ellipsoid"), "name": "its name"},
+    )  # fmt: skip
+    indexes = [
+        row[0]
+        for row in postgres.sql(
+            f"select indexdef from pg_indexes where schemaname = '{schema}' and tablename = 'region_county'"
+        )
+    ]
+    assert any("UNIQUE" in one and "(gis_join)" in one for one in indexes)
+    assert any("USING gist (geometry)" in one for one in indexes)
+    table = f"'{schema}.region_county'::regclass"
+    assert postgres.sql(f"select obj_description({table})") == [["Counties of 2010"]]
+    said = postgres.sql(
+        f"select attname, col_description({table}, attnum) from pg_attribute where attrelid = {table} and attnum > 0 order by attnum"
+    )
+    assert said == [["gis_join", ""], ["name", "its name"], ["area_km2", "km2: area on the ellipsoid"], ["geometry", ""]]
+    within = f"select name from {schema}.region_county where st_contains(geometry, st_setsrid(st_point(3.5, 1.5), 4326))"
+    assert postgres.sql(within) == [["Lexington"]]
+    assert postgres.sql(f"select distinct st_srid(geometry) from {schema}.region_county") == [["4326"]]
+
+
+def test_a_collection_with_years_is_partitioned_by_them(store, postgres, schema):
+    for model in ("CCSM4", "GFDL"):
+        for year in (2004, 2005):
+            store.replace("macav2_county", days(year), key=COUNTY_KEY, part=part(year, model))
+    leaves = postgres.sql(
+        f"select inhrelid::regclass::text from pg_inherits where inhparent = '{schema}.macav2_county'::regclass order by 1"
+    )
+    assert leaves == [[f"{schema}._macav2_county_2004"], [f"{schema}._macav2_county_2005"]]
+    plan = "\n".join(row[0] for row in postgres.sql(f"explain select * from {schema}.macav2_county where year = 2004"))
+    assert "_2004" in plan and "_2005" not in plan
+    key = postgres.sql(
+        f"select pg_get_constraintdef(oid) from pg_constraint where conrelid = '{schema}.macav2_county'::regclass and contype = 'p'"
+    )
+    assert key == [['PRIMARY KEY (gis_join, "timestamp", model, scenario, year)']]
+    assert store.facts("macav2_county").rows == 24
+
+
+def test_rows_that_stay_the_same_are_not_written_again(store, postgres, schema):
+    store.replace("macav2_county", days(2005, count=3), key=COUNTY_KEY, part=part())
+    asked = f"select gis_join, timestamp::date, xmin::text from {schema}.macav2_county order by 1, 2"
+    before = {tuple(row[:2]): row[2] for row in postgres.sql(asked)}
+    changed = [{**row, "mean_precipitation_mm": 99.0} if place == 0 else row for place, row in enumerate(days(2005, count=2))]
+    store.replace("macav2_county", changed, key=COUNTY_KEY, part=part())
+    after = {tuple(row[:2]): row[2] for row in postgres.sql(asked)}
+    assert set(before) - set(after) == {("G0800010", "2005-01-03"), ("G5101630", "2005-01-03")}
+    assert [row for row in after if after[row] != before[row]] == [("G0800010", "2005-01-01")]
+    assert store.read("macav2_county", where="mean_precipitation_mm = 99").num_rows == 1
+
+
+def test_the_reading_role_reads_and_does_nothing_else(store, postgres, schema):
+    store.replace("region_county", counties(), key="gis_join", geometry="geometry")
+    store.replace("macav2_county", days(), key=COUNTY_KEY, part=part())
+    postgres.sql(f"create role guest_of_{schema} login in role {schema}_reader")
+    guest = f"guest_of_{schema}"
+    assert postgres.sql(f"select count(*) from {schema}.region_county", user=guest) == [["3"]]
+    assert postgres.sql(f"select count(*) from {schema}.macav2_county", user=guest) == [["6"]]
+    for forbidden in (
+        f"delete from {schema}.region_county",
+        f"create table {schema}.mine (x int)",
+        f"drop table {schema}.region_county",
+    ):
+        with pytest.raises(AssertionError, match=r"permission denied|must be owner"):
+            postgres.sql(forbidden, user=guest)
+    as_guest = open_store(postgres.address(user=guest, schema=schema))
+    assert as_guest.query("select count(*) as n from region_county").to_pylist() == [{"n": 3}]
+    with pytest.raises(EtlError, match="may not do this"):
+        as_guest.drop("region_county")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "delete from region_county",
+        "with gone as (delete from region_county returning *) select * from gone",
+        "select 1; drop table region_county",
+        "copy region_county to program 'true'",
+        "select pg_read_file('/etc/passwd')",
+        "create table mine as select 1",
+    ],
+)
+def test_a_query_only_reads(store, sql):
+    store.replace("region_county", counties(), key="gis_join")
+    with pytest.raises(EtlError):
+        store.query(sql)
+    assert store.facts("region_county").rows == 3 and store.read("region_county").num_rows == 3
+
+
+def test_answers_have_types_that_everybody_knows(store):
+    store.replace("region_county", counties(), key="gis_join", geometry="geometry")
+    row = store.query(
+        "select sum(area_km2::numeric) as area, count(*) as n, st_union(geometry) as all_of_it, '{}'::jsonb as j from region_county"
+    )
+    assert row.column("area").to_pylist() == [20.0] and row.column("n").to_pylist() == [3]
+    import shapely
+
+    assert (
+        shapely.from_wkb(row.column("all_of_it")[0].as_py()).area == 20.0
+    )  # 4 + 8 for the second and third, which share a square
+    assert store.query("explain select 1").num_rows >= 1
+
+
+def test_somebody_elses_change_is_seen(store, postgres, schema):
+    done = store.replace("region_county", counties(), key="gis_join", geometry="geometry", description="Counties")
+    postgres.sql(f"update {schema}.region_county set name = 'Other' where gis_join = 'G0800010'")
+    assert not store.holds("region_county", None, done.fingerprint)
+    assert store.facts("region_county").fingerprint != done.fingerprint
+    assert store.facts("region_county").description == "Counties"
+    again = store.replace("region_county", counties(), key="gis_join", geometry="geometry", description="Counties")
+    assert again.changed and store.holds("region_county", None, done.fingerprint)
+    assert store.read("region_county", ["name"], "gis_join = 'G0800010'").to_pylist() == [{"name": "Adams"}]
+
+
+def test_a_key_of_another_part_is_refused_and_nothing_changes(store):
+    rows = [{"key": "a", "year": 2004, "model": "A"}]
+    store.replace("things", rows, key="key", partition_by=["year", "model"])
+    with pytest.raises(EtlError, match="in another part"):
+        store.replace("things", [{"key": "a"}], key="key", part={"year": 2004, "model": "B"})
+    assert store.facts("things").rows == 1
+
+
+def test_loads_of_different_years_go_side_by_side_and_of_one_year_one_after_another(postgres, schema):
+    address = postgres.address(schema=schema)
+    open_store(address).replace("macav2_county", days(2000), key=COUNTY_KEY, part=part(2000))
+    parts = [part(year, model) for year in range(2001, 2005) for model in ("CCSM4", "GFDL")]
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        pool.starmap(_load, [(address, one) for one in parts])
+    facts = open_store(address).facts("macav2_county")
+    assert facts.rows == 6 * 9 and facts.version == 9
+    counted = postgres.sql(f"select count(*) from {schema}.macav2_county")
+    assert counted == [["54"]]
+
+
+def _load(address, one):
+    open_store(address).replace("macav2_county", days(one["year"]), key=COUNTY_KEY, part=one)
+
+
+def test_two_first_loads_at_once(postgres, schema):
+    address = postgres.address(schema=schema)
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        pool.starmap(_load, [(address, part(year)) for year in (2001, 2002, 2003)])
+    assert open_store(address).facts("macav2_county").rows == 18
+
+
+@pytest.mark.slow
+def test_readers_see_the_old_rows_or_the_new_ones(store, postgres, schema):
+    """Whole loads, of the same shape and of others, while somebody counts all the time."""
+    store.replace("things", [{"key": place, "round": 0} for place in range(2000)], key="key")
+    seen, errors, over = set(), [], threading.Event()
+
+    def look():
+        reader = open_store(postgres.address(schema=schema))
+        while not over.is_set():
+            try:
+                [row] = reader.query("select count(*) as n, count(distinct round) as rounds from things").to_pylist()
+                seen.add((row["n"], row["rounds"]))
+            except EtlError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for turn in range(1, 9):
+        rows = [{"key": place, "round": turn, **({"more": 1} if turn % 3 == 0 else {})} for place in range(2000)]
+        store.replace("things", rows, key="key")
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert seen == {(2000, 1)}
+
+
+@pytest.mark.slow
+def test_a_load_that_is_killed_changes_nothing(postgres, schema):
+    address = postgres.address(schema=schema)
+    store = open_store(address)
+    first = store.replace("macav2_county", many(1000), key=COUNTY_KEY, part=part())
+    working = "select 1 from pg_stat_activity where query ilike 'copy%' and state = 'active'"
+    for year in (2005, 2006):  # rows of a part that is there, and of a new year
+        process = multiprocessing.get_context("spawn").Process(target=_load_many, args=(address, year))
+        process.start()
+        postgres.wait_until(lambda: postgres.sql(working) != [])
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        postgres.wait_until(lambda: postgres.sql(working) == [])
+        assert store.facts("macav2_county").fingerprint == first.fingerprint
+        assert postgres.sql(f"select count(*) from {schema}.macav2_county") == [["1000"]]
+    done = store.replace("macav2_county", many(2000, 2006), key=COUNTY_KEY, part=part(2006))
+    assert done.changed and store.facts("macav2_county").rows == 3000
+
+
+def _load_many(address, year):
+    open_store(address).replace("macav2_county", many(1_500_000, year, offset=1.0), key=COUNTY_KEY, part=part(year))
+
+
+@pytest.mark.slow
+def test_a_server_that_stops_in_the_middle_is_said_and_loses_nothing():
+    cluster = Cluster(synchronous_commit="on")
+    try:
+        cluster.sql("create database etl", "postgres")
+        store = open_store(cluster.address())
+        first = store.replace("macav2_county", many(1000), key=COUNTY_KEY, part=part())
+
+        def stop():
+            cluster.wait_until(lambda: cluster.loads() > 0)
+            time.sleep(0.1)
+            cluster.stop()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        with pytest.raises(EtlError) as caught:
+            store.replace("macav2_county", many(1_500_000, offset=1.0), key=COUNTY_KEY, part=part())
+        stopper.join()
+        assert "database" in caught.value.what and "nothing was changed" in caught.value.hint
+        with pytest.raises(EtlError, match="cannot be reached"):
+            store.names()
+        cluster.start()
+        assert store.facts("macav2_county").fingerprint == first.fingerprint
+    finally:
+        cluster.remove()
+
+
+def test_addresses_that_lead_nowhere(postgres):
+    cases = [
+        (postgres.address("nowhere"), "the database is not there"),
+        (f"postgresql://etl@127.0.0.1:{_free_port()}/etl", "cannot be reached"),
+        (postgres.address(user="stranger"), "does not let this user in"),
+    ]
+    for address, said in cases:
+        with pytest.raises(EtlError) as caught:
+            open_store(address).names()
+        assert said in caught.value.what, str(caught.value)
+        assert not open_store(address).holds("region_county", None, "0" * 64)
+
+
+def _free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_secret_stays_a_secret(postgres, schema, monkeypatch):
+    monkeypatch.setattr(secrets, "_known", {"DB_PASSWORD": "hunter2-secret"})
+    postgres.sql(f"create role u_{schema} login password 'hunter2-secret'")
+    address = f"postgresql://u_{schema}:${{DB_PASSWORD}}@127.0.0.1:{postgres.port}/etl?schema={schema}"
+    store = open_store(address)
+    assert store.names() == [] and "hunter2" not in store.home
+    with pytest.raises(EtlError) as caught:  # this user may not make a schema
+        store.replace("region_county", counties(), key="gis_join")
+    assert "hunter2" not in str(caught.value)
+    wrong = open_store(address.replace("/etl?", "/nowhere?"))
+    with pytest.raises(EtlError) as caught:
+        wrong.names()
+    assert "hunter2" not in str(caught.value) and "not there" in caught.value.what
+    with pytest.raises(EtlError, match="no secret `DB_PASSWOR`"):
+        open_store(address.replace("DB_PASSWORD", "DB_PASSWOR")).names()
+
+
+def test_a_text_that_the_database_cannot_hold(store):
+    with pytest.raises(EtlError, match="no place for"):
+        store.replace("things", [{"key": "a\x00b"}], key="key")
+    assert store.names() == []
