@@ -5,29 +5,39 @@ below, invoke.yaml (and invoke's other configuration files), INVOKE_ETL_*, and t
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from impl.run import secrets
 from impl.run.errors import EtlError, unknown
 
 ROOT = Path(__file__).resolve().parent
 
 SETTINGS = {  # name below `etl`: (default, meaning)
-    "env": ("local", "the environment: `local` needs no server; short form ETL_ENV"),
+    "env": ("local", "the environment: `local` needs no server, `development`, `production`; short form ETL_ENV"),
     "source": (
         "sample",
         "where raw data come from: `sample` (generated), `mirror:PATH-OR-URL`, `remote`; short form ETL_SOURCE",
     ),
     "data": ("data", "the folder below which each environment keeps raw, cache, state and store; relative to the checkout"),
     "jobs": ("auto", "how many checkpoints run at once; `auto` is one per core, at most 4; `--jobs` overrides it"),
+    "store": (
+        "",
+        "the home of the store: a folder or `postgresql://...`; empty is a folder below `data`; short form ETL_STORE",
+    ),
+    "cluster": (
+        "",
+        "where checkpoints run: empty is here, `dask:ADDRESS` of a scheduler, `dask:local:N`; short form ETL_CLUSTER",
+    ),
+    "notify": ("", "where messages about runs go: addresses of Apprise, by blanks"),
+    "direct": ("", "whether tasks may build and clean by hand: `yes` or `no`; empty is yes, but no in production"),
 }
-SHORT_FORMS = {"env": "ETL_ENV", "source": "ETL_SOURCE"}
-
-ENVIRONMENTS = {  # name: what differs. development and production will name a store and a cluster here
-    "local": {"store": "{data}/store"},
-}
+SHORT_FORMS = {"env": "ETL_ENV", "source": "ETL_SOURCE", "store": "ETL_STORE", "cluster": "ETL_CLUSTER"}
+ENVIRONMENTS = ("local", "development", "production")
+OWN = tuple(name for name in SETTINGS if name != "env")  # what `etl.environments.NAME` may say for one environment alone
+SECRETS = "ETL_SECRETS"  # a file of NAME=VALUE lines; default: secrets.env in the checkout, which git ignores
 
 
 @dataclass(frozen=True)
@@ -53,36 +63,97 @@ class Environment:
     cache: Path
     state: Path
     tools: Path
-    store: str
+    store: str  # secrets in it stand as ${NAME}; see impl/run/secrets.py
     source: Source
     jobs: int
+    cluster: str = ""
+    notify: tuple[str, ...] = ()
+    direct: bool = True
+    named: Callable[[str], "Environment"] = field(kw_only=True, repr=False, compare=False)
 
 
-def environment(settings: Mapping[str, Any]) -> Environment:
-    """The environment that the `etl` section of invoke's configuration and the short forms name."""
-    for name in settings:
-        if name not in SETTINGS:
-            raise unknown("setting", f"etl.{name}", (f"etl.{one}" for one in SETTINGS), where="invoke.yaml, section `etl`")
-    values = {name: str(settings.get(name, default)) for name, (default, _) in SETTINGS.items()}
-    for name, variable in SHORT_FORMS.items():
-        values[name] = os.environ.get(variable) or values[name]
+def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
+    """The environment `name`, or the one that the `etl` section of invoke's configuration and the short forms name.
 
-    name = values["env"]
-    if name not in ENVIRONMENTS:
-        raise unknown("environment", name, ENVIRONMENTS, where=f"`etl.env` or {SHORT_FORMS['env']}")
-    data = (ROOT / Path(values["data"]).expanduser()).absolute() / name
+    For one environment alone: what `etl.environments.NAME` says comes before what `etl` says for all. A short form is
+    about the environment that is chosen, not about others that are asked for by name.
+    """
+    own = settings.get("environments") or {}
+    _check(settings, own)
+    chosen = name or os.environ.get(SHORT_FORMS["env"]) or str(settings.get("env", SETTINGS["env"][0]))
+    if chosen not in ENVIRONMENTS:
+        raise unknown("environment", chosen, ENVIRONMENTS, where=f"`etl.env` or {SHORT_FORMS['env']}")
+    values = {one: str(settings.get(one, default)) for one, (default, _) in SETTINGS.items()}
+    values |= {one: str(value) for one, value in (own.get(chosen) or {}).items()}
+    for one, variable in SHORT_FORMS.items():
+        if one == "source" or not name:
+            values[one] = os.environ.get(variable) or values[one]
+
+    where = f"the environment `{chosen}`"
+    data = (ROOT / Path(values["data"]).expanduser()).absolute() / chosen
+    notify = tuple(values["notify"].split())
+    for address in (values["store"], values["cluster"], *notify):
+        secrets.refuse_plain(address, where)
+    secrets.provide(_secrets(" ".join([values["store"], values["cluster"], *notify])))
     return Environment(
-        name=name,
+        name=chosen,
         root=ROOT,
         data=data,
         raw=data / "raw",
         cache=data / "cache",
         state=data / "state",
         tools=data / "tools",
-        store=ENVIRONMENTS[name]["store"].format(data=data),
+        store=values["store"] or f"{data}/store",
         source=_source(values["source"]),
         jobs=_jobs(values["jobs"]),
+        cluster=values["cluster"],
+        notify=notify,
+        direct=_yes(values["direct"], default=chosen != "production"),
+        named=lambda other: environment(settings, other),
     )
+
+
+def _check(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    for one in settings:
+        if one not in SETTINGS and one != "environments":
+            raise unknown("setting", f"etl.{one}", (f"etl.{known}" for known in SETTINGS), where="invoke.yaml, section `etl`")
+    for environment_name, section in own.items():
+        place = f"etl.environments.{environment_name}"
+        if environment_name not in ENVIRONMENTS:
+            raise unknown("environment", environment_name, ENVIRONMENTS, where=f"invoke.yaml, section `{place}`")
+        for one in section or {}:
+            if one not in OWN:
+                raise unknown("setting", f"{place}.{one}", (f"{place}.{known}" for known in OWN), where="invoke.yaml")
+
+
+def _secrets(addresses: str) -> dict[str, str]:
+    """The secrets that addresses ask for: from environment variables, else from the file of secrets."""
+    named = secrets.named_in(addresses)
+    if not named:
+        return {}
+    path = Path(os.environ.get(SECRETS) or ROOT / "secrets.env").expanduser()
+    kept = {}
+    if path.exists():
+        if path.stat().st_mode & 0o077:
+            raise EtlError("the file of secrets can be read by others", where=path, hint=f"`chmod 600 {path}`")
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                one, equals, value = line.partition("=")
+                if not equals:
+                    raise EtlError(
+                        "a line of the file of secrets has no `=`", where=f"{path}, line {number}", hint="write NAME=VALUE"
+                    )
+                kept[one.strip()] = value.strip().strip("\"'")
+    elif os.environ.get(SECRETS):
+        raise EtlError("the file of secrets is not there", where=f"{SECRETS}: {path}", hint="make it, with NAME=VALUE lines")
+    return {one: os.environ.get(one) or kept.get(one, "") for one in named}
+
+
+def _yes(text: str, default: bool) -> bool:
+    words = {"": default, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in words:
+        raise EtlError("neither yes nor no", where=f"`direct`: `{text}`", hint="write yes or no")
+    return words[text.lower()]
 
 
 def _source(text: str) -> Source:

@@ -3,6 +3,7 @@
 import pytest
 
 import config
+from impl.run import secrets
 from impl.run.errors import EtlError
 
 
@@ -52,6 +53,57 @@ def test_a_wrong_value_is_told_with_the_nearest_right_one(settings, what, hint):
         config.environment(settings)
     assert caught.value.what == what
     assert hint in caught.value.hint
+
+
+def test_what_is_said_for_one_environment_is_about_that_one():
+    settings = {"jobs": "1", "environments": {"development": {"store": "postgresql://etl@db/etl", "jobs": "3"}}}
+    assert config.environment(settings).store.endswith("data/local/store")
+    env = config.environment({**settings, "env": "development"})
+    assert (env.store, env.jobs, env.data) == ("postgresql://etl@db/etl", 3, config.ROOT / "data/development")
+    assert env.named("production").jobs == 1 and not env.named("production").direct and env.direct
+
+
+def test_a_short_form_is_about_the_chosen_environment(monkeypatch):
+    monkeypatch.setenv("ETL_STORE", "postgresql://etl@here/etl")
+    env = config.environment({})
+    assert env.store == "postgresql://etl@here/etl"
+    assert env.named("development").store.endswith("data/development/store")
+
+
+@pytest.mark.parametrize(
+    ("own", "what"),
+    [
+        ({"develoment": {}}, "there is no environment `develoment`"),
+        ({"development": {"stor": "x"}}, "there is no setting `etl.environments.development.stor`"),
+        ({"local": {"direct": "perhaps"}}, "neither yes nor no"),
+        ({"local": {"store": "postgresql://etl:hunter2@db/etl"}}, "the address has a password in it"),
+    ],
+)
+def test_a_wrong_section_of_an_environment(own, what):
+    with pytest.raises(EtlError) as caught:
+        config.environment({"environments": own})
+    assert caught.value.what == what
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_come_from_variables_or_a_file_that_nobody_else_reads(monkeypatch, tmp_path):
+    monkeypatch.setattr(secrets, "_known", {})
+    settings = {"environments": {"local": {"store": "postgresql://etl:${DB_WORD}@${DB_HOST}/etl"}}}
+    file = tmp_path / "secrets"
+    file.write_text("# two\nDB_WORD = 'from file'\nDB_HOST=far\nOTHER=not asked for\n")
+    monkeypatch.setenv("ETL_SECRETS", str(file))
+    file.chmod(0o644)
+    with pytest.raises(EtlError, match="can be read by others"):
+        config.environment(settings)
+    file.chmod(0o600)
+    monkeypatch.setenv("DB_HOST", "near")
+    env = config.environment(settings)
+    assert env.store == "postgresql://etl:${DB_WORD}@${DB_HOST}/etl"
+    assert secrets.reveal(env.store) == "postgresql://etl:from file@near/etl"
+    assert secrets.known() == {"DB_WORD": "from file", "DB_HOST": "near"}
+    monkeypatch.setenv("ETL_SECRETS", str(tmp_path / "gone"))
+    with pytest.raises(EtlError, match="the file of secrets is not there"):
+        config.environment(settings)
 
 
 def test_nothing_else_reads_environment_variables():

@@ -42,6 +42,7 @@ HELP = {
     "force": "run also what is up to date",
     "keep-going": "after a failure go on with what does not depend on it",
     "raw": "raw data too; without it they stay",
+    "direct": "the environment's name, to change by hand what is only promoted to",
 }
 
 
@@ -317,10 +318,13 @@ class _Everything:
             dry_run: bool = False,
             force: bool = False,
             keep_going: bool = False,
+            direct: str = "",
         ) -> None:
             from impl.run.graph import to_stderr
             from impl.run.progress import show_on_terminal
 
+            if not dry_run and verb != "compile":
+                _check_direct(c, f"{label}.{verb}", direct)
             if jobs < 0:
                 raise EtlError("the number of jobs is not a number", where=f"--jobs {jobs}", hint="write 1, 2, ...")
 
@@ -349,15 +353,17 @@ class _Everything:
                 after(c, summary)
 
         body.__name__, body.__doc__ = verb, VERBS[verb].format(name=label)
-        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going")})(body)
+        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going", "direct")})(body)
 
     def clean(self, label: str, nodes: Sequence[Node]) -> Task:
         """The task that takes away what the checkpoints of `nodes` made."""
         paths = {one.path for node in nodes for one in node.walk()}
 
-        def clean(c: Any, raw: bool = False, dry_run: bool = False) -> None:
+        def clean(c: Any, raw: bool = False, dry_run: bool = False, direct: str = "") -> None:
             from impl.run.graph import to_stderr
 
+            if not dry_run:
+                _check_direct(c, f"{label}.clean", direct)
             graph = self.graph(c)
             try:
                 chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths]
@@ -368,7 +374,21 @@ class _Everything:
             to_stderr(f"{gone} {'would be ' if dry_run else ''}removed{kept}")
 
         clean.__doc__ = f"Remove what {label} made and can make again"
-        return task(help={"raw": HELP["raw"], "dry-run": "say what would go, and remove nothing"})(clean)
+        return task(help={"raw": HELP["raw"], "dry-run": "say what would go, and remove nothing", "direct": HELP["direct"]})(
+            clean
+        )
+
+
+def _check_direct(c: Any, typed: str, direct: str) -> None:
+    """An environment that is only promoted to is not changed by hand, unless its name is given."""
+    if c.env.direct or direct == c.env.name:
+        return
+    raise EtlError(
+        f"nothing is built or cleaned by hand in {c.env.name}",
+        where=f"invoke {typed}" + (f" --direct {direct}" if direct else ""),
+        hint=f"`invoke promote.plan --from development --to {c.env.name}` shows what promotion would change; "
+        f"to do it all the same, add `--direct {c.env.name}`",
+    )
 
 
 def _check_settings(c: Any, node: Node) -> None:
