@@ -51,7 +51,8 @@ def load(
     """Put the rows of Parquet or GeoParquet `files` into `collection` as `Store.replace` does (its settings too).
 
     An action for a checkpoint: plain arguments in, a plain dict of facts out (name, part, rows, fingerprint, version,
-    changed); `Store.holds` tells cheaply whether what it did still stands.
+    changed, checks); `Store.holds` tells cheaply whether what it did still stands.
     """
     rows = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
-    return open_store(home).replace(collection, rows, key=key, part=part, **settings)._asdict()
+    done = open_store(home).replace(collection, rows, key=key, part=part, **settings)
+    return {**done._asdict(), "checks": [check._asdict() for check in done.checks]}

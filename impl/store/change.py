@@ -14,10 +14,11 @@ from typing import Any
 
 from impl.run import progress
 from impl.run.errors import EtlError, unknown
-from impl.store import fingerprint
+from impl.store import checking, fingerprint
 from impl.store import rows as incoming_rows
-from impl.store.interface import Collection, Column, Part, PartFacts, Values, as_names, describe_part
-from impl.store.partitions import Partitions
+from impl.store.checks import Check, Result
+from impl.store.interface import Collection, Column, Part, PartFacts, Store, Values, as_names, describe_part
+from impl.store.partitions import FaultyKeysError, Partitions
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Load:
     part: dict[str, Any] | None
     new: dict[Values, PartFacts]
     rows: Partitions
+    checks: tuple[Result, ...]
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def gather(
     name: str,
     rows: Any,
     before: Collection | None,
-    home: str,
+    store: Store,
     scratch: Path,
     *,
     key: str | Sequence[str],
@@ -48,8 +50,9 @@ def gather(
     source: str,
     licence: str,
     may_be_empty: bool,
+    checks: Sequence[Check],
 ) -> Iterator[Load]:
-    """The rows of a `Store.replace`, sorted into partitions; at the end of the `with` the scratch file is gone."""
+    """The rows of a `Store.replace`, checked and sorted into partitions; at the end of the `with` the scratch file is gone."""
     part = dict(part) if part else None
     known = {column.name: column.type for column in before.columns} if before and part else {}
     incoming = incoming_rows.from_rows(rows, geometry=geometry, constants=part, known=known)
@@ -64,15 +67,20 @@ def gather(
         licence=licence,
     )
     _check_columns_named(wanted, part)
+    about = checking.Load(
+        store, name, incoming.types, wanted.key, wanted.partition_by, part, before, synthetic, incoming.geometry
+    )
+    checked = checking.Checking(checks, about)
     with Partitions(incoming.types, wanted.partition_by, wanted.key, scratch) as partitions:
         with progress.track(f"load {name}", total=incoming.total, unit="rows") as bar:
             for batch in incoming.batches:
-                partitions.put(batch)
+                for values, piece in partitions.put(batch):
+                    checked.look(values, piece)
                 bar.advance(batch.num_rows)
         if not partitions.rows and not may_be_empty:
             raise EtlError(
                 f"there are no rows to load into `{name}`",
-                where=describe_part(part) or home,
+                where=describe_part(part) or store.home,
                 hint="look at the step before; if it may be empty, say `may_be_empty=True`",
             )
         new = {
@@ -81,7 +89,11 @@ def gather(
         }
         if not new and part:
             new = _empty_part(wanted, part, synthetic)
-        yield Load(wanted, part, new, partitions)
+        try:
+            yield Load(wanted, part, new, partitions, checked.decide())
+        except FaultyKeysError as fault:
+            raise checked.refused(fault) from None
+    checked.succeeded()
 
 
 def merge(

@@ -16,6 +16,8 @@ from impl.run.errors import EtlError, unknown
 if TYPE_CHECKING:
     import pyarrow
 
+    from impl.store.checks import Check, Result
+
 Values = tuple[Any, ...]  # of the partition columns, in the order of `partition_by`; () where there are none
 
 TYPES = ("text", "smallint", "integer", "bigint", "real", "double", "boolean", "timestamp", "date", "bytes", "geometry")
@@ -48,6 +50,7 @@ class Part(NamedTuple):
     fingerprint: str
     version: int
     changed: bool
+    checks: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ class Store(Protocol):
         source: str = "",
         licence: str = "",
         may_be_empty: bool = False,
+        checks: Sequence[Check] = (),
     ) -> Part:
         """Put `rows` in the place of the whole collection, or of exactly `part` of it, in one commit.
 
@@ -135,6 +139,7 @@ class Store(Protocol):
         key: the columns that tell rows apart; an empty or a double key among `rows` is an error.
         part: values of partition columns, as {"model": "CCSM4", "year": 2005}. Columns that `rows` lack are filled from it.
         columns: {"wind_m_per_s": ("m/s", "daily mean at 10 m")}, or the meaning alone.
+        checks: what has to hold of the rows, see checks.py; where one fails, nothing is changed and an `EtlError` tells.
         The same rows with the same facts change nothing.
         """
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import deltalake
     import pyarrow
 
+    from impl.store.checks import Check
+
 ROWS_PER_GROUP = 131_072  # of a Parquet file: what a reader takes at once
 KEPT_HOURS = 168  # replaced files stay a week: readers of an older version, and Delta's own lower bound
 DROPPED = ".dropped-"  # a collection on its way out
@@ -91,6 +93,7 @@ class Lake:
         source: str = "",
         licence: str = "",
         may_be_empty: bool = False,
+        checks: Sequence[Check] = (),
     ) -> Part:
         settings: dict[str, Any] = {
             "key": key,
@@ -99,13 +102,13 @@ class Lake:
             "description": description,
             "columns": columns,
         }
-        settings |= {"geometry": geometry, "synthetic": synthetic, "source": source, "licence": licence}
+        settings |= {"geometry": geometry, "synthetic": synthetic, "source": source, "licence": licence, "checks": checks}
         check_name(name)
         with _said(self._folder / name):
             before = self._facts(name)
             scratch = self._folder / f"{name}.rows"
-            with change.gather(name, rows, before, self.home, scratch, may_be_empty=may_be_empty, **settings) as load:
-                return self._commit(load.wanted, load.part, load.new, load.rows)
+            with change.gather(name, rows, before, self, scratch, may_be_empty=may_be_empty, **settings) as load:
+                return self._commit(load.wanted, load.part, load.new, load.rows)._replace(checks=load.checks)
 
     def drop(self, name: str) -> None:
         check_name(name)

@@ -14,6 +14,7 @@ from impl.run.errors import EtlError
 from impl.run.files import beside
 from impl.store import fingerprint
 from impl.store.interface import Values
+from impl.store.rejected import MOST_ROWS
 from impl.store.rows import Types, arrow_schema
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 RESERVE = 512 * 1024 * 1024  # bytes of rows held in memory before the scratch file is used
 SHOWN = 3  # faulty keys in a message
+
+
+class FaultyKeysError(EtlError):
+    """Keys that are empty or stand twice, with the rows that have them."""
+
+    def __init__(self, what: str, where: object, hint: str, rows: pyarrow.Table) -> None:
+        super().__init__(what, where, hint)
+        self.rows = rows
 
 
 class Partitions:
@@ -51,17 +60,20 @@ class Partitions:
             self._writer.close()
             self._scratch.unlink(missing_ok=True)
 
-    def put(self, batch: pyarrow.RecordBatch) -> None:
-        """Take one batch."""
+    def put(self, batch: pyarrow.RecordBatch) -> list[tuple[Values, pyarrow.RecordBatch]]:
+        """Take one batch; what of it belongs to which partition."""
+        pieces = []
         for values, numbers, piece in split(batch, self.partition_by):
             self.sums[values] = self.sums.get(values, 0) + fingerprint.sum_of_rows(piece, list(self.types.items()))
             self.counts[values] = self.counts.get(values, 0) + piece.num_rows
             self._held.setdefault(values, []).append(piece)
             self._numbers.setdefault(values, []).append(numbers + self.rows)
             self._held_bytes += piece.nbytes
+            pieces.append((values, piece))
         self.rows += batch.num_rows
         if self._held_bytes > self._reserve and self.partition_by:
             self._spill()
+        return pieces
 
     def take(self) -> Iterator[tuple[Values, list[pyarrow.ChunkedArray]]]:
         """Each partition in order: its values, and its columns sorted by the key. Each is there once."""
@@ -81,9 +93,9 @@ class Partitions:
         numbers = numpy.concatenate(self._numbers.pop(values))
         pieces.clear()
         keys = table.select(self.key).combine_chunks()
-        self._check_filled(keys, numbers)
+        self._check_filled(table, keys, numbers)
         order = pyarrow.compute.sort_indices(keys, sort_keys=[(name, "ascending") for name in self.key])
-        self._check_once(keys, order, numbers)
+        self._check_once(table, keys, order, numbers)
         if keys_seen is not None:
             keys_seen.put(keys, self.types)
         if bool((order.to_numpy() == numpy.arange(len(order))).all()):
@@ -94,7 +106,7 @@ class Partitions:
             table = table.remove_column(0)
         return columns
 
-    def _check_filled(self, keys: pyarrow.Table, numbers: numpy.ndarray) -> None:
+    def _check_filled(self, table: pyarrow.Table, keys: pyarrow.Table, numbers: numpy.ndarray) -> None:
         import pyarrow
         import pyarrow.compute
 
@@ -106,13 +118,14 @@ class Partitions:
             places = pyarrow.compute.indices_nonzero(empty).to_numpy()
             if len(places):
                 shown = ", ".join(str(numbers[place] + 1) for place in places[:SHOWN])
-                raise EtlError(
+                raise FaultyKeysError(
                     f"the key `{name}` is empty in {_count(len(places), 'row')}",
                     where=f"row {shown}{' and more' if len(places) > SHOWN else ''} of {self.rows:,}",
                     hint="give each row a key, or leave such rows out before loading",
+                    rows=table.take(places[:MOST_ROWS]),
                 )
 
-    def _check_once(self, keys: pyarrow.Table, order: pyarrow.Array, numbers: numpy.ndarray) -> None:
+    def _check_once(self, table: pyarrow.Table, keys: pyarrow.Table, order: pyarrow.Array, numbers: numpy.ndarray) -> None:
         import numpy
         import pyarrow.compute
 
@@ -129,7 +142,8 @@ class Partitions:
             for place in places[:SHOWN]:
                 row = keys.slice(int(rows[place]), 1).to_pylist()[0]
                 shown.append(f"{_describe(row)}: rows {numbers[rows[place]] + 1:,} and {numbers[rows[place + 1]] + 1:,}")
-            raise _twice(len(places), self.key, shown, self.rows)
+            faulty = table.take(rows[numpy.unique([places, places + 1])][:MOST_ROWS])
+            raise _twice(len(places), self.key, shown, self.rows, faulty)
 
     def _spill(self) -> None:
         import pyarrow
@@ -201,17 +215,18 @@ class _KeysSeen:
             for place, digest in enumerate(fingerprint.digests_of_rows(batch, kinds)):
                 if digest in self.known:
                     row = batch.slice(place, 1).to_pylist()[0]
-                    raise _twice(1, self.key, [f"{_describe(row)}: in two partitions"], None)
+                    raise _twice(1, self.key, [f"{_describe(row)}: in two partitions"], None, keys.slice(place, 1))
                 self.known.add(digest)
 
 
-def _twice(count: int, key: Sequence[str], shown: list[str], rows: int | None) -> EtlError:
+def _twice(count: int, key: Sequence[str], shown: list[str], rows: int | None, faulty: pyarrow.Table) -> FaultyKeysError:
     more = [f"and {count - len(shown):,} more"] if count > len(shown) else []
     whole = [f"of {rows:,} rows"] if rows else []
-    return EtlError(
+    return FaultyKeysError(
         f"{_count(count, 'key')} {'stand' if count > 1 else 'stands'} in more than one row",
         where="\n     ".join([*shown, *more, *whole]),
         hint=f"the key is {', '.join(f'`{name}`' for name in key)}: add the column that tells these rows apart, or leave one out",
+        rows=faulty,
     )
 
 

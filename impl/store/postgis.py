@@ -35,6 +35,8 @@ from impl.store.interface import Collection, Column, Part, PartFacts, Values, ch
 if TYPE_CHECKING:
     import pyarrow
 
+    from impl.store.checks import Check
+
 SCHEMA = "etl"
 YEAR = "year"  # the partition column that tables are partitioned by
 SRID = 4326
@@ -170,16 +172,18 @@ class PostGIS:
         source: str = "",
         licence: str = "",
         may_be_empty: bool = False,
+        checks: Sequence[Check] = (),
     ) -> Part:
         check_name(name)
         settings: dict[str, Any] = {"key": key, "part": part, "partition_by": partition_by, "description": description}
         settings |= {"columns": columns, "geometry": geometry, "synthetic": synthetic, "source": source, "licence": licence}
+        settings |= {"checks": checks}
         with self._connected() as db:
             before = self._facts(db, name)
-        with change.gather(name, rows, before, self.home, _scratch(name), may_be_empty=may_be_empty, **settings) as load:
+        with change.gather(name, rows, before, self, _scratch(name), may_be_empty=may_be_empty, **settings) as load:
             with self._connected() as db:
                 self._set_up(db)
-                return _Write(self, db, load).run()
+                return _Write(self, db, load).run()._replace(checks=load.checks)
 
     def drop(self, name: str) -> None:
         check_name(name)

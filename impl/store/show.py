@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from impl.store.interface import Collection, Store
+from impl.store.rejected import is_rejected
 
 SAMPLE_ROWS = 5
 SHOWN_PARTS = 20
@@ -27,7 +28,7 @@ def _line(facts: Collection) -> tuple[str, ...]:
         ", ".join(facts.key),
         facts.fingerprint[:SHORT],
         f"{facts.updated:%Y-%m-%d %H:%M}" if facts.updated else "",
-        "synthetic" if facts.synthetic else "",
+        ", ".join(filter(None, ("rejected rows" if is_rejected(facts.name) else "", "synthetic" if facts.synthetic else ""))),
     )
 
 

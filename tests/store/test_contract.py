@@ -205,7 +205,7 @@ def test_a_double_key_names_the_key_and_its_rows(store):
         store.replace("region_county", rows, key="gis_join")
     assert "1 key stands in more than one row" in caught.value.what
     assert "gis_join=B: rows 1 and 3" in caught.value.where
-    assert store.names() == []
+    assert store.names() == ["rejected_region_county"]
 
 
 def test_a_double_key_is_found_across_partitions(store):
