@@ -11,6 +11,7 @@ QUERY = (
 def summary_of(env: Any, summary: Any) -> str:
     """Collections with their rows, the seconds, and three commands to go on with."""
     from impl.store import open_store
+    from impl.store.rejected import is_rejected
 
     store = open_store(env.store)
     if summary.made:
@@ -18,8 +19,9 @@ def summary_of(env: Any, summary: Any) -> str:
     lines = [""]
     for name in store.names():
         facts = store.facts(name)
-        synthetic = "  (synthetic sample)" if facts.synthetic else ""
-        lines.append(f"  {name:<20} {facts.rows:>12,} rows  {facts.fingerprint[:12]}{synthetic}")
+        marks = [*(["rejected rows"] if is_rejected(name) else []), *(["synthetic sample"] if facts.synthetic else [])]
+        marked = f"  ({', '.join(marks)})" if marks else ""
+        lines.append(f"  {name:<20} {facts.rows:>12,} rows  {facts.fingerprint[:12]}{marked}")
     made, kept = len(summary.made), len(summary.kept)
     lines += [
         "",

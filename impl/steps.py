@@ -10,7 +10,7 @@ from typing import Any
 from impl.run.checkpoint import Checkpoint, Outside, checkpoint
 from impl.source import fetch
 from impl.source.fetch import Pin
-from impl.store import load, open_store
+from impl.store import load, open_store, rejected
 
 
 def raw_file(c: Any, name: str, target: Path, pin: Pin, sample: Callable[..., str], **sample_facts: Any) -> Checkpoint:
@@ -42,12 +42,14 @@ def collection(
     key: str | list[str],
     part: Mapping[str, Any] | None = None,
     after: Iterable[str] = (),
+    reads: Iterable[Path] = (),
     **facts: Any,
 ) -> Checkpoint:
     """The checkpoint that loads the Parquet file `rows` into a collection, or into one `part` of it.
 
     Loading twice gives the same collection. It is passed while the store still holds what it loaded.
-    facts: description, columns, source, licence; see `impl.store.load`. Whether the rows come from synthetic
+    reads: files behind other collections that its checks look at: when one changes, the rows are checked again.
+    facts: description, columns, source, licence, checks; see `impl.store.load`. Whether the rows come from synthetic
     data is noted with them.
     """
     store = c.env.store
@@ -57,8 +59,14 @@ def collection(
     def holds(result: Mapping[str, Any]) -> bool:
         return open_store(store).holds(collection_name, part, result["fingerprint"])
 
+    def exists() -> bool:
+        home = open_store(store)
+        return collection_name in home.names() or bool(rejected.left(home, collection_name, None))
+
     def remove() -> None:
-        open_store(store).drop(collection_name)
+        home = open_store(store)
+        home.drop(collection_name)
+        rejected.forget(home, collection_name, None)
 
     return checkpoint(
         name,
@@ -69,15 +77,16 @@ def collection(
         key=key,
         part=dict(part) if part else None,
         synthetic=c.env.source.synthetic,
-        file_dep=[rows],
+        file_dep=[rows, *reads],
         after=after,
-        outside=Outside(f"collection {collection_name}", holds, remove),
+        outside=Outside(f"collection {collection_name}", holds, remove, exists),
         **facts,
     )
 
 
 def load_rows(store: str, collection_name: str, rows: Path, **facts: Any) -> dict[str, Any]:
-    """Load `rows` and say how many there were."""
+    """Load `rows` and say how many there were, and what checks that only warn have found."""
     loaded = dict(load(store, collection_name, rows, **facts))
     unchanged = "" if loaded["changed"] else ", unchanged"
-    return {**loaded, "note": f"{loaded['rows']:,} rows in {collection_name}{unchanged}"}
+    warnings = [f"{one['check']}: {one['found']}" for one in loaded["checks"] if not one["passed"]]
+    return {**loaded, "warnings": warnings, "note": f"{loaded['rows']:,} rows in {collection_name}{unchanged}"}

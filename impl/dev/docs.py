@@ -109,7 +109,9 @@ def _columns(facts: Facts, dataset: str) -> str:
         for column, meaning in load["columns"].items():
             unit, text = ("", meaning) if isinstance(meaning, str) else meaning
             rows.append((f"`{column}`", unit, text))
-        out.append(f"`{name}`: {load['description']}. Key: {key}.\n\n" + table(("column", "unit", "meaning"), rows))
+        checks = "".join(f"- `{check}`{' (warns only)' if check.warn else ''}\n" for check in load.get("checks", ()))
+        checked = f"\nChecked in every load, beside the key:\n\n{checks}" if checks else ""
+        out.append(f"`{name}`: {load['description']}. Key: {key}.\n\n" + table(("column", "unit", "meaning"), rows) + checked)
     return "\n".join(out)
 
 

@@ -23,11 +23,13 @@ class Outside:
 
     holds(result): whether what the action returned at its last success is still there. Cheap: asked in each run.
     remove(): takes it away, for `clean`.
+    exists(): whether something is there to take away though the last run failed.
     """
 
     name: str
     holds: Callable[[Mapping[str, Any]], bool]
     remove: Callable[[], None]
+    exists: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def checkpoint(
 
     name: unique in the whole repository; starts with the dataset's: `region.county.rows`.
     action: a function of a module (it may run in another process), with plain values as arguments. It returns
-        a short note for the screen, or a dict of facts (with the note under "note"), or None.
+        a short note for the screen, or a dict of facts (with the note under "note"; what stands under "warnings"
+        is said at the end of the run), or None.
     file_dep: files it reads. A file that another checkpoint makes brings that checkpoint before this one.
     targets: files it makes, each written beside its name and renamed.
     after: names of checkpoints that come first though no file of theirs is read.

@@ -313,6 +313,9 @@ class Graph:
                 finished = True
             finally:
                 self.executor.close(kill=not finished)
+        for name in reporter.made:
+            for warning in self.steps[name].saved["result"].get("warnings", ()):
+                say(f"\nwarning: {name}: {warning}")
         if self.failures:
             first, *others = self.failures.values()
             for other in others:
@@ -379,7 +382,7 @@ class Graph:
                 things: list[tuple[str, Callable[[], None]]] = [
                     (self.place.shown(path), path.unlink) for path in step.targets if path.exists()
                 ]
-                if step.outside and self.state.get_values(name):
+                if step.outside and (self.state.get_values(name) or step.outside.exists()):
                     things.append((step.outside.name, step.outside.remove))
                 for thing, remove in things:
                     say(f"[-] {thing}")

@@ -244,7 +244,7 @@ class _References(_Rows):
     def __init__(self, check: Check, load: Load, others: _Others, rejected: Rejected) -> None:
         super().__init__(check, load, others, rejected)
         (name,), self.collection = check.columns, check.settings["collection"]
-        self.known = others.values(check, self.collection, check.settings["to"], None, load.types[name])
+        self.known = others.values(check, self.collection, check.settings["to"] or name, None, load.types[name])
 
     def is_bad(self, column: pyarrow.Array, kind: str) -> pyarrow.BooleanArray | None:
         import pyarrow.compute as compute
@@ -269,7 +269,8 @@ class _Complete:
                 hint="name the column that holds the day as a timestamp or a date",
             )
         self.of = check.settings["of"]
-        self.regions = others.values(check, self.of, check.settings["to"], check.settings["where"], load.types[self.region])
+        column = check.settings["to"] or self.region
+        self.regions = others.values(check, self.of, column, check.settings["where"], load.types[self.region])
         if not len(self.regions):
             raise EtlError(
                 f"the check {check} of `{load.name}` finds no region in `{self.of}`",

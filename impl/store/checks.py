@@ -65,7 +65,7 @@ def accepted_range(*columns: str, low: float | None = None, high: float | None =
 
 def references(column: str, collection: str, *, to: str | None = None, warn: bool = False) -> Check:
     """Each value stands in the column `to` (the same name, unless given) of another collection of the same store."""
-    return Check("references", (column,), {"collection": collection, "to": to or column}, warn)
+    return Check("references", (column,), {"collection": collection, "to": to}, warn)
 
 
 def complete(
@@ -85,7 +85,7 @@ def complete(
     """
     if calendar not in CALENDARS:
         raise unknown("calendar", calendar, CALENDARS, where=f"complete({region}, {day})")
-    settings = {"of": of, "to": to or region, "where": where, "calendar": calendar}
+    settings = {"of": of, "to": to, "where": where, "calendar": calendar}
     return Check("complete", (region, day), settings, warn)
 
 

@@ -40,14 +40,18 @@ def is_rejected(collection: str) -> bool:
     return collection.startswith(PREFIX)
 
 
-def forget(store: Store, collection: str, part: Mapping[str, Any] | None) -> None:
-    """Remove what loads of this part have left; for the whole collection that of all its parts."""
+def left(store: Store, collection: str, part: Mapping[str, Any] | None) -> list[str]:
+    """What loads of this part have left of refused rows; for the whole collection that of all its parts."""
     if is_rejected(collection):
-        return
+        return []
     own = name_of(collection, part)
-    for name in store.names():
-        if name == own or (not part and name.startswith(f"{own}__")):
-            store.drop(name)
+    return [name for name in store.names() if name == own or (not part and name.startswith(f"{own}__"))]
+
+
+def forget(store: Store, collection: str, part: Mapping[str, Any] | None) -> None:
+    """Remove what `left` names."""
+    for name in left(store, collection, part):
+        store.drop(name)
 
 
 class Rejected:

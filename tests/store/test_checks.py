@@ -132,7 +132,7 @@ def test_a_value_that_another_collection_lacks_is_named(store):
     store.replace("region_county", counties(), key="gis_join", geometry="geometry")
     rows = days(first="G9999999", count=2)
     error = refused(store, rows, references("gis_join", "region_county"), name="macav2_county", key=COUNTY_KEY, part=part())
-    check = "references(gis_join, collection=region_county, to=gis_join)"
+    check = "references(gis_join, collection=region_county)"
     assert error.what == f"`macav2_county` was not loaded: the check {check} fails"
     assert error.where == (
         f"model=CCSM4, scenario=historical, year=2005 of {store.home}\n"
@@ -459,6 +459,74 @@ def test_a_changed_check_makes_the_load_run_again(tmp_path):
         digests(not_null("name")),
     ):
         assert {name for name in first if first[name] != other[name]} == {"`checks`"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a load as a checkpoint, with these checks; what it made, what it said and what it keeps of the result."""
+    from types import SimpleNamespace
+
+    from impl.run.graph import Graph
+    from impl.steps import collection
+
+    c = SimpleNamespace(env=SimpleNamespace(store=str(tmp_path / "store"), source=SimpleNamespace(synthetic=False)))
+    place = Place(root=tmp_path, state=tmp_path / "state", data=tmp_path / "data")
+    rows, other = place.data / "rows.parquet", place.data / "other.parquet"
+    place.data.mkdir()
+    pyarrow.parquet.write_table(pyarrow.table({"key": [1], "x": [-1.0]}), rows)
+    other.write_text("one")
+
+    def run(*checks, clean=False):
+        said = []
+        step = collection(c, "things.load", "things", rows, key="key", checks=list(checks), reads=[other])
+        graph = Graph([step], place)
+        try:
+            if clean:
+                return graph.clean(["things.load"], say=said.append)
+            made = graph.run(["things.load"], say=said.append).made
+            return made, said, graph.state.get_values("things.load")["result"]
+        finally:
+            graph.close()
+
+    run.store, run.other = open_store(tmp_path / "store"), other
+    return run
+
+
+def test_a_load_runs_again_when_its_checks_change_and_keeps_what_they_found(run):
+    made, said, kept = run(accepted_range("x", low=-2))
+    assert made == ["things.load"] and not any("warning" in line for line in said)
+    assert [(one["check"], one["passed"]) for one in kept["checks"]] == [("unique", True), ("accepted_range(x, low=-2)", True)]
+    assert run(accepted_range("x", low=-2))[0] == []
+    version = run.store.facts("things").version
+    for _ in range(2):  # having run does not make it up to date
+        with pytest.raises(EtlError, match=r"the check accepted_range\(x, low=0\) fails"):
+            run(accepted_range("x", low=0))
+    assert run.store.facts("things").version == version
+    assert run.store.names() == [SIDE, "things"]
+    run(accepted_range("x", low=-3))
+    assert run.store.names() == ["things"]
+
+
+def test_what_a_check_warns_of_is_said_at_the_end_of_the_run(run):
+    made, said, kept = run(accepted_range("x", low=0, warn=True))
+    found = "accepted_range(x, low=0): `x` in 1 of 1 rows: key=1: x is -1, not at least 0"
+    assert made == ["things.load"]
+    assert said[-1] == f"\nwarning: things.load: {found}"
+    assert kept["warnings"] == [found]
+
+
+def test_a_load_runs_again_when_what_its_checks_look_at_changes(run):
+    run(not_null("x"))
+    run.other.write_text("two")
+    assert run(not_null("x"))[0] == ["things.load"]
+
+
+def test_cleaning_takes_refused_rows_too(run):
+    run(not_null("x"))
+    with pytest.raises(EtlError):
+        run(accepted_range("x", low=0))
+    run(clean=True)
+    assert run.store.names() == []
 
 
 LOADER = """
