@@ -12,6 +12,7 @@ from impl.run.checkpoint import checkpoint
 from impl.run.namespace import dataset, task
 from impl.source import sample
 from impl.steps import Pin, collection, raw_file
+from impl.store.checks import accepted_range, complete, not_null, references
 from impl.transform import wide
 from impl.view.day import map_of_day
 from task import ncproj as program
@@ -73,6 +74,12 @@ COLUMNS = {
 }
 
 
+RANGES = {  # by unit: least and greatest that a day over a county can have
+    "K": (180, 340), "%": (0, 101), "mm": (0, 2000), "W m-2": (0, 600), "kg kg-1": (0, 0.05), "m s-1": (-75, 75), "kPa": (0, 15),
+}  # fmt: skip
+ON_THE_GRID = "state_fips not in ('02', '15', '72')"  # without Alaska, Hawaii and Puerto Rico
+
+
 class File(NamedTuple):
     """One raw file of the catalogue, and the years in it that are wanted."""
 
@@ -127,6 +134,20 @@ def index(c):
         yield checkpoint("macav2.index", ncproj.index, *reads, target, key="gis_join", file_dep=reads, targets=[target])
 
 
+def checks(variables):
+    """What has to hold of the rows, with these variables."""
+    for variable in variables:
+        _, stem, unit, _ = VARIABLES[variable]
+        low, high = RANGES[unit]
+        columns = [f"{statistic}_{stem}" for statistic in STATISTICS]
+        yield not_null(*columns)
+        yield accepted_range(*columns, low=low, high=high)
+    yield accepted_range("valid_share", low=0, high=1)
+    yield references("gis_join", "region_county")
+    # models whose calendar has no leap days lack 29 February
+    yield complete("gis_join", "timestamp", of="region_county", where=ON_THE_GRID, calendar="either")
+
+
 def build(c):
     """Raw file x index -> rows by county and day; rows of all variables of a year -> collection macav2_county."""
     tools = [program.path(c), c.env.cache / "macav2/county.index"]
@@ -140,7 +161,8 @@ def build(c):
         )  # fmt: skip
         for year in file.years:
             together.setdefault((file.model, file.scenario, year), []).append(target)
-    stems = [VARIABLES[variable][1] for variable in wanted.names(c.macav2.variables, VARIABLES, "macav2.variables")]
+    variables = wanted.names(c.macav2.variables, VARIABLES, "macav2.variables")
+    stems = [VARIABLES[variable][1] for variable in variables]
     columns = [*KEY, "year", *(f"{statistic}_{stem}" for stem in stems for statistic in STATISTICS), "valid_share"]
     for (model, scenario, year), parts in together.items():
         name, target = f"macav2.{model}.{scenario}.{year}", c.env.cache / f"macav2/county/{model}_{scenario}_{year}.parquet"
@@ -150,9 +172,10 @@ def build(c):
         )  # fmt: skip
         yield collection(
             c, f"{name}.load", "macav2_county", target, key=KEY, part={"model": model, "scenario": scenario, "year": year},
-            columns={column: COLUMNS[column] for column in columns},
+            columns={column: COLUMNS[column] for column in columns}, checks=list(checks(variables)),
             description="One row per county, day, model and scenario: daily weather over the county's area",
-            source="MACAv2-METDATA, climate.northwestknowledge.net", licence=LICENCE, after=["region.county.load"],
+            source="MACAv2-METDATA, climate.northwestknowledge.net", licence=LICENCE,
+            after=["region.county.load"], reads=[region.rows(c, "county")],
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from impl.run.checkpoint import checkpoint
 from impl.run.namespace import dataset, group
 from impl.source import sample, shapefile
 from impl.steps import Pin, collection, raw_file
+from impl.store.checks import accepted_range, not_null, row_count
 
 LICENCE = "public domain (U.S. Census Bureau)"
 SERVER = "https://www2.census.gov/geo/tiger/TIGER2010"
@@ -39,6 +40,7 @@ COLUMNS = {  # column: meaning, or (unit, meaning)
     "area_km2": ("km2", "geodesic area, water included"),
     "geometry": ("WKB, EPSG:4326", "boundary, repaired where it was invalid"),
 }
+AREAS = {"county": (1, 400_000), "state": (100, 2_000_000)}  # km2: least and greatest that are believed
 
 
 def rows(c, level):
@@ -51,6 +53,8 @@ def checkpoints(c, level):
     raw, target = c.env.raw / f"region/tl_2010_us_{level}10.zip", rows(c, level)
     fields = FIELDS[level]
     columns = {name: COLUMNS[name] for name in (*fields, "area_km2", "geometry")}
+    smallest, largest = AREAS[level]
+    checks = [not_null(*columns), accepted_range("area_km2", low=smallest, high=largest), row_count(at_least=0.9)]
     yield raw_file(c, f"region.{level}.raw", raw, PINS[level], sample.boundaries, level=level)
     yield checkpoint(
         f"region.{level}.rows", shapefile.to_rows, raw, target, fields, key="gis_join", file_dep=[raw], targets=[target]
@@ -58,6 +62,7 @@ def checkpoints(c, level):
     yield collection(
         c, f"region.{level}.load", f"region_{level}", target, key="gis_join", columns=columns,
         description=f"One row per {level}: boundaries of the 2010 census", source=PINS[level].url, licence=LICENCE,
+        checks=checks,
     )  # fmt: skip
 
 

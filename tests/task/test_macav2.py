@@ -206,6 +206,47 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_store(built, tmp_path, seco
     assert list((tmp_path / "killed").rglob(".*.part")) == []
 
 
+def test_values_that_cannot_be_are_refused_named_and_kept_aside(rebuilt, whole_mirror):
+    rebuilt.invoke("macav2.build", ETL_SOURCE=f"mirror:{whole_mirror}")
+    before = fingerprints(rebuilt)
+    with netCDF4.Dataset(whole_mirror / RAW.format("pr", "2005_2005").rsplit("/", 1)[-1], "a") as file:
+        file["precipitation"][9] = 9000  # 10 January 2005, in mm
+    done = rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{whole_mirror}")
+    side = "rejected_macav2_county__ccsm4_historical_2005"
+    said = done.stderr.partition("error: ")[2]
+    columns = "min_precipitation_mm, max_precipitation_mm, mean_precipitation_mm"
+    assert said.startswith(f"`macav2_county` was not loaded: the check accepted_range({columns}, low=0, high=2000) fails")
+    assert "timestamp=2005-01-10: min_precipitation_mm is 9000, not at least 0 and at most 2000" in said
+    assert side in said
+    days = rebuilt.query(f"select distinct rejected_by, timestamp::date::varchar as day from {side}")
+    assert days == [{"rejected_by": f"accepted_range({columns}, low=0, high=2000)", "day": "2005-01-10"}]
+    after = fingerprints(rebuilt)
+    assert {name: after[name] for name in before} == before
+    rebuilt.invoke("macav2.build")
+    assert set(fingerprints(rebuilt)) == set(before)
+
+
+def test_days_that_are_missing_are_counted_and_named(rebuilt, whole_mirror):
+    """Files that end one day early are no files of a whole year."""
+    for raw in whole_mirror.glob("*2005_2005*.nc"):
+        with netCDF4.Dataset(raw) as whole, netCDF4.Dataset(raw.with_suffix(".short"), "w") as short:
+            whole.set_auto_maskandscale(False)
+            short.setncatts(whole.__dict__)
+            for name, dimension in whole.dimensions.items():
+                short.createDimension(name, len(dimension) - (name == "time"))
+            for name, variable in whole.variables.items():
+                about = dict(variable.__dict__)
+                copy = short.createVariable(name, variable.dtype, variable.dimensions, fill_value=about.pop("_FillValue", None))
+                copy.setncatts(about)
+                copy.set_auto_maskandscale(False)
+                copy[...] = variable[:-1] if variable.dimensions[:1] == ("time",) else variable[...]
+        raw.with_suffix(".short").replace(raw)
+    done = rebuilt.type("macav2.build", ETL_SOURCE=f"mirror:{whole_mirror}")
+    assert done.returncode == 1
+    assert "342 of 124,830 are missing: gis_join=" in done.stderr  # of 342 counties x 365 days
+    assert "timestamp=2005-12-31" in done.stderr
+
+
 def test_an_index_of_another_grid_is_refused(rebuilt, whole_mirror):
     """Two files on different grids under one model's name: the second is not silently averaged over the wrong cells."""
     shifted = whole_mirror / RAW.format("pr", "2005_2005").rsplit("/", 1)[-1]
