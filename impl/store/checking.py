@@ -328,6 +328,7 @@ class _Complete:
         calendar = self.check.settings["calendar"]
         if isinstance(fixed.get("year"), int):
             first, last = date(fixed["year"], 1, 1).toordinal() - EPOCH, date(fixed["year"], 12, 31).toordinal() - EPOCH
+            last = max(seen, default=first) if self.check.settings["under_way"] else last
         elif seen:
             first, last = min(seen), max(seen)
         else:
@@ -384,7 +385,9 @@ class _RowCount:
         too_many = most is not None and self.rows > most * before
         if not too_few and not too_many:
             return 0, ""
-        return abs(self.rows - before), f"{self.rows:,} rows, and the version before had {before:,}"
+        found = f"{self.rows:,} rows, and the version before had {before:,}; "
+        clean = f"if that is right, `invoke {load.name.partition('_')[0]}.clean` and load again: then nothing is compared"
+        return abs(self.rows - before), found + clean
 
 
 def _days(column: pyarrow.Array) -> numpy.ndarray:

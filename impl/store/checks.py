@@ -45,7 +45,7 @@ class Result(NamedTuple):
     check: str
     columns: tuple[str, ...]
     rows: int  # looked at
-    bad: int  # rows that fail, keys that are missing, or rows that are too few or too many
+    bad: int  # values that fail, keys that are missing, or rows that are too few or too many
     passed: bool
     warn: bool = False
     found: str = ""  # in words, where it did not pass
@@ -76,16 +76,18 @@ def complete(
     to: str | None = None,
     where: str | None = None,
     calendar: str = "standard",
+    under_way: bool = False,
     warn: bool = False,
 ) -> Check:
     """Each region has a row on each day: of the year, in collections partitioned by `year`, else from the first to the last.
 
     of: the collection that lists the regions, in its column `to`; where: an SQL condition that chooses among them.
     calendar: "noleap" expects no 29 February, "either" expects it where any region has it.
+    under_way: the last year goes on; days after the last one that any region has are not expected yet.
     """
     if calendar not in CALENDARS:
         raise unknown("calendar", calendar, CALENDARS, where=f"complete({region}, {day})")
-    settings = {"of": of, "to": to, "where": where, "calendar": calendar}
+    settings = {"of": of, "to": to, "where": where, "calendar": calendar, "under_way": under_way or None}
     return Check("complete", (region, day), settings, warn)
 
 

@@ -235,6 +235,14 @@ def test_a_calendar_without_leap_days_lacks_only_these(lake, calendar, year, ski
     assert done.checks[1].bad == missing
 
 
+def test_of_a_year_that_is_under_way_the_days_to_come_are_not_expected(store):
+    regions(store, "G01", "G02")
+    rows = [row for row in every_day(["G01", "G02"], skip={("G02", date(2005, 2, 2))}) if row["timestamp"].month < 3]
+    check = complete("gis_join", "timestamp", of="region_county", under_way=True)
+    error = refused(store, rows, check, name="macav2_county", key=COUNTY_KEY, part=part())
+    assert "1 of 118 are missing: gis_join=G02, timestamp=2005-02-02" in error.where  # 2 x (31 + 28)
+
+
 def test_without_a_year_the_days_are_from_the_first_to_the_last(store):
     regions(store, "G01")
     rows = [{"gis_join": "G01", "day": date(2005, 1, day)} for day in (2, 5)]
@@ -297,7 +305,10 @@ def test_fewer_rows_than_the_version_before_are_refused_with_both_numbers(store)
     store.replace("things", [{"key": key} for key in range(9)], key="key", checks=[row_count(at_least=0.9)])  # 9 of 10
     error = refused(store, [{"key": key} for key in range(8)], row_count(at_least=0.9))  # 8 of 9 is 0.89
     assert error.what == "`things` was not loaded: the check row_count(at_least=0.9) fails"
-    assert error.where == f"{store.home}\n     8 rows, and the version before had 9"
+    assert error.where == (
+        f"{store.home}\n     8 rows, and the version before had 9; "
+        "if that is right, `invoke things.clean` and load again: then nothing is compared"
+    )
     assert error.hint == "The version before is still there. Mend the step before, or the check in task/things.py"
     assert store.facts("things").rows == 9
     assert store.names() == ["things"]  # no row is to blame
