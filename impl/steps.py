@@ -79,7 +79,7 @@ def collection(
         synthetic=c.env.source.synthetic,
         file_dep=[rows, *reads],
         after=after,
-        outside=Outside(f"collection {collection_name}", holds, remove, exists),
+        outside=Outside(f"collection {collection_name}", holds, remove, exists=exists),
         **facts,
     )
 

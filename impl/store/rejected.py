@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "rejected_"
 MOST_ROWS = 100_000  # kept of one load; the count in the message is of all
 MOST_BYTES = 64 * 1024 * 1024
-LONGEST_NAME = 60  # PostgreSQL has 63 characters for the name of a table
+LONGEST_NAME = 58  # PostgreSQL has 63 characters for the name of a table, and one that is being made is called `_new_...`
 NUMBER, CHECK, WHY = "rejected_number", "rejected_by", "rejected_because"
 
 
