@@ -235,6 +235,14 @@ def test_a_calendar_without_leap_days_lacks_only_these(lake, calendar, year, ski
     assert done.checks[1].bad == missing
 
 
+def test_a_day_before_1970_is_its_own_day_at_any_hour(store):
+    regions(store, "G01")
+    rows = every_day(["G01"], 1960, skip={("G01", date(1960, 2, 28))})
+    rows = [{**row, "timestamp": row["timestamp"] + timedelta(hours=row["timestamp"].day % 24)} for row in rows]
+    error = refused(store, rows, COVERAGE, name="macav2_county", key=COUNTY_KEY, part=part(1960))
+    assert "1 of 366 are missing: gis_join=G01, timestamp=1960-02-28" in error.where
+
+
 def test_of_a_year_that_is_under_way_the_days_to_come_are_not_expected(store):
     regions(store, "G01", "G02")
     rows = [row for row in every_day(["G01", "G02"], skip={("G02", date(2005, 2, 2))}) if row["timestamp"].month < 3]
@@ -541,6 +549,31 @@ def test_cleaning_takes_refused_rows_too(run):
         run(accepted_range("x", low=0))
     run(clean=True)
     assert run.store.names() == []
+
+
+@pytest.mark.slow
+def test_a_year_of_all_counties_is_checked_in_less_than_a_second(lake):
+    import numpy
+
+    from impl.store import checking
+
+    names, columns = [f"G{number:07}" for number in range(3109)], [f"value_{number}" for number in range(30)]
+    regions(lake, *names)
+    checks = [not_null(*columns), accepted_range(*columns, low=0, high=1), references("gis_join", "region_county"), COVERAGE]
+    types = {"gis_join": "text", "timestamp": "timestamp", "year": "smallint", **dict.fromkeys(columns, "double")}
+    key = ("gis_join", "timestamp")
+    checked = checking.Checking(checks, checking.Load(lake, "m", types, key, ("year",), {"year": 2005}, None, False, None))
+    start, seconds = numpy.datetime64("2005-01-01", "us"), 0.0
+    for first in range(0, 365, 20):
+        days = numpy.arange(first, min(first + 20, 365)).astype("timedelta64[D]")
+        times = pyarrow.array(numpy.repeat(start + days, len(names))).cast(pyarrow.timestamp("us", "UTC"))
+        values = {name: numpy.linspace(0, 1, len(times)) for name in columns}
+        batch = pyarrow.RecordBatch.from_pydict({"gis_join": names * len(days), "timestamp": times, **values})
+        before = time.process_time()
+        checked.look((2005,), batch)
+        seconds += time.process_time() - before
+    assert [(one.rows, one.bad) for one in checked.decide()] == [(1_134_785, 0)] * 5  # 3,109 x 365
+    assert seconds < 1, f"{seconds:.2f} CPU-seconds"
 
 
 LOADER = """
