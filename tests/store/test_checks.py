@@ -153,6 +153,17 @@ def test_a_collection_to_refer_to_that_is_not_there_names_the_task_that_makes_it
     assert store.names() == []
 
 
+def test_an_empty_reference_is_no_fault(store):
+    store.replace("others", [{"other": "a"}], key="other")
+    rows = [{"key": 1, "other": "a"}, {"key": 2, "other": None}]
+    assert store.replace("things", rows, key="key", checks=[references("other", "others")]).checks[1].passed
+    rows = [{"key": 1, "owner": "b"}, {"key": 2, "owner": None}]
+    assert (
+        "`owner` in 1 of 2 rows: key=1: b is not in others"
+        in refused(store, rows, references("owner", "others", to="other")).where
+    )
+
+
 def test_columns_of_different_types_cannot_be_compared(store):
     store.replace("others", [{"key": 1}], key="key")
     error = refused(store, [{"key": "1"}], references("key", "others"))
@@ -220,6 +231,7 @@ def test_a_county_without_any_row_lacks_every_day_unless_it_is_not_asked_for(sto
         ("standard", 2004, True, False, 2),
         ("noleap", 2004, True, False, 0),
         ("noleap", 2005, False, False, 0),
+        ("noleap", 2004, False, True, 0),
         ("either", 2004, True, False, 0),
         ("either", 2004, False, False, 0),
         ("either", 2004, False, True, 1),
@@ -426,6 +438,29 @@ def test_refused_rows_that_cannot_be_kept_do_not_hide_the_error(store, monkeypat
     error = refused(store, [{"key": 1, "x": -1.0}], accepted_range("x", low=0))
     assert "the check accepted_range(x, low=0) fails" in error.what
     assert error.hint.startswith("the refused rows could not be kept: the disk is full. ")
+
+
+def test_no_more_bytes_of_refused_rows_are_kept_than_there_is_room_for(lake, monkeypatch):
+    monkeypatch.setattr(rejected, "MOST_BYTES", 1)
+    rows = pyarrow.table({"key": [1, 2, 3], "x": [-1.0] * 3})
+    stream = pyarrow.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=2))
+    assert "`x` in 3 of 3 rows" in refused(lake, stream, accepted_range("x", low=0)).where
+    assert lake.read(SIDE, ["key"]).column("key").to_pylist() == [1, 2]  # the first batch
+
+
+def test_what_only_warns_is_not_kept_beside_what_refuses(store):
+    regions(store, "G01", "G02")
+    checks = [complete("gis_join", "timestamp", of="region_county", warn=True), accepted_range("rain_mm", low=2)]
+    error = refused(store, every_day(["G01"]), *checks, name="macav2_county", key=COUNTY_KEY, part=part())
+    assert error.what == "`macav2_county` was not loaded: the check accepted_range(rain_mm, low=2) fails"
+    assert store.read("rejected_macav2_county__ccsm4_historical_2005").num_rows == 365
+
+
+def test_a_success_leaves_what_another_collection_refused(store):
+    check = accepted_range("x", low=0)
+    refused(store, [{"key": 1, "x": -1.0}], check, name="things_of_others")
+    store.replace("things", [{"key": 1, "x": 1.0}], key="key", checks=[check])
+    assert store.names() == ["rejected_things_of_others", "things"]
 
 
 def test_a_collection_with_a_long_name_has_a_name_for_its_refused_rows(store):
