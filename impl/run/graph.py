@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from doit.action import BaseAction
@@ -27,7 +28,7 @@ from doit.task import Stream, Task
 
 from impl.run import progress
 from impl.run.checkpoint import Checkpoint, signature
-from impl.run.digest import Digests
+from impl.run.digest import Digests, text_digest
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
 from impl.run.lock import only_run
@@ -40,6 +41,7 @@ DEPENDENCY_REASONS = {  # doit's name: our words
     "added_file_dep": "is read now",
     "removed_file_dep": "is no longer read",
 }
+NEVER_RAN = "it has not run yet"
 
 
 @dataclass
@@ -148,7 +150,7 @@ class _Step:
         self.why = []
         task.value_savers = [lambda: self.saved]
         if not values:
-            self.why.append("it has not run yet")
+            self.why.append(NEVER_RAN)
             return False
         before = values["signature"]
         for part, digest in self.signature.items():
@@ -214,6 +216,9 @@ class _Reporter:
         self.kept: list[str] = []
 
     def execute_task(self, task: Task) -> None:
+        step, place = self.graph.steps[task.name], self.graph.place
+        changed = [] if step.why == [NEVER_RAN] else sorted(task.dep_changed or ())
+        self.graph.why[task.name] = [*step.why, *(f"{place.shown(place.path(key))} changed" for key in changed)]
         slow = self.graph.checkpoints[task.name].slow
         if slow:
             self.say(f"[.] {task.name}  {slow}")
@@ -221,12 +226,14 @@ class _Reporter:
     def add_success(self, task: Task) -> None:
         self.graph.state.backend.flush()
         self.made.append(task.name)
+        self.graph.done[task.name] = "made"
         saved = self.graph.steps[task.name].saved
         note = saved["result"].get("note", "")
         self.say(f"[+] {task.name}{f'  {note}' if note else ''}  {saved['seconds']:.1f} s")
 
     def skip_uptodate(self, task: Task) -> None:
         self.kept.append(task.name)
+        self.graph.done[task.name] = "kept"
         self.say(f"[|] {task.name}")
 
     def add_failure(self, task: Task, fail: Any) -> None:
@@ -252,6 +259,8 @@ class Graph:
     def __init__(self, checkpoints: Iterable[Checkpoint], place: Place) -> None:
         self.place = place
         self.failures: dict[str, EtlError] = {}
+        self.done: dict[str, str] = {}  # what became of each in the last run: made or kept
+        self.why: dict[str, list[str]] = {}
         self.executor: Any = None
         self.checkpoints: dict[str, Checkpoint] = {}
         for one in checkpoints:
@@ -332,7 +341,7 @@ class Graph:
             found = self.state.get_status(task, self.control.tasks, get_log=True)
             why = list(step.why)
             changed = dict(found.reasons)
-            if step.why != ["it has not run yet"]:
+            if step.why != [NEVER_RAN]:
                 for reason, words in DEPENDENCY_REASONS.items():
                     why += [f"{self.place.shown(self.place.path(key))} {words}" for key in changed.get(reason, ())]
             before = [dep for dep in task.task_dep if dep in rows and not rows[dep].current]
@@ -367,6 +376,47 @@ class Graph:
         for name in selected:
             visit(name)
         return list(ordered)
+
+    def told(self, selected: Sequence[str]) -> list[dict[str, Any]]:
+        """What became of each of `selected` and what they depend on in the last run, for its record."""
+        rows = []
+        for name in self.order(selected):
+            step, one = self.steps[name], self.checkpoints[name]
+            done = "failed" if name in self.failures else self.done.get(name, "not reached")
+            values = step.saved if done == "made" else self.state.get_values(name)
+            result = dict(values.get("result", {}))
+            failure = self.failures.get(name)
+            why = failure.what if failure else "; ".join(self.why.get(name, step.why)) if done == "made" else ""
+            rows.append(
+                {
+                    "name": name,
+                    "dataset": one.dataset,
+                    "verb": one.verb,
+                    "done": done,
+                    "why": why,
+                    "note": result.get("note", ""),
+                    "seconds": values.get("seconds"),
+                    "finished": values.get("finished"),
+                    "signature": text_digest(json.dumps(step.signature, sort_keys=True)),
+                    "checks": result.get("checks", []),
+                }
+            )
+        return rows
+
+    def inputs(self, selected: Sequence[str]) -> list[dict[str, Any]]:
+        """The raw files that a run of `selected` reads, with size and SHA-256; those that are not there are left out."""
+        paths: dict[Path, str] = {}
+        for name in self.order(selected):
+            step = self.checkpoints[name]
+            for path in (*(step.targets if step.raw else ()), *step.file_dep):
+                if step.raw or path not in self.makers:
+                    paths.setdefault(path, name)
+        found = []
+        for path, name in paths.items():
+            digest = self.digests.of(path)
+            if digest is not None and path.is_file():
+                found.append({"file": self.place.key(path), "checkpoint": name, "bytes": path.stat().st_size, "sha256": digest})
+        return found
 
     def clean(self, selected: Sequence[str], *, say: Say, raw: bool = False, dry_run: bool = False) -> int:
         """Take away what the `selected` checkpoints made; raw data only with `raw`. Returns how many things went."""

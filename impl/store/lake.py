@@ -126,6 +126,15 @@ class Lake:
         facts = self.facts(name)
         return query.stream(self, query.select(facts, columns, where))
 
+    def stream_at(self, name: str, version: int) -> pyarrow.RecordBatchReader:
+        """The rows of an earlier version, as long as `tidy` has left them."""
+        import deltalake
+
+        self.facts(name)
+        with _said(self._folder / name):
+            table = deltalake.DeltaTable(self._folder / name, version=version)
+            return self._scannable(name, table).scanner().to_reader()
+
     def query(self, sql: str) -> pyarrow.Table:
         from impl.store import query
 
