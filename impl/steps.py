@@ -55,7 +55,9 @@ def collection(
         facts["source"] = f"synthetic sample, shaped like {facts.get('source', 'the real data')}"
 
     def holds(result: Mapping[str, Any]) -> bool:
-        return open_store(store).holds(collection_name, part, result["fingerprint"])
+        # a promotion builds beside the live store, and leaves there what does not change
+        home = c.env.live if collection_name in c.env.unchanged else store
+        return open_store(home).holds(collection_name, part, result["fingerprint"])
 
     def remove() -> None:
         open_store(store).drop(collection_name)
@@ -71,7 +73,7 @@ def collection(
         synthetic=c.env.source.synthetic,
         file_dep=[rows],
         after=after,
-        outside=Outside(f"collection {collection_name}", holds, remove),
+        outside=Outside(f"collection {collection_name}", holds, remove, collection_name),
         **facts,
     )
 

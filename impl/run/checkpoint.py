@@ -23,11 +23,13 @@ class Outside:
 
     holds(result): whether what the action returned at its last success is still there. Cheap: asked in each run.
     remove(): takes it away, for `clean`.
+    collection: the name of the collection, where it is one.
     """
 
     name: str
     holds: Callable[[Mapping[str, Any]], bool]
     remove: Callable[[], None]
+    collection: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ YEAR = "year"  # the partition column that tables are partitioned by
 SRID = 4326
 BATCH_ROWS = 65_536
 LOCK_SECONDS = 300  # how long a load waits for another one
+SWITCH_MILLISECONDS = 500  # how long readers may have to wait for a switch that waits for a reader
 
 _SQL_TYPES = {
     "text": "text",
@@ -194,6 +195,57 @@ class PostGIS:
     def tidy(self) -> int:
         """Nothing is left by killed writers, and PostgreSQL itself frees the room of old rows."""
         return 0
+
+    def take_over(self, candidate: PostGIS, names: Sequence[str]) -> None:
+        """The tables of `candidate` become those of this schema, in one transaction; what was here is in `_previous`."""
+        self._change_places(names, to=self._beside("previous"), from_=candidate)
+
+    def give_back(self, names: Sequence[str]) -> None:
+        """What `take_over` did, undone: what is in `_previous` comes back, what is here goes to `_next`."""
+        self._change_places(names, to=self._beside("next"), from_=self._beside("previous"))
+
+    def _beside(self, which: str) -> PostGIS:
+        other = PostGIS(self._address)
+        other.schema, other._reader = f"{self.schema}_{which}", f"{self.schema}_{which}_reader"
+        other._q = _quoted(other.schema)
+        return other
+
+    def _change_places(self, names: Sequence[str], to: PostGIS, from_: PostGIS) -> None:
+        """Moving a table needs it for itself for a moment. Who waits for that holds up all readers that come later, so
+        the wait is short and is begun again."""
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+        with self._connected() as db:
+            for one in (self, to, from_):
+                one._set_up(db)
+        busy = retry_if_exception(lambda error: isinstance(error, EtlError) and error.what == _SAID["55P03"][0])
+        for attempt in Retrying(
+            retry=busy, reraise=True, stop=stop_after_delay(LOCK_SECONDS), wait=wait_random_exponential(multiplier=0.2, max=5)
+        ):
+            with attempt, self._connected() as db:
+                for name in names:
+                    db.lock(f"{self.schema}.{name}")
+                db.run(f"SET LOCAL lock_timeout = '{SWITCH_MILLISECONDS}ms'")
+                for name in names:
+                    db.run(f"DROP TABLE IF EXISTS {to._q}.{_quoted(name)}")
+                    db.run(f"DELETE FROM {to._q}._collections WHERE name = {_text(name)}")
+                    self._move(db, name, self, to)
+                    self._move(db, name, from_, self)
+                db.commit()
+
+    def _move(self, db: _Database, name: str, here: PostGIS, there: PostGIS) -> None:
+        if not db.rows(f"SELECT 1 AS yes FROM {here._q}._collections WHERE name = {_text(name)}"):
+            return
+        table = _text(f"{here._q}.{_quoted(name)}")
+        leaves = db.rows(
+            f"SELECT c.relname::text AS leaf FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = {table}::regclass"
+        )
+        for one in [name, *(row["leaf"] for row in leaves)]:
+            db.run(f"ALTER TABLE {here._q}.{_quoted(one)} SET SCHEMA {there._q}")
+            there._let_read(db, f"SELECT ON {there._q}.{_quoted(one)}")
+        db.run(f"INSERT INTO {there._q}._collections SELECT * FROM {here._q}._collections WHERE name = {_text(name)}")
+        db.run(f"INSERT INTO {there._q}._parts SELECT * FROM {here._q}._parts WHERE name = {_text(name)}")
+        db.run(f"DELETE FROM {here._q}._collections WHERE name = {_text(name)}")
 
     def _set_up(self, db: _Database) -> None:
         if db.is_set_up(self.schema):
