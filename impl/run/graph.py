@@ -383,7 +383,8 @@ class Graph:
         for name in self.order(selected):
             step, one = self.steps[name], self.checkpoints[name]
             done = "failed" if name in self.failures else self.done.get(name, "not reached")
-            values = step.saved if done == "made" else self.state.get_values(name)
+            # doit closes its state with a run, but keeps what it looked at
+            values = step.saved if done == "made" else self.state.get_values(name) if done == "kept" else {}
             result = dict(values.get("result", {}))
             failure = self.failures.get(name)
             why = failure.what if failure else "; ".join(self.why.get(name, step.why)) if done == "made" else ""

@@ -623,7 +623,9 @@ class _Write:
         return bool(self.db.rows(f"SELECT 1 AS yes FROM {self.table} t WHERE {self._condition('t')} LIMIT 1"))
 
     def _need_postgis(self) -> None:
-        if not self.db.rows("SELECT 1 AS yes FROM pg_extension WHERE extname = 'postgis'"):
+        there = "SELECT 1 AS yes FROM pg_extension WHERE extname = 'postgis'"
+        if not self.db.rows(there):
+            self.db.lock("postgis is set up")  # two first loads at once
             self.db.run("CREATE EXTENSION IF NOT EXISTS postgis")
 
     def _sized(self, merged: Collection) -> Collection:
@@ -803,7 +805,7 @@ def _explained(error: Exception, store: PostGIS) -> EtlError:
             return no_collection(missing.group(1).rpartition(".")[2], store.names(), store.home)
     if state == "42703":
         return EtlError("the query names a column that is not there", where=where, hint=_SAID["42"][1])
-    if state == "23505":
+    if state == "23505" and "_pkey" in said:
         return EtlError(
             "a key stands in the rows to load and in another part of the collection",
             where=where,
