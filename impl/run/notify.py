@@ -88,3 +88,8 @@ def _apprise() -> Any:
         ) from None
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log addresses
     return apprise
+
+
+def shown(addresses: Sequence[str]) -> list[str]:
+    """The addresses without secrets."""
+    return [secrets.redact(address) for address in addresses]
