@@ -209,7 +209,7 @@ def _check_inputs(record: Mapping[str, Any], built: Mapping[str, Any]) -> None:
     differing = [name for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)]
     if differing:
         raise EtlError(
-            f"{len(differing)} raw files are not those of development",
+            f"{len(differing)} raw file{'s are' if len(differing) > 1 else ' is'} not that of {record['environment']}",
             where="\n     ".join(
                 f"{name}: {wanted.get(name, 'none')[:12]} and {there.get(name, 'none')[:12]}" for name in differing[:5]
             ),
