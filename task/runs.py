@@ -2,7 +2,8 @@
 
 from impl.run import records
 from impl.run.namespace import commands, task
-from impl.store import compare, open_store
+from impl.store import open_store
+from impl.store.compare import between_versions
 
 
 @task(name="list", help={"all": "all of them, and not the last twenty"})
@@ -25,7 +26,7 @@ def diff(c, a, b):
     lines = records.difference(one, other)
     for name, before, after in records.paired(one, other):
         if before and after and before["fingerprint"] != after["fingerprint"]:
-            lines.append(compare.between_versions(open_store(c.env.store), name, before["version"], after["version"]))
+            lines.append(between_versions(open_store(c.env.store), name, before["version"], after["version"]))
     print("\n".join(lines) or "nothing differs")
 
 

@@ -409,9 +409,9 @@ class Graph:
         paths: dict[Path, str] = {}
         for name in self.order(selected):
             step = self.checkpoints[name]
-            for path in (*(step.targets if step.raw else ()), *step.file_dep):
-                if step.raw or path not in self.makers:
-                    paths.setdefault(path, name)
+            # of a raw file that was copied from a mirror, the copy counts
+            for path in step.targets if step.raw else [one for one in step.file_dep if one not in self.makers]:
+                paths.setdefault(path, name)
         found = []
         for path, name in paths.items():
             digest = self.digests.of(path)
