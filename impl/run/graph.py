@@ -35,6 +35,7 @@ from impl.run.lock import only_run
 from impl.run.place import Place
 
 Say = Callable[[str], None]
+Tell = Callable[[dict[str, Any]], None]
 
 DEPENDENCY_REASONS = {  # doit's name: our words
     "changed_file_dep": "changed",
@@ -210,8 +211,8 @@ class _Reporter:
 
     desc = "one line a checkpoint"
 
-    def __init__(self, graph: "Graph", say: Say) -> None:
-        self.graph, self.say = graph, say
+    def __init__(self, graph: "Graph", say: Say, tell: Tell) -> None:
+        self.graph, self.say, self.tell = graph, say, tell
         self.made: list[str] = []
         self.kept: list[str] = []
 
@@ -222,6 +223,7 @@ class _Reporter:
         slow = self.graph.checkpoints[task.name].slow
         if slow:
             self.say(f"[.] {task.name}  {slow}")
+        self.tell({"event": "begun", "checkpoint": task.name, "why": self.graph.why[task.name]})
 
     def add_success(self, task: Task) -> None:
         self.graph.state.backend.flush()
@@ -230,11 +232,13 @@ class _Reporter:
         saved = self.graph.steps[task.name].saved
         note = saved["result"].get("note", "")
         self.say(f"[+] {task.name}{f'  {note}' if note else ''}  {saved['seconds']:.1f} s")
+        self.tell({"event": "made", "checkpoint": task.name, "seconds": saved["seconds"], **saved["result"]})
 
     def skip_uptodate(self, task: Task) -> None:
         self.kept.append(task.name)
         self.graph.done[task.name] = "kept"
         self.say(f"[|] {task.name}")
+        self.tell({"event": "kept", "checkpoint": task.name})
 
     def add_failure(self, task: Task, fail: Any) -> None:
         self.graph.state.backend.flush()
@@ -242,6 +246,8 @@ class _Reporter:
         if error is None:  # doit found it while looking at dependencies
             error = self.graph.failures[task.name] = self.graph.missing_input(task.name, str(fail.message))
         self.say(f"[!] {task.name}  {error.what}")
+        told = {"what": error.what, "where": error.where, "hint": error.hint}
+        self.tell({"event": "failed", "checkpoint": task.name, "error": told})
 
     def runtime_error(self, message: str) -> None:
         raise EtlError("the graph of checkpoints does not hold together", where=message)
@@ -292,17 +298,25 @@ class Graph:
         return chosen
 
     def run(
-        self, selected: Sequence[str], *, say: Say, jobs: int = 1, force: bool = False, keep_going: bool = False
+        self,
+        selected: Sequence[str],
+        *,
+        say: Say,
+        jobs: int = 1,
+        force: bool = False,
+        keep_going: bool = False,
+        tell: Tell = lambda event: None,
     ) -> Summary:
         """Make what is not up to date among `selected` and what they depend on.
 
         jobs: how many at once. force: also what is up to date, but only of `selected`. keep_going: after a
-        failure go on with all that does not depend on it. Raises the first failure as `EtlError`.
+        failure go on with all that does not depend on it. tell: hears of each checkpoint as a dict, for programs.
+        Raises the first failure as `EtlError`.
         """
         from impl.run.worker import Here, Workers
 
         started = time.perf_counter()
-        reporter = _Reporter(self, say)
+        reporter = _Reporter(self, say, tell)
         with self._in_our_words(), only_run(self.place.state / "lock"):
             sweep(self.place.data)
             if force:
@@ -514,3 +528,9 @@ def to_stderr(line: str) -> None:
     """The default `say`: one line on stderr; stdout is for data."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def to_stdout(event: Mapping[str, Any]) -> None:
+    """One JSON object on a line of stdout."""
+    sys.stdout.write(json.dumps(event, default=str) + "\n")
+    sys.stdout.flush()

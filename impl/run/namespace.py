@@ -45,6 +45,7 @@ HELP = {
     "keep-going": "after a failure go on with what does not depend on it",
     "raw": "raw data too; without it they stay",
     "direct": "the environment's name, to change by hand what is only promoted to",
+    "json": "one JSON object a line on stdout for each checkpoint that begins or ends, for programs",
 }
 
 
@@ -339,8 +340,9 @@ class _Everything:
             force: bool = False,
             keep_going: bool = False,
             direct: str = "",
+            json: bool = False,
         ) -> None:
-            from impl.run.graph import to_stderr
+            from impl.run.graph import to_stderr, to_stdout
             from impl.run.progress import show_on_terminal
 
             if not dry_run and verb != "compile":
@@ -364,16 +366,19 @@ class _Everything:
                         why = "forced" if row.name in forced and row.current else row.why
                         to_stderr(f"[?] {row.name}  {why}" if why else f"[|] {row.name}")
                     return
-                with self.recorded(c.env, graph, selected), show_on_terminal():
+                with self.recorded(c.env, graph, selected), nullcontext() if json else show_on_terminal():
                     count = jobs or c.env.jobs
-                    summary = graph.run(selected, say=to_stderr, jobs=count, force=force, keep_going=keep_going)
+                    heard = {"say": lambda line: None, "tell": to_stdout} if json else {"say": to_stderr}
+                    summary = graph.run(selected, jobs=count, force=force, keep_going=keep_going, **heard)
             finally:
                 graph.close()
-            if after:
+            if after and not json:
                 after(c, summary)
 
         body.__name__, body.__doc__ = verb, VERBS[verb].format(name=label)
-        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going", "direct")})(body)
+        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going", "direct", "json")})(
+            body
+        )
 
     def clean(self, label: str, nodes: Sequence[Node]) -> Task:
         """The task that takes away what the checkpoints of `nodes` made."""
