@@ -131,8 +131,8 @@ class Lake:
         import deltalake
 
         with _said(self._folder / name):
-            for commit in deltalake.DeltaTable(self._folder / name, version=version).history():
-                if manifest.FIELD in commit:
+            for commit in deltalake.DeltaTable(self._folder / name).history():  # newest first
+                if commit["version"] <= version and manifest.FIELD in commit:
                     return manifest.from_commit(commit, version)
         raise manifest.damaged(self._folder / name, f"version {version} has no manifest")
 
