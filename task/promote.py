@@ -3,7 +3,6 @@
 from impl import promote
 from impl.closing import collections_of
 from impl.run import records
-from impl.run.graph import to_stderr
 from impl.run.namespace import commands, graph_in, task
 from impl.run.progress import show_on_terminal
 
@@ -28,6 +27,8 @@ def plan(c, from_="development", to="production", datasets=""):
 @task(help=HELP)
 def run(c, from_="development", to="production", datasets=""):
     """Promote: build beside what is live, compare with development, switch in one step"""
+    from impl.run.graph import to_stderr  # it brings doit
+
     found = _plan(c, from_, to, datasets, rows=False)
 
     def build(env):
@@ -46,6 +47,8 @@ def run(c, from_="development", to="production", datasets=""):
 @task(help={"to": "the environment"})
 def rollback(c, to="production"):
     """Take the last promotion back: what was live before is live again"""
+    from impl.run.graph import to_stderr
+
     promote.rollback(c.env.named(to), to_stderr)
 
 

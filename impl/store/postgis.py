@@ -15,6 +15,7 @@ somebody else changes rows: then the facts are computed again from them. `<schem
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -692,6 +693,14 @@ class _Write:
 
 _open: dict[str, Any] = {}  # by address: a connection of this process for `holds`
 _open_one_at_a_time = Lock()
+
+
+@atexit.register
+def _close() -> None:
+    """Before the driver's own module is gone."""
+    while _open:
+        with suppress(Exception):
+            _open.popitem()[1].close()
 
 
 def _asked(uri: str, sql: str) -> list[dict[str, Any]]:
