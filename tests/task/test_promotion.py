@@ -227,3 +227,22 @@ def test_the_secret_is_nowhere(three):
     assert holding == []
     tables = three.postgres.sql("select facts::text from climate._collections", three.databases["prod"])
     assert SECRET not in str(tables)
+
+
+def test_between_two_lakes(three):
+    three.settings["etl"]["environments"] = {}
+    three.configure()
+    three.develop()
+    assert three.promote().returncode == 0
+    live = open_store(three.data / "production/store")
+    before = live.facts("region_county")
+    assert before.rows == 342 and not (three.data / "production/store.next/region_county").exists()
+    three.edit("task/region.py", '"name": "{NAME10}"', '"name": "{NAME10} (2010)"')
+    three.commit()
+    three.develop()
+    done = three.promote()
+    assert done.returncode == 0, done.stderr
+    assert live.facts("region_county").fingerprint != before.fingerprint
+    three.checkout.invoke("promote.rollback")
+    assert live.facts("region_county").fingerprint == before.fingerprint
+    assert live.facts("region_county").columns == before.columns
