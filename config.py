@@ -69,6 +69,8 @@ class Environment:
     cluster: str = ""
     notify: tuple[str, ...] = ()
     direct: bool = True
+    live: str = ""  # while a promotion builds in `store`: the home of the live store,
+    unchanged: frozenset[str] = frozenset()  # and its collections that stay
     named: Callable[[str], "Environment"] = field(kw_only=True, repr=False, compare=False)
 
 

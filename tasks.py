@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import config
-from impl.closing import summary_of
+from impl.closing import recorded, summary_of
 from impl.run.namespace import discover
 
 namespace = discover(
@@ -12,4 +12,5 @@ namespace = discover(
     settings=config.SETTINGS,
     environment=config.environment,
     closing=summary_of,
+    recorded=recorded,
 )

@@ -1,6 +1,12 @@
-"""What `invoke all.build` says at its end: what there is now, and what to try next."""
+"""What a run leaves and says at its end: its record, a message, what there is now, and what to try next."""
 
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from impl.run import notify, records
+from impl.run.errors import EtlError, explain
 
 QUERY = (
     "select name, max(max_daily_high_temperature_kelvin) as hottest from macav2_county"
@@ -32,3 +38,54 @@ def summary_of(env: Any, summary: Any) -> str:
         "  ETL_SOURCE=remote invoke region.stage     # real boundaries; docs/macav2.md tells how to get real climate",
     ]
     return "\n".join(lines)
+
+
+@contextmanager
+def recorded(env: Any, graph: Any, selected: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Around a run: its record is kept, and its end is told to whom the environment names."""
+    record: dict[str, Any] = {}
+    try:
+        with records.keep(env, graph, selected, collections_of) as record:
+            yield record
+    finally:
+        if record:
+            tell(env, record)
+
+
+def tell(env: Any, record: dict[str, Any]) -> None:
+    """Send the message about a run. What goes wrong here is said, and fails nothing."""
+    if not env.notify:
+        return
+    try:
+        refused = notify.send(env.notify, notify.message(record, records.all_of(env.state)))
+        problem = f"it was not taken by {', '.join(refused)}" if refused else ""
+    except Exception as error:  # noqa: BLE001 - a message must not fail the run that it is about
+        problem = error.what if isinstance(error, EtlError) else explain(error).what
+    if problem:
+        sys.stderr.write(f"the message about this run was not sent: {problem}\n")
+
+
+def collections_of(env: Any) -> list[dict[str, Any]]:
+    """The facts of all collections, for a run record."""
+    from impl.store import open_store
+
+    store = open_store(env.store)
+    found = []
+    for name in store.names():
+        facts = store.facts(name)
+        found.append(
+            {
+                "name": name,
+                "rows": facts.rows,
+                "fingerprint": facts.fingerprint,
+                "version": facts.version,
+                "key": list(facts.key),
+                "columns": [list(column) for column in facts.columns],
+                "synthetic": facts.synthetic,
+                "parts": {
+                    "/".join(map(str, values)) or "all": f"{part.rows} {part.fingerprint}"
+                    for values, part in facts.parts.items()
+                },
+            }
+        )
+    return found

@@ -57,7 +57,9 @@ def collection(
         facts["source"] = f"synthetic sample, shaped like {facts.get('source', 'the real data')}"
 
     def holds(result: Mapping[str, Any]) -> bool:
-        return open_store(store).holds(collection_name, part, result["fingerprint"])
+        # a promotion builds beside the live store, and leaves there what does not change
+        home = c.env.live if collection_name in c.env.unchanged else store
+        return open_store(home).holds(collection_name, part, result["fingerprint"])
 
     def exists() -> bool:
         home = open_store(store)
@@ -79,7 +81,7 @@ def collection(
         synthetic=c.env.source.synthetic,
         file_dep=[rows, *reads],
         after=after,
-        outside=Outside(f"collection {collection_name}", holds, remove, exists=exists),
+        outside=Outside(f"collection {collection_name}", holds, remove, collection_name, exists),
         **facts,
     )
 

@@ -27,7 +27,7 @@ def show_collection(c, name):
     }
 )
 def query(c, sql, format="table", to="", rows=40):
-    """Query the collections with SQL (DuckDB, read-only)"""
+    """Query the collections with SQL, read-only (DuckDB; PostgreSQL where the store is PostGIS)"""
     deliver(open_store(c.env.store).query(sql), format, to, rows)
 
 

@@ -23,12 +23,14 @@ class Outside:
 
     holds(result): whether what the action returned at its last success is still there. Cheap: asked in each run.
     remove(): takes it away, for `clean`.
+    collection: the name of the collection, where it is one.
     exists(): whether something is there to take away though the last run failed.
     """
 
     name: str
     holds: Callable[[Mapping[str, Any]], bool]
     remove: Callable[[], None]
+    collection: str = ""
     exists: Callable[[], bool] = lambda: False
 
 

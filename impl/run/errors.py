@@ -81,7 +81,9 @@ def unknown(kind: str, name: str, known: Iterable[str], where: object = None, hi
         advice = f"there is {', '.join(f'`{one}`' for one in known[:12])}{' and more' if len(known) > 12 else ''}"
     else:
         advice = "there is none yet"
-    return EtlError(f"there is no {kind} `{name}`", where=where, hint=f"{advice} {hint or ''}".strip())
+    if hint:
+        advice += f" {hint}" if advice.endswith("?") else f"; {hint[0].lower()}{hint[1:]}"
+    return EtlError(f"there is no {kind} `{name}`", where=where, hint=advice)
 
 
 _OS_ERRORS = {

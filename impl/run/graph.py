@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from doit.action import BaseAction
@@ -27,19 +28,21 @@ from doit.task import Stream, Task
 
 from impl.run import progress
 from impl.run.checkpoint import Checkpoint, signature
-from impl.run.digest import Digests
+from impl.run.digest import Digests, text_digest
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
 from impl.run.lock import only_run
 from impl.run.place import Place
 
 Say = Callable[[str], None]
+Tell = Callable[[dict[str, Any]], None]
 
 DEPENDENCY_REASONS = {  # doit's name: our words
     "changed_file_dep": "changed",
     "added_file_dep": "is read now",
     "removed_file_dep": "is no longer read",
 }
+NEVER_RAN = "it has not run yet"
 
 
 @dataclass
@@ -148,7 +151,7 @@ class _Step:
         self.why = []
         task.value_savers = [lambda: self.saved]
         if not values:
-            self.why.append("it has not run yet")
+            self.why.append(NEVER_RAN)
             return False
         before = values["signature"]
         for part, digest in self.signature.items():
@@ -208,26 +211,34 @@ class _Reporter:
 
     desc = "one line a checkpoint"
 
-    def __init__(self, graph: "Graph", say: Say) -> None:
-        self.graph, self.say = graph, say
+    def __init__(self, graph: "Graph", say: Say, tell: Tell) -> None:
+        self.graph, self.say, self.tell = graph, say, tell
         self.made: list[str] = []
         self.kept: list[str] = []
 
     def execute_task(self, task: Task) -> None:
+        step, place = self.graph.steps[task.name], self.graph.place
+        changed = [] if step.why == [NEVER_RAN] else sorted(task.dep_changed or ())
+        self.graph.why[task.name] = [*step.why, *(f"{place.shown(place.path(key))} changed" for key in changed)]
         slow = self.graph.checkpoints[task.name].slow
         if slow:
             self.say(f"[.] {task.name}  {slow}")
+        self.tell({"event": "begun", "checkpoint": task.name, "why": self.graph.why[task.name]})
 
     def add_success(self, task: Task) -> None:
         self.graph.state.backend.flush()
         self.made.append(task.name)
+        self.graph.done[task.name] = "made"
         saved = self.graph.steps[task.name].saved
         note = saved["result"].get("note", "")
         self.say(f"[+] {task.name}{f'  {note}' if note else ''}  {saved['seconds']:.1f} s")
+        self.tell({"event": "made", "checkpoint": task.name, "seconds": saved["seconds"], **saved["result"]})
 
     def skip_uptodate(self, task: Task) -> None:
         self.kept.append(task.name)
+        self.graph.done[task.name] = "kept"
         self.say(f"[|] {task.name}")
+        self.tell({"event": "kept", "checkpoint": task.name})
 
     def add_failure(self, task: Task, fail: Any) -> None:
         self.graph.state.backend.flush()
@@ -235,6 +246,8 @@ class _Reporter:
         if error is None:  # doit found it while looking at dependencies
             error = self.graph.failures[task.name] = self.graph.missing_input(task.name, str(fail.message))
         self.say(f"[!] {task.name}  {error.what}")
+        told = {"what": error.what, "where": error.where, "hint": error.hint}
+        self.tell({"event": "failed", "checkpoint": task.name, "error": told})
 
     def runtime_error(self, message: str) -> None:
         raise EtlError("the graph of checkpoints does not hold together", where=message)
@@ -252,6 +265,8 @@ class Graph:
     def __init__(self, checkpoints: Iterable[Checkpoint], place: Place) -> None:
         self.place = place
         self.failures: dict[str, EtlError] = {}
+        self.done: dict[str, str] = {}  # what became of each in the last run: made or kept
+        self.why: dict[str, list[str]] = {}
         self.executor: Any = None
         self.checkpoints: dict[str, Checkpoint] = {}
         for one in checkpoints:
@@ -283,17 +298,25 @@ class Graph:
         return chosen
 
     def run(
-        self, selected: Sequence[str], *, say: Say, jobs: int = 1, force: bool = False, keep_going: bool = False
+        self,
+        selected: Sequence[str],
+        *,
+        say: Say,
+        jobs: int = 1,
+        force: bool = False,
+        keep_going: bool = False,
+        tell: Tell = lambda event: None,
     ) -> Summary:
         """Make what is not up to date among `selected` and what they depend on.
 
         jobs: how many at once. force: also what is up to date, but only of `selected`. keep_going: after a
-        failure go on with all that does not depend on it. Raises the first failure as `EtlError`.
+        failure go on with all that does not depend on it. tell: hears of each checkpoint as a dict, for programs.
+        Raises the first failure as `EtlError`.
         """
         from impl.run.worker import Here, Workers
 
         started = time.perf_counter()
-        reporter = _Reporter(self, say)
+        reporter = _Reporter(self, say, tell)
         with self._in_our_words(), only_run(self.place.state / "lock"):
             sweep(self.place.data)
             if force:
@@ -335,7 +358,7 @@ class Graph:
             found = self.state.get_status(task, self.control.tasks, get_log=True)
             why = list(step.why)
             changed = dict(found.reasons)
-            if step.why != ["it has not run yet"]:
+            if step.why != [NEVER_RAN]:
                 for reason, words in DEPENDENCY_REASONS.items():
                     why += [f"{self.place.shown(self.place.path(key))} {words}" for key in changed.get(reason, ())]
             before = [dep for dep in task.task_dep if dep in rows and not rows[dep].current]
@@ -370,6 +393,48 @@ class Graph:
         for name in selected:
             visit(name)
         return list(ordered)
+
+    def told(self, selected: Sequence[str]) -> list[dict[str, Any]]:
+        """What became of each of `selected` and what they depend on in the last run, for its record."""
+        rows = []
+        for name in self.order(selected):
+            step, one = self.steps[name], self.checkpoints[name]
+            done = "failed" if name in self.failures else self.done.get(name, "not reached")
+            # doit closes its state with a run, but keeps what it looked at
+            values = step.saved if done == "made" else self.state.get_values(name) if done == "kept" else {}
+            result = dict(values.get("result", {}))
+            failure = self.failures.get(name)
+            why = failure.what if failure else "; ".join(self.why.get(name, step.why)) if done == "made" else ""
+            rows.append(
+                {
+                    "name": name,
+                    "dataset": one.dataset,
+                    "verb": one.verb,
+                    "done": done,
+                    "why": why,
+                    "note": result.get("note", ""),
+                    "seconds": values.get("seconds"),
+                    "finished": values.get("finished"),
+                    "signature": text_digest(json.dumps(step.signature, sort_keys=True)),
+                    "checks": result.get("checks", []),
+                }
+            )
+        return rows
+
+    def inputs(self, selected: Sequence[str]) -> list[dict[str, Any]]:
+        """The raw files that a run of `selected` reads, with size and SHA-256; those that are not there are left out."""
+        paths: dict[Path, str] = {}
+        for name in self.order(selected):
+            step = self.checkpoints[name]
+            # of a raw file that was copied from a mirror, the copy counts
+            for path in step.targets if step.raw else [one for one in step.file_dep if one not in self.makers]:
+                paths.setdefault(path, name)
+        found = []
+        for path, name in paths.items():
+            digest = self.digests.of(path)
+            if digest is not None and path.is_file():
+                found.append({"file": self.place.key(path), "checkpoint": name, "bytes": path.stat().st_size, "sha256": digest})
+        return found
 
     def clean(self, selected: Sequence[str], *, say: Say, raw: bool = False, dry_run: bool = False) -> int:
         """Take away what the `selected` checkpoints made; raw data only with `raw`. Returns how many things went."""
@@ -466,3 +531,9 @@ def to_stderr(line: str) -> None:
     """The default `say`: one line on stderr; stdout is for data."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def to_stdout(event: Mapping[str, Any]) -> None:
+    """One JSON object on a line of stdout."""
+    sys.stdout.write(json.dumps(event, default=str) + "\n")
+    sys.stdout.flush()

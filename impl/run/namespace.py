@@ -10,6 +10,7 @@ them. (A "collection" in this repository is a table in the store; invoke's Colle
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from impl.run.checkpoint import Checkpoint
 from impl.run.errors import EtlError, explain, unknown
 
 Verb = Callable[[Any], Iterable[Checkpoint]]
+Recorded = Callable[[Any, Any, Sequence[str]], AbstractContextManager[Any]]
 
 VERBS = {  # verb: what it says in `invoke -l`; a verb runs those before it too, where they are listed
     "compile": "Compile what {name} needs",
@@ -43,6 +45,7 @@ HELP = {
     "keep-going": "after a failure go on with what does not depend on it",
     "raw": "raw data too; without it they stay",
     "direct": "the environment's name, to change by hand what is only promoted to",
+    "json": "one JSON object a line on stdout for each checkpoint that begins or ends, for programs",
 }
 
 
@@ -156,11 +159,13 @@ def discover(
     settings: Mapping[str, tuple[str, str]],
     environment: Callable[[Mapping[str, Any]], Any],
     closing: Callable[[Any, Any], str],
+    recorded: Recorded = lambda env, graph, selected: nullcontext(),
 ) -> Collection:
     """The root namespace: each module of `folder` that has a `namespace`, and `all.*` over all of them.
 
     settings: those of the section `etl`: name -> (default, meaning). environment: makes `c.env` from that section.
     closing: what `all.build` says at its end, from `c.env` and the run's summary.
+    recorded: a context around each run, made from `c.env`, the graph and the names of the chosen checkpoints.
     """
     nodes = []
     for file in sorted(folder.glob("*.py")):
@@ -175,7 +180,7 @@ def discover(
                 hint=f'end it with `namespace = dataset("{file.stem}", ...)`; see docs/adding-a-dataset.md',
             )
         nodes.append(node.below(""))
-    everything = _Everything(tuple(nodes))
+    everything = _Everything(tuple(nodes), recorded)
     # invoke copies a configuration; wrapped in a dict, a function comes through as it is
     configuration: dict[str, Any] = {"etl": {name: default for name, (default, _) in settings.items()}}
     configuration["resolve"] = {"environment": environment, "everything": everything, "settings": settings}
@@ -238,6 +243,22 @@ def run(c: Any, name: str, verb: str) -> None:
     everything.verb(verb, name, nodes)(c)
 
 
+def graph_in(c: Any, env: Any) -> Any:
+    """The graph of all checkpoints in another environment than the chosen one. To be closed."""
+    return c.config["resolve"]["everything"].graph(_In(c.config, env))
+
+
+@dataclass(frozen=True)
+class _In:
+    """What a verb sees of the context: its configuration, and an environment."""
+
+    config: Any
+    env: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return self.config[name]
+
+
 def docs_facts(c: Any, make: Callable[..., Any]) -> Any:
     """What the generated tables of the docs are made of, as `make(tasks=..., settings=..., ...)`."""
     everything: _Everything = c.config["resolve"]["everything"]
@@ -271,8 +292,8 @@ class _Everything:
 
     namespace: Collection
 
-    def __init__(self, nodes: tuple[Node, ...]) -> None:
-        self.nodes = nodes
+    def __init__(self, nodes: tuple[Node, ...], recorded: Recorded) -> None:
+        self.nodes, self.recorded = nodes, recorded
 
     def checkpoints(self, c: Any) -> list[Checkpoint]:
         """Those of all datasets, with their dataset and verb noted."""
@@ -319,8 +340,9 @@ class _Everything:
             force: bool = False,
             keep_going: bool = False,
             direct: str = "",
+            json: bool = False,
         ) -> None:
-            from impl.run.graph import to_stderr
+            from impl.run.graph import to_stderr, to_stdout
             from impl.run.progress import show_on_terminal
 
             if not dry_run and verb != "compile":
@@ -344,16 +366,19 @@ class _Everything:
                         why = "forced" if row.name in forced and row.current else row.why
                         to_stderr(f"[?] {row.name}  {why}" if why else f"[|] {row.name}")
                     return
-                with show_on_terminal():
+                with self.recorded(c.env, graph, selected), nullcontext() if json else show_on_terminal():
                     count = jobs or c.env.jobs
-                    summary = graph.run(selected, say=to_stderr, jobs=count, force=force, keep_going=keep_going)
+                    heard = {"say": lambda line: None, "tell": to_stdout} if json else {"say": to_stderr}
+                    summary = graph.run(selected, jobs=count, force=force, keep_going=keep_going, **heard)
             finally:
                 graph.close()
-            if after:
+            if after and not json:
                 after(c, summary)
 
         body.__name__, body.__doc__ = verb, VERBS[verb].format(name=label)
-        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going", "direct")})(body)
+        return task(help={name: HELP[name] for name in ("only", "jobs", "dry-run", "force", "keep-going", "direct", "json")})(
+            body
+        )
 
     def clean(self, label: str, nodes: Sequence[Node]) -> Task:
         """The task that takes away what the checkpoints of `nodes` made."""

@@ -55,7 +55,9 @@ def redact(text: str) -> str:
     for secret in sorted(_known.values(), key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, HIDDEN)
-    return _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+    return _PASSWORD.sub(
+        lambda found: found.group() if _NAME.fullmatch(found.group(2)) else f"{found.group(1)}:{HIDDEN}@", text
+    )
 
 
 def refuse_plain(address: str, where: object) -> None:

@@ -129,6 +129,25 @@ class Lake:
         facts = self.facts(name)
         return query.stream(self, query.select(facts, columns, where))
 
+    def facts_at(self, name: str, version: int) -> Collection:
+        """The facts of an earlier version."""
+        import deltalake
+
+        with _said(self._folder / name):
+            for commit in deltalake.DeltaTable(self._folder / name).history():  # newest first
+                if commit["version"] <= version and manifest.FIELD in commit:
+                    return manifest.from_commit(commit, version)
+        raise manifest.damaged(self._folder / name, f"version {version} has no manifest")
+
+    def stream_at(self, name: str, version: int) -> pyarrow.RecordBatchReader:
+        """The rows of an earlier version, as long as `tidy` has left them."""
+        import deltalake
+
+        self.facts(name)
+        with _said(self._folder / name):
+            table = deltalake.DeltaTable(self._folder / name, version=version)
+            return self._scannable(name, table).scanner().to_reader()
+
     def query(self, sql: str) -> pyarrow.Table:
         from impl.store import query
 

@@ -82,6 +82,12 @@ def _from_metadata(stored: dict[str, Any], version: int, milliseconds: int) -> C
     )
 
 
+def from_commit(information: dict[str, Any], version: int) -> Collection:
+    """The manifest in the information of one commit, as the Delta library gives it."""
+    stored = information[FIELD]
+    return _from_metadata(json.loads(stored) if isinstance(stored, str) else stored, version, information["timestamp"])
+
+
 def is_table(folder: Path) -> bool:
     """Whether a Delta table lies in `folder`, whole or not."""
     try:

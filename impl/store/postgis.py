@@ -15,6 +15,7 @@ somebody else changes rows: then the facts are computed again from them. `<schem
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -42,6 +44,7 @@ YEAR = "year"  # the partition column that tables are partitioned by
 SRID = 4326
 BATCH_ROWS = 65_536
 LOCK_SECONDS = 300  # how long a load waits for another one
+SWITCH_MILLISECONDS = 500  # how long readers may have to wait for a switch that waits for a reader
 
 _SQL_TYPES = {
     "text": "text",
@@ -72,7 +75,7 @@ _SET_UP = (
             RETURN NULL;
         END $$""",
     """CREATE TABLE IF NOT EXISTS {schema}._parts (
-        name text NOT NULL REFERENCES {schema}._collections ON DELETE CASCADE, part text NOT NULL, rows bigint NOT NULL,
+        name text NOT NULL REFERENCES {schema}._collections ON DELETE CASCADE, part jsonb NOT NULL, rows bigint NOT NULL,
         bytes bigint NOT NULL, fingerprint text NOT NULL, synthetic boolean NOT NULL, PRIMARY KEY (name, part))""",
     "COMMENT ON TABLE {schema}._parts IS 'rows, bytes and fingerprint of each part of a collection; written by the loads'",
 )
@@ -115,12 +118,18 @@ class PostGIS:
         return found
 
     def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
+        """One question on a connection that stays open: a run asks it for each of thousands of parts."""
+        from impl.store.fingerprint import add
+
+        asked = (
+            f"SELECT p.fingerprint FROM {self._q}._collections c JOIN {self._q}._parts p USING (name) "
+            f"WHERE name = {_text(name)} AND NOT touched AND part @> {_text(json.dumps(dict(part or {})))}::jsonb"
+        )
         try:
-            with self._connected() as db:
-                found = self._facts(db, name, recompute=False)
+            found = _asked(secrets.reveal(self._uri, where=self.home), asked)
         except EtlError:
             return False
-        return found is not None and bool(found.matching(part)) and found.fingerprint_of(part) == fingerprint
+        return bool(found) and add(row["fingerprint"] for row in found) == fingerprint
 
     # reading rows
 
@@ -199,6 +208,57 @@ class PostGIS:
         """Nothing is left by killed writers, and PostgreSQL itself frees the room of old rows."""
         return 0
 
+    def take_over(self, candidate: PostGIS, names: Sequence[str]) -> None:
+        """The tables of `candidate` become those of this schema, in one transaction; what was here is in `_previous`."""
+        self._change_places(names, to=self._beside("previous"), from_=candidate)
+
+    def give_back(self, names: Sequence[str]) -> None:
+        """What `take_over` did, undone: what is in `_previous` comes back, what is here goes to `_next`."""
+        self._change_places(names, to=self._beside("next"), from_=self._beside("previous"))
+
+    def _beside(self, which: str) -> PostGIS:
+        other = PostGIS(self._address)
+        other.schema, other._reader = f"{self.schema}_{which}", f"{self.schema}_{which}_reader"
+        other._q = _quoted(other.schema)
+        return other
+
+    def _change_places(self, names: Sequence[str], to: PostGIS, from_: PostGIS) -> None:
+        """Moving a table needs it for itself for a moment. Who waits for that holds up all readers that come later, so
+        the wait is short and is begun again."""
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+        with self._connected() as db:
+            for one in (self, to, from_):
+                one._set_up(db)
+        busy = retry_if_exception(lambda error: isinstance(error, EtlError) and error.what == _SAID["55P03"][0])
+        for attempt in Retrying(
+            retry=busy, reraise=True, stop=stop_after_delay(LOCK_SECONDS), wait=wait_random_exponential(multiplier=0.2, max=5)
+        ):
+            with attempt, self._connected() as db:
+                for name in names:
+                    db.lock(f"{self.schema}.{name}")
+                db.run(f"SET LOCAL lock_timeout = '{SWITCH_MILLISECONDS}ms'")
+                for name in names:
+                    db.run(f"DROP TABLE IF EXISTS {to._q}.{_quoted(name)}")
+                    db.run(f"DELETE FROM {to._q}._collections WHERE name = {_text(name)}")
+                    self._move(db, name, self, to)
+                    self._move(db, name, from_, self)
+                db.commit()
+
+    def _move(self, db: _Database, name: str, here: PostGIS, there: PostGIS) -> None:
+        if not db.rows(f"SELECT 1 AS yes FROM {here._q}._collections WHERE name = {_text(name)}"):
+            return
+        table = _text(f"{here._q}.{_quoted(name)}")
+        leaves = db.rows(
+            f"SELECT c.relname::text AS leaf FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = {table}::regclass"
+        )
+        for one in [name, *(row["leaf"] for row in leaves)]:
+            db.run(f"ALTER TABLE {here._q}.{_quoted(one)} SET SCHEMA {there._q}")
+            there._let_read(db, f"SELECT ON {there._q}.{_quoted(one)}")
+        db.run(f"INSERT INTO {there._q}._collections SELECT * FROM {here._q}._collections WHERE name = {_text(name)}")
+        db.run(f"INSERT INTO {there._q}._parts SELECT * FROM {here._q}._parts WHERE name = {_text(name)}")
+        db.run(f"DELETE FROM {here._q}._collections WHERE name = {_text(name)}")
+
     def _set_up(self, db: _Database) -> None:
         if db.is_set_up(self.schema):
             return
@@ -222,14 +282,16 @@ class PostGIS:
 
     # facts
 
-    def _facts(self, db: _Database, name: str, recompute: bool = True) -> Collection | None:
+    def _facts(self, db: _Database, name: str) -> Collection | None:
         if not db.is_set_up(self.schema):
             return None
         found = db.rows(f"SELECT facts::text, version, updated, touched FROM {self._q}._collections WHERE name = {_text(name)}")
         if not found:
             return None
         stored = json.loads(found[0]["facts"])
-        parts = db.rows(f"SELECT part, rows, bytes, fingerprint, synthetic FROM {self._q}._parts WHERE name = {_text(name)}")
+        parts = db.rows(
+            f"SELECT part::text, rows, bytes, fingerprint, synthetic FROM {self._q}._parts WHERE name = {_text(name)}"
+        )
         collection = Collection(
             name=name,
             key=tuple(stored["key"]),
@@ -238,7 +300,7 @@ class PostGIS:
             parts=dict(
                 sorted(
                     (
-                        tuple(json.loads(one["part"])),
+                        tuple(json.loads(one["part"])[column] for column in stored["partition_by"]),
                         PartFacts(one["rows"], one["bytes"], one["fingerprint"], one["synthetic"]),
                     )
                     for one in parts
@@ -253,7 +315,7 @@ class PostGIS:
         )
         if not found[0]["touched"]:
             return collection
-        return self._recomputed(collection) if recompute else None
+        return self._recomputed(collection)
 
     def _recomputed(self, last: Collection) -> Collection:
         """The facts from the rows themselves, which somebody else changed."""
@@ -575,7 +637,9 @@ class _Write:
         return bool(self.db.rows(f"SELECT 1 AS yes FROM {self.table} t WHERE {self._condition('t')} LIMIT 1"))
 
     def _need_postgis(self) -> None:
-        if not self.db.rows("SELECT 1 AS yes FROM pg_extension WHERE extname = 'postgis'"):
+        there = "SELECT 1 AS yes FROM pg_extension WHERE extname = 'postgis'"
+        if not self.db.rows(there):
+            self.db.lock("postgis is set up")  # two first loads at once
             self.db.run("CREATE EXTENSION IF NOT EXISTS postgis")
 
     def _sized(self, merged: Collection) -> Collection:
@@ -608,14 +672,13 @@ class _Write:
             "version = _collections.version + 1, updated = clock_timestamp(), touched = false"
         )
         whole = part is None or before is None or self.touched
-        gone = before.matching(None if whole else part) if before else {}
-        for values in gone:
-            db.run(
-                f"DELETE FROM {self.schema}._parts WHERE name = {_text(self.name)} AND part = {_text(json.dumps(list(values)))}"
-            )
+        if before is not None:
+            for values in before.matching(None if whole else part):
+                place = _part(before, values)
+                db.run(f"DELETE FROM {self.schema}._parts WHERE name = {_text(self.name)} AND part = {place}")
         kept = merged.parts if whole else merged.matching(part)
         rows = [
-            f"({_text(self.name)}, {_text(json.dumps(list(values)))}, {one.rows}, {one.bytes}, {_text(one.fingerprint)}, "
+            f"({_text(self.name)}, {_part(merged, values)}, {one.rows}, {one.bytes}, {_text(one.fingerprint)}, "
             f"{'true' if one.synthetic else 'false'})"
             for values, one in kept.items()
         ]
@@ -630,6 +693,45 @@ class _Write:
             for column in merged.columns:
                 said = _comment(column.unit, column.meaning)
                 db.run(f"COMMENT ON COLUMN {self.table}.{_quoted(column.name)} IS {_text(said) if said else 'NULL'}")
+
+
+_open: dict[str, Any] = {}  # by address: a connection of this process for `holds`
+_open_one_at_a_time = Lock()
+
+
+@atexit.register
+def _close() -> None:
+    """Before the driver's own module is gone."""
+    while _open:
+        with suppress(Exception):
+            _open.popitem()[1].close()
+
+
+def _asked(uri: str, sql: str) -> list[dict[str, Any]]:
+    """The answer to a quick question; nothing where it cannot be had."""
+    from adbc_driver_manager import Error
+    from adbc_driver_postgresql import dbapi
+
+    with _open_one_at_a_time:
+        for _ in range(2):  # the server may have closed a connection since
+            fresh = uri not in _open
+            try:
+                if fresh:
+                    _open[uri] = dbapi.connect(uri, autocommit=True)
+                return _Database(_open[uri]).rows(sql)
+            except Error:
+                connection = _open.pop(uri, None)
+                if connection is not None:
+                    with suppress(Error):
+                        connection.close()
+                if fresh:
+                    break
+    return []
+
+
+def _part(collection: Collection, values: Values) -> str:
+    """The values of a part as SQL: `{"model": "CCSM4", "year": 2005}`."""
+    return _text(json.dumps(dict(zip(collection.partition_by, values, strict=True)))) + "::jsonb"
 
 
 def _comment(unit: str, meaning: str) -> str:
@@ -755,7 +857,7 @@ def _explained(error: Exception, store: PostGIS) -> EtlError:
             return no_collection(missing.group(1).rpartition(".")[2], store.names(), store.home)
     if state == "42703":
         return EtlError("the query names a column that is not there", where=where, hint=_SAID["42"][1])
-    if state == "23505":
+    if state == "23505" and "_pkey" in said:
         return EtlError(
             "a key stands in the rows to load and in another part of the collection",
             where=where,

@@ -269,7 +269,9 @@ def test_a_server_that_stops_in_the_middle_is_said_and_loses_nothing():
         assert "database" in caught.value.what and "nothing was changed" in caught.value.hint
         with pytest.raises(EtlError, match="cannot be reached"):
             store.names()
+        assert not store.holds("macav2_county", part(), first.fingerprint)
         cluster.start()
+        assert store.holds("macav2_county", part(), first.fingerprint)
         assert store.facts("macav2_county").fingerprint == first.fingerprint
     finally:
         cluster.remove()

@@ -1,0 +1,299 @@
+"""Promotion: what development has shown goes to production, beside what is live, and takes its place in one step.
+
+    plan      what would change: collections that are new, changed, unchanged or gone, and their rows by key
+    run       checks that this is what development ran; builds in production beside the live collections; compares
+              fingerprints with development's; switches; records and tells
+    rollback  the version before is live again
+
+The candidate is a store of its own beside the live one: the schema `<schema>_next`, or the folder `<store>.next`. A
+crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from impl.closing import collections_of, tell
+from impl.run import records
+from impl.run.errors import EtlError
+from impl.run.files import replacing
+from impl.run.lock import only_run
+from impl.store import compare, open_store
+from impl.store.switch import before_switch, beside, restore, switch
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Plan:
+    """What a promotion would do. refusals: why it may not be run."""
+
+    source: Any
+    target: Any
+    record: dict[str, Any] | None  # of development
+    chosen: list[str]
+    new: list[str] = field(default_factory=list)
+    changed: dict[str, compare.Changes] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    @property
+    def to_do(self) -> list[str]:
+        return [*self.new, *self.changed]
+
+
+def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bool = True) -> Plan:
+    """Compare the environment `source` with `target`. graph: that of `source`. rows: count changed rows by key, too."""
+    if source.name == target.name:
+        raise EtlError("an environment is not promoted to itself", where=source.name, hint="--from development --to production")
+    from_store, to_store = open_store(source.store), open_store(target.store)
+    chosen = chosen_collections(graph, datasets)
+    record = _newest(source, graph, chosen)
+    found = Plan(source, target, record, chosen)
+    there = set(to_store.names())
+    for name in chosen:
+        if name not in from_store.names():
+            found.refusals.append(f"development has no collection `{name}`: build it there first")
+            continue
+        facts = from_store.facts(name)
+        if name not in there:
+            found.new.append(name)
+        elif to_store.facts(name).fingerprint == facts.fingerprint and to_store.facts(name).columns == facts.columns:
+            found.unchanged.append(name)
+        else:
+            found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
+    found.refusals += _refusals(found, graph)
+    return found
+
+
+def chosen_collections(graph: Any, datasets: Sequence[str]) -> list[str]:
+    """The collections that the checkpoints of these datasets (all, where none is named) fill."""
+    names: dict[str, None] = {}
+    known = {one.dataset for one in graph.checkpoints.values()}
+    for wanted in datasets:
+        if not any(one == wanted or one.startswith(f"{wanted}.") for one in known):
+            from impl.run.errors import unknown
+
+            raise unknown("dataset", wanted, known | {one.partition(".")[0] for one in known}, where="promotion")
+    for one in graph.checkpoints.values():
+        mine = not datasets or any(one.dataset == wanted or one.dataset.startswith(f"{wanted}.") for wanted in datasets)
+        if mine and one.outside is not None and one.outside.collection:
+            names[one.outside.collection] = None
+    if not names:
+        raise EtlError(
+            "there is no collection to promote", where=", ".join(datasets), hint="`invoke store.list` in development"
+        )
+    return list(names)
+
+
+def loads(graph: Any, chosen: Sequence[str]) -> list[str]:
+    """The checkpoints that fill the chosen collections."""
+    return [one.name for one in graph.checkpoints.values() if one.outside and one.outside.collection in chosen]
+
+
+def _newest(source: Any, graph: Any, chosen: Sequence[str]) -> dict[str, Any] | None:
+    """The newest record of `source` that was about all loads of the chosen collections."""
+    needed = set(loads(graph, chosen))
+    for record in reversed(records.all_of(source.state)):
+        if needed <= {one["name"] for one in record.get("checkpoints", ())}:
+            return record
+    return None
+
+
+def _refusals(found: Plan, graph: Any) -> list[str]:
+    """Why development has not shown what is to be promoted."""
+    source, record = found.source, found.record
+    if record is None:
+        return [f"{source.name} has no run of all that is to be promoted: `ETL_ENV={source.name} invoke all.build`"]
+    said = []
+    if record["outcome"] != records.SUCCESS:
+        said.append(f"the newest run of {source.name} ended with {record['outcome']}: {record['id']}")
+    here = records.code(source.root)
+    if not record["code"]["clean"] or not record["code"]["commit"]:
+        said.append(f"the run {record['id']} was made of a checkout with changes: commit, and build in {source.name} again")
+    if here["commit"] != record["code"]["commit"]:
+        said.append(f"this checkout is at {here['commit'][:12]}, the run {record['id']} was of {record['code']['commit'][:12]}")
+    if not here["clean"]:
+        said.append(f"this checkout has changes: {', '.join(here['changed'][:5])}")
+    for name, kept in ((one["name"], one) for one in record.get("collections", ())):
+        store = open_store(source.store)
+        if name in found.chosen and (name not in store.names() or store.facts(name).fingerprint != kept["fingerprint"]):
+            said.append(f"`{name}` in {source.name} is no longer what the run {record['id']} left: build it again")
+    failed = [
+        f"{check.get('collection', one['name'])}: {check.get('name')}"
+        for one in record.get("checkpoints", ())
+        for check in one.get("checks", ())
+        if not check.get("passed", True) and not check.get("warn")
+    ]
+    said += [f"a check had failed: {one}" for one in failed]
+    stale = [row.name for row in graph.standing(loads(graph, found.chosen)) if not row.current]
+    if stale:
+        said.append(f"{source.name} is not up to date: {stale[0]}{f' and {len(stale) - 1} more' if len(stale) > 1 else ''}")
+    return said
+
+
+def plan_text(found: Plan) -> str:
+    """The plan, for people."""
+    record = found.record
+    lines = [f"from {found.source.name} to {found.target.name}"]
+    if record:
+        lines.append(
+            f"run {record['id']}, commit {record['code']['commit'][:12] or 'none'}, {len(record.get('inputs', ()))} raw files"
+        )
+    for name in found.new:
+        lines.append(f"[+] {name}  new, {open_store(found.source.store).facts(name).rows:,} rows")
+    for name, changes in found.changed.items():
+        lines.append(f"[~] {name}  {changes}")
+    for name in found.unchanged:
+        lines.append(f"[|] {name}  unchanged")
+    lines += ["", *(f"refused: {one}" for one in found.refusals)] if found.refusals else []
+    if not found.refusals:
+        lines += ["", f"`invoke promote.run --from {found.source.name} --to {found.target.name}` does it"]
+    return "\n".join(lines)
+
+
+def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dict[str, Any]:
+    """Do what was planned. build(env): makes the collections in an environment and gives the record of that run."""
+    if found.refusals:
+        raise EtlError(
+            f"{found.source.name} has not shown what would go to {found.target.name}",
+            where="\n     ".join(found.refusals),
+            hint="mend these in development; `invoke promote.plan` lists them again",
+        )
+    assert found.record is not None  # else it would be refused
+    target, source = found.target, found.source
+    promotion: dict[str, Any] = {
+        "id": f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{random.token_hex(3)}",
+        "from": source.name,
+        "run": found.record["id"],
+        "commit": found.record["code"]["commit"],
+        "collections": {},
+        "state": "building",
+        "started": records._now(),
+    }
+    with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
+        if not found.to_do:
+            promotion["state"] = "nothing to do"
+            say("nothing differs: production is what development has shown")
+            return promotion
+        _keep(target, promotion)
+        candidate = replace(target, store=beside(target.store), unchanged=frozenset(found.unchanged), live=target.store)
+        built = build(candidate)
+        _check_inputs(found.record, built)
+        _check_fingerprints(found, candidate)
+        made = open_store(candidate.store)
+        promotion["fingerprints"] = {name: made.facts(name).fingerprint for name in found.to_do}
+        promotion["collections"] = before_switch(target.store, found.to_do)
+        promotion["state"] = "switching"
+        _keep(target, promotion)
+        switch(target.store, candidate.store, found.to_do)
+        promotion["state"] = "live"
+        promotion["finished"] = records._now()
+        _keep(target, promotion)
+    for name in found.to_do:
+        say(f"[+] {name} is live in {target.name}")
+    return promotion
+
+
+def _check_inputs(record: Mapping[str, Any], built: Mapping[str, Any]) -> None:
+    wanted = {one["file"]: one["sha256"] for one in record.get("inputs", ())}
+    there = {one["file"]: one["sha256"] for one in built.get("inputs", ())}
+    differing = [name for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)]
+    if differing:
+        raise EtlError(
+            f"{len(differing)} raw file{'s are' if len(differing) > 1 else ' is'} not that of {record['environment']}",
+            where="\n     ".join(
+                f"{name}: {wanted.get(name, 'none')[:12]} and {there.get(name, 'none')[:12]}" for name in differing[:5]
+            ),
+            hint="nothing was changed: bring the same files to both, or build in development with these",
+        )
+
+
+def _check_fingerprints(found: Plan, candidate: Any) -> None:
+    made, shown = open_store(candidate.store), open_store(found.source.store)
+    for name in found.to_do:
+        one, other = made.facts(name), shown.facts(name)
+        if one.fingerprint != other.fingerprint:
+            raise EtlError(
+                f"`{name}` was built in production and is not what development has shown",
+                where=f"{other.fingerprint[:12]} in {found.source.name}, {one.fingerprint[:12]} here: {compare.stores(shown, made, name)}",
+                hint="nothing was changed: look for what differs between the two machines (`invoke runs.show last` in both)",
+            )
+
+
+def rollback(target: Any, say: Say) -> dict[str, Any]:
+    """Make the version before the last promotion live again."""
+    with only_run(Path(target.state) / "promotion.lock"):
+        done = [one for one in promotions(target) if one["state"] in ("live", "switching") and one["collections"]]
+        if not done:
+            raise EtlError(
+                "there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was"
+            )
+        last = done[-1]
+        store = open_store(target.store)
+        for name, fingerprint in last["fingerprints"].items():
+            if name not in store.names() or store.facts(name).fingerprint != fingerprint:
+                raise EtlError(
+                    f"`{name}` is not what the promotion {last['id']} left",
+                    where=target.name,
+                    hint="somebody changed it since, or the switch did not take place: see `invoke store.list`",
+                )
+        restore(target.store, last["collections"])
+        last["state"] = "taken back"
+        _keep(target, last)
+    for name in last["collections"]:
+        say(f"[-] {name} is in {target.name} what it was before {last['id']}")
+    return last
+
+
+def promotions(target: Any) -> list[dict[str, Any]]:
+    """What was promoted to an environment, oldest first."""
+    return [json.loads(path.read_text()) for path in sorted(_folder(target).glob("*.json"))]
+
+
+def list_text(found: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        f"{one['id']}  {one['state']:<13}  {one['commit'][:12]}  {', '.join(one['collections'])}".rstrip() for one in found
+    ]
+    return "\n".join(lines) if lines else "nothing was promoted yet"
+
+
+def _folder(target: Any) -> Path:
+    return Path(target.state) / "promotions"
+
+
+def _keep(target: Any, promotion: Mapping[str, Any]) -> None:
+    with replacing(_folder(target) / f"{promotion['id']}.json") as part:
+        part.write_text(json.dumps(promotion, indent=1) + "\n")
+
+
+@contextmanager
+def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
+    """Tell how it ended to whom the environment names."""
+    told = {
+        "id": promotion["id"],
+        "environment": target.name,
+        "command": f"promote.run from {promotion['from']}",
+        "host": os.uname().nodename,
+    }
+    try:
+        yield
+    except BaseException as error:
+        failure = error if isinstance(error, EtlError) else EtlError("the promotion was broken off", where=type(error).__name__)
+        if promotion["state"] in ("building", "switching"):
+            promotion["state"] = "failed"
+            _keep(target, promotion)
+        tell(
+            target,
+            {**told, "outcome": records.FAILURE, "error": {"what": failure.what, "where": failure.where, "hint": failure.hint}},
+        )
+        raise
+    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)})

@@ -1,0 +1,75 @@
+"""A candidate store beside a live one, and the step in which its collections take the place of the live ones.
+
+In a database all collections change places in one transaction: the live tables move to the schema `<schema>_previous`,
+those of `<schema>_next` into the live one. In a lake each collection is one Delta commit, and the version before stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from impl.store import open_store
+from impl.store.interface import Collection
+
+
+def beside(home: str) -> str:
+    """The home of the candidate of the store at `home`."""
+    if not home.startswith(("postgresql://", "postgres://")):
+        return f"{home.rstrip('/')}.next"
+    from impl.store.postgis import SCHEMA
+
+    parts = urlsplit(home)
+    asked = dict(parse_qsl(parts.query))
+    asked["schema"] = f"{asked.get('schema', SCHEMA)}_next"
+    return urlunsplit(parts._replace(query=urlencode(asked, safe="${}/:,")))
+
+
+def before_switch(live: str, names: Sequence[str]) -> dict[str, int | None]:
+    """The version of each collection that is live; None where there is none. What `restore` needs."""
+    there = open_store(live)
+    known = there.names()
+    return {name: there.facts(name).version if name in known else None for name in names}
+
+
+def switch(live: str, candidate: str, names: Sequence[str]) -> None:
+    """Make the candidates live."""
+    there: Any = open_store(live)
+    made: Any = open_store(candidate)
+    if hasattr(there, "take_over"):
+        there.take_over(made, names)
+        return
+    for name in names:
+        _copy(there, made.facts(name), made.stream(name))
+    for name in names:
+        made.drop(name)
+
+
+def restore(live: str, before: Mapping[str, Any]) -> None:
+    """Take a switch back: each collection is what it was before, or gone where it was not there."""
+    store: Any = open_store(live)
+    if hasattr(store, "give_back"):
+        store.give_back(list(before))
+        return
+    for name, version in before.items():
+        if version is None:
+            store.drop(name)
+        else:
+            _copy(store, store.facts_at(name, version), store.stream_at(name, version))
+
+
+def _copy(store: Any, facts: Collection, rows: Any) -> None:
+    store.replace(
+        facts.name,
+        rows,
+        key=facts.key,
+        partition_by=facts.partition_by,
+        description=facts.description,
+        columns={column.name: (column.unit, column.meaning) for column in facts.columns},
+        geometry=facts.geometry,
+        synthetic=facts.synthetic,
+        source=facts.source,
+        licence=facts.licence,
+        may_be_empty=True,
+    )
