@@ -68,10 +68,13 @@ def tell(env: Any, record: dict[str, Any]) -> None:
 def collections_of(env: Any) -> list[dict[str, Any]]:
     """The facts of all collections, for a run record."""
     from impl.store import open_store
+    from impl.store.rejected import is_rejected
 
     store = open_store(env.store)
-    found = []
+    found: list[dict[str, Any]] = []
     for name in store.names():
+        if is_rejected(name):
+            continue
         facts = store.facts(name)
         found.append(
             {

@@ -128,10 +128,10 @@ def _refusals(found: Plan, graph: Any) -> list[str]:
         if name in found.chosen and (name not in store.names() or store.facts(name).fingerprint != kept["fingerprint"]):
             said.append(f"`{name}` in {source.name} is no longer what the run {record['id']} left: build it again")
     failed = [
-        f"{check.get('collection', one['name'])}: {check.get('name')}"
+        f"{one['name']}: {check['check']}"
         for one in record.get("checkpoints", ())
         for check in one.get("checks", ())
-        if not check.get("passed", True) and not check.get("warn")
+        if not check["passed"] and not check["warn"]
     ]
     said += [f"a check had failed: {one}" for one in failed]
     stale = [row.name for row in graph.standing(loads(graph, found.chosen)) if not row.current]
@@ -186,6 +186,8 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
             return promotion
         _keep(target, promotion)
         candidate = replace(target, store=beside(target.store), unchanged=frozenset(found.unchanged), live=target.store)
+        for name in found.unchanged:  # what an earlier promotion may have left
+            open_store(candidate.store).drop(name)
         built = build(candidate)
         _check_inputs(found.record, built)
         _check_fingerprints(found, candidate)

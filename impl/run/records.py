@@ -187,11 +187,11 @@ def show_text(record: Record) -> str:
     if record.get("collections"):
         rows = [(one["name"], f"{one['rows']:,}", one["fingerprint"][:12]) for one in record["collections"]]
         sections.append(_aligned(rows, right={1}))
-    results = [one for step in record.get("checkpoints", ()) for one in step.get("checks", ())]
+    results = [(step["name"], one) for step in record.get("checkpoints", ()) for one in step.get("checks", ())]
     if results:
-        failed = [one for one in results if not one.get("passed", True)]
-        lines = [f"{len(results)} checks, {len(failed)} failed"]
-        lines += [f"  {one.get('collection', '')} {one.get('name', one)}: {one.get('bad', '')} bad" for one in failed]
+        failed = [(name, one) for name, one in results if not one["passed"]]
+        lines = [f"{len(results)} checks of rows, {len(failed)} did not hold"]
+        lines += [f"  {name}: {one['check']}: {one['bad']:,} rows" for name, one in failed]
         sections.append("\n".join(lines))
     return "\n\n".join(sections) + "\n"
 

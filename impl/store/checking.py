@@ -123,6 +123,15 @@ class _Others:
         self.store, self.name = store, name
         self.known: dict[tuple[str, str, str | None], pyarrow.Array] = {}
 
+    def _with(self, collection: str) -> Store | None:
+        """The store that has it: a candidate of a promotion lacks what stays as it is in the live one."""
+        from impl.store.switch import live_of
+
+        if collection in self.store.names():
+            return self.store
+        live = live_of(self.store.address)
+        return live if live is not None and collection in live.names() else None
+
     def values(self, check: Check, collection: str, column: str, where: str | None, kind: str) -> pyarrow.Array:
         """The values of `column`, sorted, each once."""
         import pyarrow.compute as compute
@@ -131,7 +140,8 @@ class _Others:
 
         asked = (collection, column, where)
         if asked not in self.known:
-            if collection not in self.store.names():
+            store = self._with(collection)
+            if store is None:
                 dataset, _, member = collection.partition("_")
                 raise EtlError(
                     f"the check {check} of `{self.name}` needs the collection `{collection}`, which is not there",
@@ -139,7 +149,7 @@ class _Others:
                     hint=f"run the task that makes it: `invoke {'.'.join(filter(None, (dataset, member)))}.stage`, "
                     f"or see `invoke -l {dataset}`; name its checkpoint in `after`",
                 )
-            found = self.store.read(collection, [column], where).column(0).drop_null().unique()
+            found = store.read(collection, [column], where).column(0).drop_null().unique()
             self.known[asked] = found.take(compute.array_sort_indices(found))
         known = self.known[asked]
         if known.type != arrow_type(kind):

@@ -105,7 +105,8 @@ class Collection:
 class Store(Protocol):
     """One home of collections."""
 
-    home: str
+    home: str  # for people, without secrets
+    address: str  # for `open_store`
 
     def names(self) -> list[str]:
         """The collections, in order of name."""

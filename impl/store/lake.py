@@ -56,7 +56,7 @@ class Lake:
     """A store in a folder. Holds the path and what had to be computed again from rows; nothing stays open."""
 
     def __init__(self, home: str | Path) -> None:
-        self.home = str(home)
+        self.home = self.address = str(home)
         self._folder = Path(home)
         self._recomputed: dict[str, Collection] = {}  # of tables that another tool changed
 

@@ -92,7 +92,7 @@ class PostGIS:
 
     def __init__(self, home: str) -> None:
         self.home = secrets.redact(home)
-        self._address = home
+        self.address = home
         parts = urlsplit(home)
         asked = dict(parse_qsl(parts.query))
         self.schema = asked.pop("schema", SCHEMA)
@@ -217,7 +217,7 @@ class PostGIS:
         self._change_places(names, to=self._beside("next"), from_=self._beside("previous"))
 
     def _beside(self, which: str) -> PostGIS:
-        other = PostGIS(self._address)
+        other = PostGIS(self.address)
         other.schema, other._reader = f"{self.schema}_{which}", f"{self.schema}_{which}_reader"
         other._q = _quoted(other.schema)
         return other

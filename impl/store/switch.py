@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from impl.store import open_store
-from impl.store.interface import Collection
+from impl.store.interface import Collection, Store
 
 
 def beside(home: str) -> str:
@@ -24,6 +24,18 @@ def beside(home: str) -> str:
     asked = dict(parse_qsl(parts.query))
     asked["schema"] = f"{asked.get('schema', SCHEMA)}_next"
     return urlunsplit(parts._replace(query=urlencode(asked, safe="${}/:,")))
+
+
+def live_of(home: str) -> Store | None:
+    """The live store beside which the candidate at `home` is built; None where it is no candidate."""
+    if not home.startswith(("postgresql://", "postgres://")):
+        return open_store(home.removesuffix(".next")) if home.endswith(".next") else None
+    parts = urlsplit(home)
+    asked = dict(parse_qsl(parts.query))
+    if not asked.get("schema", "").endswith("_next"):
+        return None
+    asked["schema"] = asked["schema"].removesuffix("_next")
+    return open_store(urlunsplit(parts._replace(query=urlencode(asked, safe="${}/:,"))))
 
 
 def before_switch(live: str, names: Sequence[str]) -> dict[str, int | None]:
