@@ -246,3 +246,23 @@ def test_between_two_lakes(three):
     three.checkout.invoke("promote.rollback")
     assert live.facts("region_county").fingerprint == before.fingerprint
     assert live.facts("region_county").columns == before.columns
+
+
+def test_a_check_that_fails_in_development_goes_no_further(three):
+    three.develop()
+    assert three.promote().returncode == 0
+    before = three.live().facts("region_county").fingerprint
+    three.edit(
+        "task/region.py",
+        'accepted_range("area_km2", low=smallest, high=largest)',
+        'accepted_range("area_km2", low=-2, high=-1)',
+    )
+    three.commit()
+    failed = three.checkout.type("region.stage", ETL_ENV="development")
+    assert failed.returncode == 1 and "rejected_region_county" in failed.stderr
+    shown = open_store(three.postgres.address(three.databases["dev"]))
+    assert shown.facts("region_county").fingerprint == before  # the version before stays, in development too
+    assert shown.facts("rejected_region_county").rows == 342
+    refused = three.promote()
+    assert refused.returncode == 1 and "the newest run of development ended with failure" in refused.stderr
+    assert three.live().facts("region_county").fingerprint == before
