@@ -25,8 +25,8 @@ class DaskCluster:
         self.address = f"dask:{self.tcp}"
 
     def start(self, *workers: str, **environment: str) -> "DaskCluster":
-        """The scheduler and workers with these names."""
-        self._start("scheduler", ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"], {})
+        """The scheduler and workers with these names, all with these variables."""
+        self._start("scheduler", ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"], environment)
         for name in workers:
             self.worker(name, **environment)
         self.wait_for(*workers)

@@ -33,7 +33,7 @@ LOCAL = "local:"
 CONNECT_SECONDS = 10
 PATIENCE = 60.0  # seconds without any worker
 LOOK_SECONDS = 0.5  # how often the cluster is looked at
-ATTEMPTS = 3  # of an action whose process is killed; Dask's own `allowed-failures` says the same of whole workers
+ATTEMPTS = 3  # of an action whose process is killed; for whole workers Dask counts, see its `allowed-failures`
 SEEN_SECONDS = 60  # a shared folder may show late what a worker wrote
 GOES_ON = "the same command goes on where this one stopped"
 

@@ -22,6 +22,7 @@ import cloudpickle
 import distributed
 
 LEAVE_SECONDS = 3  # what a process gets to unwind
+START = "import sys; sys.path.insert(0, sys.argv[4]); from impl.run.errand import serve; serve()"
 LAST_CHARACTERS = 2000  # of what an action wrote on its output
 
 
@@ -42,22 +43,13 @@ class Errand:
         self.worker = worker
         self.pipe, theirs = Pipe()
         self.said = tempfile.TemporaryFile(dir=code)  # noqa: SIM115 - open as long as the process
-        before = os.environ.get("PYTHONPATH")
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from impl.run.errand import serve; serve()",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                worker,
-            ],
+            [sys.executable, "-c", START, str(theirs.fileno()), str(os.getpid()), worker, str(code)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self.said,
             stderr=self.said,
             cwd=code,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(code), *([before] if before else [])])},
             start_new_session=True,  # Ctrl-C in the worker's terminal is the worker's; and what it starts is ended with it
         )
         theirs.close()
@@ -133,6 +125,9 @@ class Home(distributed.WorkerPlugin):
             self.idle = [one for one in self.idle if one is not errand and one.process.poll() is None]
             errand = errand or Errand(self.folder, str(self.worker.name))
             self.at_work[key] = errand
+        task = self.worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":  # before there was a process that `transition` could end
+            errand.end()
         answer: dict[str, Any] = {}
         try:
             answer = errand.ask((self.known, self.reports, call), report)

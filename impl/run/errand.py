@@ -130,8 +130,8 @@ class _Pipe:
 
 
 def serve() -> None:
-    """Answer calls until there are no more. Words of the command line: handle of the pipe, parent, worker's name."""
-    handle, parent, worker = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    """Answer calls until there are no more. Words of the command line: handle of the pipe, parent, worker's name, the code."""
+    handle, parent, worker = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]  # the code is on `sys.path` already
     pipe = _Pipe(handle)
     _start(parent, None)
     checked: set[Any] = set()

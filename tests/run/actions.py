@@ -74,6 +74,12 @@ def die(target: Path, marker: Path, times: int) -> None:
     write(target, "survived")
 
 
+def kill_worker(target: Path) -> None:
+    """Takes the worker with it that asked for this."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(5)
+
+
 def whisper(target: Path, address: str) -> None:
     """Needs the secret of the address, and is careless with it."""
     revealed = secrets.reveal(address)

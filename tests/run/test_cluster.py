@@ -113,7 +113,9 @@ def assert_goes_on(tmp_path, address, made):
     """The same command makes what is missing and nothing else."""
     again = Coordinator(tmp_path, address)
     assert again.end() == 0, again.problems
-    assert sorted(again.made() + made) == [f"word.{n}" for n in range(6)]
+    assert not set(again.made()) & set(made), "made twice"
+    # What was finished in the moment of the stop may be kept without that its line was written.
+    assert len(again.made() + made) >= 5
     again.assert_whole()
 
 
@@ -255,6 +257,15 @@ def test_an_action_that_is_killed_is_tried_again_and_named_when_it_is_killed_eac
     with pytest.raises(EtlError, match="the process of a checkpoint was killed on its worker") as caught:
         runs(step, jobs=0, cluster=two_workers.address)
     assert re.fullmatch(r"fat, 3 times, the last on worker (anna|bert): was ended by signal 9", caught.value.where)
+
+
+def test_a_checkpoint_that_kills_its_workers_is_named(runs, place, dask_cluster):
+    dask_cluster.start("anna", "bert", "carl", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
+    step = checkpoint("poison", actions.kill_worker, place.data / "x", targets=[place.data / "x"])
+    with pytest.raises(EtlError, match="a checkpoint killed one worker after the other") as caught:
+        runs(step, jobs=0, cluster=dask_cluster.address)
+    assert re.fullmatch(r"poison, the last was (anna|bert|carl)", caught.value.where)
+    assert len([line for line in runs.said if "is gone" in line]) == 2
 
 
 def test_a_worker_with_other_versions_is_refused_by_name(runs, place, dask_cluster, tmp_path):
