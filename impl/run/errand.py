@@ -133,7 +133,7 @@ def serve() -> None:
     """Answer calls until there are no more. Words of the command line: handle of the pipe, parent, worker's name, the code."""
     handle, parent, worker = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]  # the code is on `sys.path` already
     pipe = _Pipe(handle)
-    _start(parent, None)
+    _start(parent, None, {})  # secrets come with each call
     checked: set[Any] = set()
     for known, wants_reports, packed in pipe.calls():
         secrets.provide(known)

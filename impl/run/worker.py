@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impl.run import progress
+from impl.run import progress, secrets
 from impl.run.errors import EtlError, explain
 
 ORPHAN_SECONDS = 0.5  # how often a worker looks whether its parent still lives
@@ -55,7 +55,9 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         reports = context.Queue() if progress.wanted() else None
         self._end_reports = progress.receive_from(reports) if reports else lambda: None
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(os.getpid(), reports))
+        self._pool = ProcessPoolExecutor(
+            count, mp_context=context, initializer=_start, initargs=(os.getpid(), reports, secrets.known())
+        )
 
     def run(
         self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], makes: Iterable[Path] = ()
@@ -110,8 +112,9 @@ def _in_worker(*call: Any) -> Done:
         os._exit(1)
 
 
-def _start(parent: int, reports: Any) -> None:
+def _start(parent: int, reports: Any, known: Mapping[str, str]) -> None:
     """In a worker: report how far it is, and end with the parent, by unwinding: half-written files and children go too."""
+    secrets.provide(known)
     if reports is not None:
         progress.send_to(reports)
 
