@@ -121,9 +121,17 @@ def _store(env: Any) -> str:
 
 
 def _cluster(env: Any) -> str:
-    from impl.run import cluster
+    """Connecting compares Python and packages, and lets each worker read the data folder and start ncproj."""
+    from impl.run.cluster import Cluster
 
-    return cluster.check(env)
+    env.state.mkdir(parents=True, exist_ok=True)
+    programs = [path for path in (env.tools / "ncproj",) if path.exists()]
+    connected = Cluster(env.cluster, env.state, modules=["impl.steps"], programs=programs, say=lambda line: None)
+    try:
+        workers = connected.workers()
+    finally:
+        connected.close()
+    return f"{env.cluster}, {len(workers)} worker{'s' if len(workers) != 1 else ''}: {', '.join(workers[:8])}"
 
 
 def _messages(env: Any) -> str:

@@ -36,7 +36,7 @@ def run(c, from_="development", to="production", datasets=""):
         try:
             loads = promote.loads(graph, found.to_do)
             with records.keep(env, graph, loads, collections_of) as record, show_on_terminal():
-                graph.run(loads, say=to_stderr, jobs=env.jobs)
+                graph.run(loads, say=to_stderr, jobs=0 if env.cluster else env.jobs, cluster=env.cluster)
             return record
         finally:
             graph.close()

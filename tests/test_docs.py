@@ -23,6 +23,8 @@ HEAVY = {
     "deltalake",
     "matplotlib",
     "requests",
+    "dask",
+    "distributed",
 }
 EVERYTHING = "\n".join(PAGES.values())
 

@@ -80,7 +80,7 @@ def checkpoint(
     It is passed when the content of `file_dep`, the arguments, the text of `action` and the content of the
     targets are as they were at the last success, and `outside` still holds.
     """
-    function = action.func if isinstance(action, functools.partial) else action
+    function = function_of(action)
     if "<locals>" in function.__qualname__ or function.__name__ == "<lambda>":
         raise EtlError(
             f"the action of checkpoint `{name}` has to be a function of a module",
@@ -101,6 +101,11 @@ def checkpoint(
         slow=slow,
         outside=outside,
     )
+
+
+def function_of(action: Callable[..., Any]) -> Any:
+    """The function that an action calls: itself, or the one that a partial holds."""
+    return action.func if isinstance(action, functools.partial) else action
 
 
 def _paths(given: Iterable[str | Path]) -> tuple[Path, ...]:

@@ -28,6 +28,11 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def stat_of(found: os.stat_result) -> str:
+    """What of `stat` tells that a file is still the one whose digest was taken; equal on all machines that share it."""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
 class Digests:
     """Digests by path, kept in the sqlite file `home`; several threads may ask."""
 
@@ -46,7 +51,7 @@ class Digests:
         if path.is_dir():
             parts = [f"{one.relative_to(path)} {self.of(one)}" for one in sorted(path.rglob("*")) if one.is_file()]
             return text_digest("\n".join(parts))
-        stat = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+        stat = stat_of(found)
         key = str(path.absolute())
         with self._lock:
             row = self._rows.execute("select stat, digest from digest where path = ?", (key,)).fetchone()
@@ -54,9 +59,13 @@ class Digests:
             return row[1]
         digest = file_digest(path)
         if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > YOUNG_NS:
-            with self._lock:
-                self._rows.execute("insert or replace into digest values (?, ?, ?)", (key, stat, digest))
+            self.take(path, stat, digest)
         return digest
+
+    def take(self, path: Path, stat: str, digest: str) -> None:
+        """Remember a digest that was taken when `stat_of` said this; of a file that changed since, it is never asked for."""
+        with self._lock:
+            self._rows.execute("insert or replace into digest values (?, ?, ?)", (str(path.absolute()), stat, digest))
 
     def close(self) -> None:
         self._rows.close()

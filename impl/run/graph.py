@@ -26,8 +26,7 @@ from doit.exceptions import InvalidDodoFile, InvalidTask, TaskFailed
 from doit.runner import MThreadRunner, Runner
 from doit.task import Stream, Task
 
-from impl.run import progress
-from impl.run.checkpoint import Checkpoint, signature
+from impl.run.checkpoint import Checkpoint, function_of, signature
 from impl.run.digest import Digests, text_digest
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
@@ -36,6 +35,8 @@ from impl.run.place import Place
 
 Say = Callable[[str], None]
 Tell = Callable[[dict[str, Any]], None]
+
+AT_ONCE = 256  # checkpoints handed to a cluster at once; it gives each worker as many as it has threads, others wait there
 
 DEPENDENCY_REASONS = {  # doit's name: our words
     "changed_file_dep": "changed",
@@ -127,6 +128,7 @@ class _Step:
         self.graph, self.checkpoint = graph, checkpoint
         self.why: list[str] = []
         self.saved: dict[str, Any] = {}
+        self.worker = ""  # where it ran, if not here
         # doit would find the makers of files by itself, but keeps files in a set: the order of runs would change
         makers = [graph.makers[path] for path in checkpoint.file_dep if path in graph.makers]
         self.before = list(dict.fromkeys([*checkpoint.after, *makers]))
@@ -177,10 +179,11 @@ class _Step:
         reads = {path: graph.digests.of(path) for path in step.file_dep}
         if None in reads.values():
             raise graph.missing_input(step.name, "an input is missing")
-        started = time.perf_counter()
-        with progress.track(step.name):
-            result = graph.executor.run(step.name, step.action, step.args, step.kwargs)
-        seconds = time.perf_counter() - started
+        # A tool is compiled on this machine: a worker needs no compiler, and takes the program from the shared folder.
+        executor = graph.here if step.verb == "compile" else graph.executor
+        result, seconds, self.worker, taken = executor.run(step.name, step.action, step.args, step.kwargs, step.targets)
+        for path, (stat, digest) in taken.items():
+            graph.digests.take(path, stat, digest)
         for path, digest in reads.items():
             if graph.digests.of(path) != digest:
                 raise EtlError(
@@ -229,10 +232,12 @@ class _Reporter:
         self.graph.state.backend.flush()
         self.made.append(task.name)
         self.graph.done[task.name] = "made"
-        saved = self.graph.steps[task.name].saved
+        step = self.graph.steps[task.name]
+        saved, worker = step.saved, f" on worker {step.worker}" if step.worker else ""
         note = saved["result"].get("note", "")
-        self.say(f"[+] {task.name}{f'  {note}' if note else ''}  {saved['seconds']:.1f} s")
-        self.tell({"event": "made", "checkpoint": task.name, "seconds": saved["seconds"], **saved["result"]})
+        self.say(f"[+] {task.name}{f'  {note}' if note else ''}  {saved['seconds']:.1f} s{worker}")
+        about = {"seconds": saved["seconds"], **({"worker": step.worker} if step.worker else {})}
+        self.tell({"event": "made", "checkpoint": task.name, **about, **saved["result"]})
 
     def skip_uptodate(self, task: Task) -> None:
         self.kept.append(task.name)
@@ -267,6 +272,7 @@ class Graph:
         self.failures: dict[str, EtlError] = {}
         self.done: dict[str, str] = {}  # what became of each in the last run: made or kept
         self.why: dict[str, list[str]] = {}
+        self.here: Any = None
         self.executor: Any = None
         self.checkpoints: dict[str, Checkpoint] = {}
         for one in checkpoints:
@@ -303,13 +309,15 @@ class Graph:
         *,
         say: Say,
         jobs: int = 1,
+        cluster: str = "",
         force: bool = False,
         keep_going: bool = False,
         tell: Tell = lambda event: None,
     ) -> Summary:
         """Make what is not up to date among `selected` and what they depend on.
 
-        jobs: how many at once. force: also what is up to date, but only of `selected`. keep_going: after a
+        jobs: how many at once; 0, on a cluster, as many as its workers take. cluster: where actions run, see
+        `impl.run.cluster`; empty is here. force: also what is up to date, but only of `selected`. keep_going: after a
         failure go on with all that does not depend on it. tell: hears of each checkpoint as a dict, for programs.
         Raises the first failure as `EtlError`.
         """
@@ -323,11 +331,16 @@ class Graph:
                 for name in selected:
                     self.state.remove(name)
             runner: Runner
-            if jobs > 1:
+            self.here = Here()
+            if cluster:
+                self.executor = _Lazily(lambda: self._cluster(cluster, say))
+                count = jobs or AT_ONCE
+                runner = MThreadRunner(self.state, reporter, continue_=keep_going, stream=Stream(0), num_process=count)
+            elif jobs > 1:
                 self.executor = _Lazily(lambda: Workers(jobs))
                 runner = MThreadRunner(self.state, reporter, continue_=keep_going, stream=Stream(0), num_process=jobs)
             else:
-                self.executor = Here()
+                self.executor = self.here
                 runner = Runner(self.state, reporter, continue_=keep_going, stream=Stream(0))
             finished = False
             try:
@@ -342,9 +355,18 @@ class Graph:
         if self.failures:
             first, *others = self.failures.values()
             for other in others:
+                if str(other) == str(first):  # the scheduler is gone for all that were at work
+                    continue
                 say(f"\nalso failed: {other.what}{f' ({other.where})' if other.where else ''}")
             raise first
         return Summary(reporter.made, reporter.kept, time.perf_counter() - started)
+
+    def _cluster(self, address: str, say: Say) -> Any:
+        from impl.run.cluster import Cluster
+
+        modules = {function_of(step.action).__module__ for step in self.checkpoints.values()}
+        programs = [path for step in self.checkpoints.values() if step.verb == "compile" for path in step.targets]
+        return Cluster(address, self.place.state, modules=modules, programs=programs, say=say)
 
     def standing(self, selected: Iterable[str] | None = None) -> list[Standing]:
         """Each checkpoint (or the `selected` and what they depend on), in the order of a run: up to date, or why not."""
@@ -417,6 +439,7 @@ class Graph:
                     "finished": values.get("finished"),
                     "signature": text_digest(json.dumps(step.signature, sort_keys=True)),
                     "checks": result.get("checks", []),
+                    "worker": step.worker,
                 }
             )
         return rows
@@ -499,11 +522,18 @@ class _Lazily:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make, self._lock = make, threading.Lock()
         self._made: Any = None
+        self._failed: EtlError | None = None
 
     def run(self, *args: Any) -> Any:
         with self._lock:
+            if self._failed:
+                raise self._failed
             if self._made is None:
-                self._made = self._make()
+                try:
+                    self._made = self._make()
+                except EtlError as error:
+                    self._failed = error  # else each that waits here would try, and wait, again
+                    raise
         return self._made.run(*args)
 
     def close(self, *, kill: bool = False) -> None:

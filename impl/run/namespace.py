@@ -39,7 +39,7 @@ INCLUDES = {
 }
 HELP = {
     "only": "just the checkpoints with this in their name (or matching a pattern with *), and what they need",
-    "jobs": "how many checkpoints at once (default: setting etl.jobs)",
+    "jobs": "how many checkpoints at once (default: setting etl.jobs, or what the cluster takes)",
     "dry-run": "say what would run and why, and do nothing",
     "force": "run also what is up to date",
     "keep-going": "after a failure go on with what does not depend on it",
@@ -367,9 +367,10 @@ class _Everything:
                         to_stderr(f"[?] {row.name}  {why}" if why else f"[|] {row.name}")
                     return
                 with self.recorded(c.env, graph, selected), nullcontext() if json else show_on_terminal():
-                    count = jobs or c.env.jobs
+                    cluster = c.env.cluster
+                    count = jobs or (0 if cluster else c.env.jobs)  # a cluster itself knows how many at once
                     heard = {"say": lambda line: None, "tell": to_stdout} if json else {"say": to_stderr}
-                    summary = graph.run(selected, jobs=count, force=force, keep_going=keep_going, **heard)
+                    summary = graph.run(selected, jobs=count, cluster=cluster, force=force, keep_going=keep_going, **heard)
             finally:
                 graph.close()
             if after and not json:

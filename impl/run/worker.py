@@ -1,16 +1,18 @@
-"""Where the actions of checkpoints run: in this process, or side by side in worker processes.
+"""Where the actions of checkpoints run: in this process, or side by side in worker processes of this machine.
 
 netCDF and HDF5 libraries are not safe in threads, and Python computes in one thread at a time: so several at once
 means processes. They are started afresh (spawn), never forked from a process that already runs threads.
+Workers on other machines are in `cluster.py`; each of them starts processes that `serve` here.
 """
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from impl.run import progress, secrets
 from impl.run.errors import EtlError, explain
@@ -19,10 +21,24 @@ ORPHAN_SECONDS = 0.5  # how often a worker looks whether its parent still lives
 LEAVE_SECONDS = 3  # what a worker gets to unwind
 
 
+class Done(NamedTuple):
+    """What came of an action: its result, how long it took, and on which worker where that is not this machine.
+
+    digests: of the files that it made, where the worker took them: path -> (what `stat` said, digest).
+    """
+
+    result: Any
+    seconds: float
+    worker: str = ""
+    digests: Mapping[Path, tuple[str, str]] = {}
+
+
 class Here:
     """Runs each action in this process."""
 
-    def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> Any:
+    def run(
+        self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], makes: Iterable[Path] = ()
+    ) -> Done:
         return _guarded(name, action, args, dict(kwargs))
 
     def close(self, *, kill: bool = False) -> None:
@@ -43,7 +59,9 @@ class Workers:
             count, mp_context=context, initializer=_start, initargs=(os.getpid(), reports, secrets.known())
         )
 
-    def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> Any:
+    def run(
+        self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], makes: Iterable[Path] = ()
+    ) -> Done:
         # Ctrl-C goes to every process of the terminal. Workers inherit that they do not hear it (they are started
         # from this thread); the main thread does, and ends them by SIGTERM
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -68,10 +86,12 @@ class Workers:
         self._end_reports()
 
 
-def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """The action's result; whatever goes wrong in it is raised as an `EtlError` (it survives pickling)."""
+def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Done:
+    """What came of the action; whatever goes wrong in it is raised as an `EtlError` (it survives pickling)."""
+    started = time.perf_counter()
     try:
-        return action(*args, **kwargs)
+        with progress.track(name):
+            result = action(*args, **kwargs)
     except EtlError:
         raise
     except Exception as exception:  # the edge of the process: nothing beyond it could tell what this was
@@ -81,9 +101,10 @@ def _guarded(name: str, action: Callable[..., Any], args: tuple, kwargs: dict[st
 
             error.trace = traceback.format_exc()
         raise error from exception
+    return Done(result, time.perf_counter() - started)
 
 
-def _in_worker(*call: Any) -> Any:
+def _in_worker(*call: Any) -> Done:
     """As `_guarded`; the pool would catch the SystemExit of SIGTERM as any exception, and the worker would stay."""
     try:
         return _guarded(*call)
