@@ -15,6 +15,7 @@ import pytest
 
 from impl.run.errors import EtlError
 from impl.store import manifest, open_store, partitions
+from impl.store.folder import Folder
 from tests.store.conftest import COUNTY_KEY, counties, days, part
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +151,7 @@ def test_facts_are_computed_again_where_the_log_has_lost_them(lake):
     deltalake.DeltaTable(folder).create_checkpoint()
     (folder / "_delta_log" / f"{0:020}.json").unlink()
     with pytest.raises(manifest.StaleError):
-        manifest.read(folder)
+        manifest.read(Folder(lake.home), "things")
     expected = lake.replace("same", [{"key": 1}, {"key": 2}], key="key").fingerprint
     assert lake.facts("things").fingerprint == expected
     assert lake.replace("things", [{"key": 2}, {"key": 1}], key="key").changed
