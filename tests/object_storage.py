@@ -8,21 +8,35 @@ SECRET = {"TEST_S3_SECRET": "kept away from everybody"}
 
 
 class _Recorded:
-    """Notes each request, and can be told to answer otherwise."""
+    """Notes each request, and can be told to answer otherwise.
+
+    hook: called with each request; None goes on, a status such as "403 Forbidden" is answered at once, and
+    ("done", status) is answered after what was asked for was done.
+    """
 
     def __init__(self, app):
-        self.app, self.requests, self.deaf, self.refuse = app, [], False, None
+        self.app, self.requests, self.deaf, self.hook = app, [], False, None
 
     def __call__(self, environment, start):
         if self.deaf:  # as a server that ignores the conditions of a put
             for header in ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"):
                 environment.pop(header, None)
-        self.requests.append((environment["REQUEST_METHOD"], environment["PATH_INFO"], environment["QUERY_STRING"]))
-        answer = self.refuse(environment) if self.refuse else None
-        if answer:
-            start(answer, [("Content-Type", "application/xml")])
-            return [f"<Error><Code>{answer.partition(' ')[2].replace(' ', '')}</Code></Error>".encode()]
-        return self.app(environment, start)
+        self.requests.append(
+            (
+                environment["REQUEST_METHOD"],
+                environment["PATH_INFO"],
+                environment["QUERY_STRING"],
+                environment.get("HTTP_AUTHORIZATION", ""),
+            )
+        )
+        status = self.hook(environment) if self.hook else None
+        if status is None:
+            return self.app(environment, start)
+        if isinstance(status, tuple):
+            list(self.app(environment, lambda *_: None))
+            status = status[1]
+        start(status, [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{status.partition(' ')[2].replace(' ', '')}</Code></Error>".encode()]
 
 
 class Server:

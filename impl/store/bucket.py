@@ -50,6 +50,14 @@ _OPTIONS = {  # option of the address: its name for the libraries, which is the 
         "endpoint_url": "azure_storage_endpoint",
     },
 }
+# What libraries say; names of objects are in these texts too, so single words would be found in them.
+_REFUSED = re.compile(
+    r"40[13] (?:Forbidden|Unauthorized)|<Code>(?:AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken)"
+    r"|credential provider|Missing(?:Credential|AccessKeyId)|NoCredentials|CredentialsNotLoaded|169\.254\.169\.254"
+)
+_SILENT = re.compile(
+    r"error sending request|operation timed out|after \d+ retries|status code: 5\d\d|status 5\d\d|error decoding"
+)
 
 
 class Bucket:
@@ -170,6 +178,17 @@ class Bucket:
         for in_log in (False, True):
             self._delete([one for one in listed if one.startswith(f"{name}/{LOG}/") == in_log], name)
 
+    def forget(self, name: str, version: int) -> None:
+        """Remove the log before the commit that dropped a table, if that was long ago."""
+        import obstore
+
+        checkpoint, old = f"{version:020}.checkpoint.parquet", datetime.now(UTC) - timedelta(hours=KEPT_HOURS)
+        with self._told(name):
+            listed = [one for some in obstore.list(self._connection.store, f"{name}/{LOG}") for one in some]
+        if any(one["path"].endswith(checkpoint) and one["last_modified"] < old for one in listed):
+            found = ((re.match(r"(\d{20})\.", one["path"].rpartition("/")[2]), one["path"]) for one in listed)
+            self._delete([path for number, path in found if number and int(number.group(1)) < version], name)
+
     def sweep(self) -> None:
         """Remove what killed processes left where no log is: rows of a first load, probes."""
         import obstore
@@ -247,20 +266,20 @@ class Bucket:
                 where=where,
                 hint="make the bucket, or mend its name in the home of the store (`etl.store`)",
             )
-        if re.search(r"\b40[13]\b|AccessDenied|PermissionDenied|Unauthenticated|credential|\bAuth", text):
+        if isinstance(error, FileNotFoundError):
+            return None
+        if _REFUSED.search(text):
             return EtlError(
                 "the object store refuses the credentials, or there are none",
                 where=where,
                 hint="see whether they may read, write and delete in the bucket; docs/store.md tells where they come from",
             )
-        if re.search(r"error sending request|tim(?:ed|e) ?out|[Cc]onnection|after \d+ retries|\b50[0-9]\b|HTTP error", text):
+        if _SILENT.search(text):
             return EtlError(
                 "the object store does not answer",
                 where=where,
                 hint="see whether its address is right and the network is there, then run the same command again",
             )
-        if isinstance(error, FileNotFoundError):
-            return None
         if (
             re.search(r"Generic (?:S3|GCS|MicrosoftAzure) error|builder error|BadScheme", text)
             or "obstore" in type(error).__module__
@@ -286,7 +305,6 @@ class _Connection:
         self.probed = False
         scheme = url.partition("://")[0]
         self._config = {name: options[one] for one, name in _OPTIONS[scheme].items() if name and one in options}
-        self._http = options.get("endpoint_url", "").startswith("http://")
         self._session: Any = None
         if scheme == "s3":
             self._config["aws_conditional_put"] = "etag"
@@ -299,7 +317,7 @@ class _Connection:
         self.store: Any = from_url(
             url,
             config=self._config,
-            client_options={**seconds, **({"allow_http": True} if self._http else {})},
+            client_options={**seconds, "allow_http": True},  # where an address says http://, it is meant
             retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
             **({"credential_provider": self._credentials} if self._session is not None else {}),
         )
@@ -312,13 +330,13 @@ class _Connection:
 
     def delta_options(self) -> dict[str, str]:
         options = {name.upper() if name.startswith("aws") else name: value for name, value in self._config.items()}
-        options["aws_conditional_put"] = options.pop("AWS_CONDITIONAL_PUT", "etag")
+        if "AWS_CONDITIONAL_PUT" in options:
+            options["aws_conditional_put"] = options.pop("AWS_CONDITIONAL_PUT")
         if self._session is not None:
             now = self._session.get_credentials().get_frozen_credentials()
             options |= {"AWS_ACCESS_KEY_ID": now.access_key, "AWS_SECRET_ACCESS_KEY": now.secret_key}
             options |= {"AWS_SESSION_TOKEN": now.token} if now.token else {}
-        if self._http:
-            options["AWS_ALLOW_HTTP"] = options["allow_http"] = "true"
+        options |= {"AWS_ALLOW_HTTP": "true", "allow_http": "true"}
         options |= {"max_retries": str(RETRIES), "retry_timeout": f"{RETRY_SECONDS}s"}
         return options | {"connect_timeout": f"{CONNECT_SECONDS}s", "timeout": f"{REQUEST_SECONDS}s"}
 

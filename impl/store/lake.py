@@ -168,11 +168,14 @@ class Lake:
             self._files.sweep()
         for name in self._files.names():
             with self._said(name):
+                if not self._files.log(name)[0]:
+                    continue
                 table = self._table(name)
                 if table.vacuum(retention_hours=KEPT_HOURS, dry_run=True, full=True):
                     table.vacuum(retention_hours=KEPT_HOURS, dry_run=False, full=True)
                 if not self._files.local and isinstance(found := self._state(name), manifest.Dropped):
                     self._clean_dropped(name, found.version)
+                    self._files.forget(name, found.version)
         return before - self._files.size()
 
     # reading what is there
@@ -343,16 +346,16 @@ class Lake:
         return None
 
     def _clean_dropped(self, name: str, version: int) -> None:
-        """Remove the rows of a dropped collection and its log before that; killed in between, `drop` or `tidy` goes on."""
-        names, _ = self._files.log(name, whole=True)
-        older = [one for one in names if re.match(r"\d{20}\.", one) and int(one[:20]) < version]
-        if older:
-            self._files.remove(name, [unquote(path) for path in manifest.removed(self._files, name, version)])
-            table = self._table(name)
-            if table.version() != version:
-                return  # made anew in between
+        """Remove the rows of a dropped collection; killed in between, `drop` or `tidy` goes on.
+
+        The log before that stays a while, for those who are just reading it.
+        """
+        if f"{version:020}.checkpoint.parquet" in self._files.log(name, whole=True)[0]:
+            return
+        self._files.remove(name, [unquote(path) for path in manifest.removed(self._files, name, version)])
+        table = self._table(name)
+        if table.version() == version:  # not made anew in between
             table.create_checkpoint()
-            self._files.remove(name, [f"{LOG}/{one}" for one in older])
 
     @contextmanager
     def _said(self, name: str = "") -> Iterator[None]:
