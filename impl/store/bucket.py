@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ class Bucket:
     def __init__(self, home: str) -> None:
         parts = urlsplit(home)
         self.home = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self.address = home  # with its options, secrets by name
         self.bucket = parts.netloc
         secrets.refuse_plain(home, "the home of the store")
         if not self.bucket:
@@ -125,7 +127,7 @@ class Bucket:
         """Where rows are put aside that do not fit into memory."""
         import tempfile
 
-        return Path(tempfile.gettempdir()) / f"etl-{name}.rows"
+        return Path(tempfile.gettempdir()) / f"etl-{os.getuid()}" / f"{name}.rows"
 
     def prepare(self, name: str) -> None:
         """Before anything is written: the store must honour conditional put."""
@@ -193,7 +195,7 @@ class Bucket:
         """Remove what killed processes left where no log is: rows of a first load, probes."""
         import obstore
 
-        sweep(Path(self.scratch("any").parent))
+        sweep(self.scratch("any").parent)
         with self._told():
             listed = [one for some in obstore.list(self._connection.store) for one in some]
         with_log = {one["path"].partition("/")[0] for one in listed if f"/{LOG}/" in one["path"]}

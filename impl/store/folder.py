@@ -32,7 +32,7 @@ class Folder:
     properties = PROPERTIES
 
     def __init__(self, home: str | Path) -> None:
-        self.home = str(home)
+        self.home = self.address = str(home)
         self._folder = Path(home)
 
     def at(self, name: str = "") -> str:

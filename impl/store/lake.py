@@ -55,7 +55,7 @@ class Lake:
     """A store of files. Holds where they are and what had to be computed again from rows."""
 
     def __init__(self, files: Folder | Bucket) -> None:
-        self.home = files.home
+        self.home, self.address = files.home, files.address
         self._files = files
         self._recomputed: dict[str, Collection] = {}  # of tables that another tool changed
 

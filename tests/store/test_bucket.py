@@ -17,7 +17,7 @@ import pytest
 
 from impl.run import secrets
 from impl.run.errors import EtlError
-from impl.store import open_store, probe
+from impl.store import open_store, partitions, probe
 from impl.store.bucket import Bucket
 from tests.object_storage import SECRET, prefix_for
 from tests.store.conftest import COUNTY_KEY, counties, days, part
@@ -403,6 +403,20 @@ def test_tidy_removes_the_files_of_a_first_load_that_was_killed(server, store, p
     assert server.objects("lake", prefix) == [f"{prefix}/things/x.parquet"]
     grown_old(prefix)
     assert store.tidy() == 4 and server.objects("lake", prefix) == []
+
+
+def test_rows_put_aside_by_a_killed_load_are_removed_from_this_machine(store, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scratch = Bucket("s3://lake/x").scratch("things")
+    monkeypatch.setattr(partitions.Partitions.__init__, "__defaults__", (1000,))
+    rows = pyarrow.Table.from_pylist([{"key": row, "year": row % 3} for row in range(1000)])
+    assert store.replace("things", rows, key="key", partition_by=["year"]).rows == 1000
+    assert list(scratch.parent.iterdir()) == []
+    left, not_ours = scratch.with_name(f".things.rows.{2**22 + 1}.part"), tmp_path / f".other.{2**22 + 1}.part"
+    left.write_bytes(b"rows")
+    not_ours.write_bytes(b"rows")
+    store.tidy()
+    assert not left.exists() and not_ours.exists()
 
 
 class _KilledError(BaseException):

@@ -63,7 +63,7 @@ def test_more_rows_than_memory_are_put_aside_and_load_alike(lake, monkeypatch):
     rows = [{"key": place, "year": place % 3, "text": "x" * (place % 7)} for place in range(1000)]
     table = pyarrow.Table.from_pylist(rows)
     expected = lake.replace("at_once", table, key="key", partition_by=["year"]).fingerprint
-    monkeypatch.setattr(partitions, "RESERVE", 1000)
+    monkeypatch.setattr(partitions.Partitions.__init__, "__defaults__", (1000,))
     batches = pyarrow.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=64))
     assert lake.replace("things", batches, key="key", partition_by=["year"]).fingerprint == expected
     assert [one.name for one in Path(lake.home).iterdir() if one.is_file()] == []
