@@ -25,7 +25,7 @@ SETTINGS = {  # name below `etl`: (default, meaning)
     "jobs": ("auto", "how many checkpoints run at once; `auto` is one per core, at most 4; `--jobs` overrides it"),
     "store": (
         "",
-        "the home of the store: a folder or `postgresql://...`; empty is a folder below `data`; short form ETL_STORE",
+        "the home of the store: a folder, `s3://...` or `postgresql://...`; empty is a folder below `data`; short form ETL_STORE",
     ),
     "cluster": (
         "",

@@ -68,6 +68,19 @@ def postgres():
     cluster.remove()
 
 
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server of our own with the bucket `lake`."""
+    from impl.run import secrets
+    from tests.object_storage import SECRET, Server
+
+    secrets.provide(SECRET)
+    server = Server()
+    server.bucket("lake")
+    yield server
+    server.stop()
+
+
 class Checkout:
     """Types commands in a checkout, with data in a folder of its own."""
 

@@ -12,6 +12,7 @@ from impl.run.errors import EtlError, unknown
 HIDDEN = "***"
 _NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^@\s]*)@")  # of user:password@host; a password may hold a slash
+_OPTION = re.compile(r"(?<=[?&])(\w*(?:secret|password|token|account_key)\w*)=([^&#\s]+)", re.IGNORECASE)  # of ?name=value
 _SHORTEST = 4  # a shorter value would be found everywhere
 
 _known: dict[str, str] = {}
@@ -55,6 +56,7 @@ def redact(text: str) -> str:
     for secret in sorted(_known.values(), key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, HIDDEN)
+    text = _OPTION.sub(lambda found: found.group() if _NAME.fullmatch(found.group(2)) else f"{found.group(1)}={HIDDEN}", text)
     return _PASSWORD.sub(
         lambda found: found.group() if _NAME.fullmatch(found.group(2)) else f"{found.group(1)}:{HIDDEN}@", text
     )
@@ -62,8 +64,8 @@ def redact(text: str) -> str:
 
 def refuse_plain(address: str, where: object) -> None:
     """An `EtlError` where a password stands in an address itself: such an address would be kept in state and records."""
-    found = _PASSWORD.search(address)
-    if found and not _NAME.fullmatch(found.group(2)):
+    given = [*_PASSWORD.finditer(address), *_OPTION.finditer(address)]
+    if any(not _NAME.fullmatch(found.group(2)) for found in given):
         raise EtlError(
             "the address has a password in it",
             where=f"{where}: {redact(address)}",

@@ -20,7 +20,7 @@ __all__ = ["Collection", "Column", "Part", "PartFacts", "Store", "load", "open_s
 
 
 def open_store(home: str | Path) -> Store:
-    """The store at `home`: a folder (or file:// and its path) is a lake, postgresql:// a schema of a database."""
+    """The store at `home`: a folder (or file:// and its path) or s3://, gs://, az:// is a lake, postgresql:// a schema."""
     scheme, separator, rest = str(home).partition("://")
     if not separator:
         rest = str(home)
@@ -28,15 +28,22 @@ def open_store(home: str | Path) -> Store:
         from impl.store.postgis import PostGIS
 
         return PostGIS(str(home))
+    elif scheme in ("s3", "gs", "az"):
+        from impl.store.bucket import Bucket
+        from impl.store.lake import Lake
+
+        return Lake(Bucket(str(home)))
     elif scheme != "file":
         raise EtlError(
             f"there is no store of the kind `{scheme}://`",
             where="the home of the store",
-            hint="name a folder, as `data/local/store`, or a database, as `postgresql://user@host/database`",
+            hint="name a folder, as `data/local/store`, object storage, as `s3://bucket/prefix` (or gs://, az://), "
+            "or a database, as `postgresql://user@host/database`",
         )
+    from impl.store.folder import Folder
     from impl.store.lake import Lake
 
-    return Lake(rest)
+    return Lake(Folder(rest))
 
 
 def load(

@@ -1,4 +1,4 @@
-"""The embedded home: a folder with one Delta table per collection.
+"""The embedded home: one Delta table per collection, in a folder (folder.py) or in object storage (bucket.py).
 
     <home>/<collection>/_delta_log/             commits; each carries the manifest (manifest.py)
     <home>/<collection>/model=CCSM4/year=2005/  one Parquet file per partition, rows sorted by the key
@@ -13,21 +13,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from impl.run.errors import EtlError, explain
-from impl.run.files import replacing, sweep
 from impl.store import change, fingerprint, manifest
 from impl.store import rows as incoming_rows
+from impl.store.folder import LOG
 from impl.store.interface import (
     Collection,
     Part,
@@ -42,10 +40,12 @@ if TYPE_CHECKING:
     import pyarrow
 
     from impl.store.checks import Check
+    from impl.store.bucket import Bucket
+    from impl.store.folder import Folder
 
 ROWS_PER_GROUP = 131_072  # of a Parquet file: what a reader takes at once
 KEPT_HOURS = 168  # replaced files stay a week: readers of an older version, and Delta's own lower bound
-DROPPED = ".dropped-"  # a collection on its way out
+AT_ONCE = 8  # logs in object storage that are read side by side
 
 
 class _ConflictError(Exception):
@@ -53,17 +53,21 @@ class _ConflictError(Exception):
 
 
 class Lake:
-    """A store in a folder. Holds the path and what had to be computed again from rows; nothing stays open."""
+    """A store of files. Holds where they are and what had to be computed again from rows."""
 
-    def __init__(self, home: str | Path) -> None:
-        self.home = self.address = str(home)
-        self._folder = Path(home)
+    def __init__(self, files: Folder | Bucket) -> None:
+        self.home, self.address = files.home, files.address
+        self._files = files
         self._recomputed: dict[str, Collection] = {}  # of tables that another tool changed
 
     def names(self) -> list[str]:
-        if not self._folder.is_dir():
-            return []
-        return sorted(one.name for one in self._folder.iterdir() if not one.name.startswith(".") and manifest.is_table(one))
+        names = self._files.names()
+        if self._files.local or not names:
+            return names
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return [name for name, there in zip(names, pool.map(self._is_there, names), strict=True) if there]
 
     def facts(self, name: str) -> Collection:
         found = self._facts(name)
@@ -73,7 +77,7 @@ class Lake:
 
     def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
         try:
-            found = manifest.read(self._folder / name)
+            found = manifest.read(self._files, name)
         except (EtlError, manifest.StaleError, OSError):
             return False
         return found is not None and bool(found.matching(part)) and found.fingerprint_of(part) == fingerprint
@@ -104,21 +108,19 @@ class Lake:
         }
         settings |= {"geometry": geometry, "synthetic": synthetic, "source": source, "licence": licence, "checks": checks}
         check_name(name)
-        with _said(self._folder / name):
+        with self._said(name):
             before = self._facts(name)
-            scratch = self._folder / f"{name}.rows"
+            scratch = self._files.scratch(name)
             with change.gather(name, rows, before, self, scratch, may_be_empty=may_be_empty, **settings) as load:
                 return self._commit(load.wanted, load.part, load.new, load.rows)._replace(checks=load.checks)
 
     def drop(self, name: str) -> None:
         check_name(name)
-        aside = self._folder / f"{DROPPED}{name}-{uuid.uuid4().hex}"
-        with _said(self._folder / name):
-            try:
-                (self._folder / name).rename(aside)
-            except FileNotFoundError:
-                return
-            shutil.rmtree(aside)
+        with self._said(name):
+            if self._files.local:
+                self._files.drop(name)
+            else:
+                self._drop_by_commit(name)
 
     def read(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.Table:
         return self.stream(name, columns, where).read_all()
@@ -131,22 +133,17 @@ class Lake:
 
     def facts_at(self, name: str, version: int) -> Collection:
         """The facts of an earlier version."""
-        import deltalake
-
-        with _said(self._folder / name):
-            for commit in deltalake.DeltaTable(self._folder / name).history():  # newest first
+        with self._said(name):
+            for commit in self._table(name).history():  # newest first
                 if commit["version"] <= version and manifest.FIELD in commit:
                     return manifest.from_commit(commit, version)
-        raise manifest.damaged(self._folder / name, f"version {version} has no manifest")
+        raise manifest.damaged(self._files, name, f"version {version} has no manifest")
 
     def stream_at(self, name: str, version: int) -> pyarrow.RecordBatchReader:
         """The rows of an earlier version, as long as `tidy` has left them."""
-        import deltalake
-
         self.facts(name)
-        with _said(self._folder / name):
-            table = deltalake.DeltaTable(self._folder / name, version=version)
-            return self._scannable(name, table).scanner().to_reader()
+        with self._said(name):
+            return self._scannable(name, self._table(name, version)).scanner().to_reader()
 
     def query(self, sql: str) -> pyarrow.Table:
         from impl.store import query
@@ -156,51 +153,65 @@ class Lake:
     def dataset(self, name: str) -> Any:
         """The rows of `name` as they are now, as a pyarrow dataset."""
         self.facts(name)
-        with _said(self._folder / name):
+        with self._said(name):
             return self._scannable(name, self._table(name))
 
     def files(self, name: str) -> dict[str, dict[str, Any]] | None:
-        """The Parquet files of `name` with their partition values; None where they alone do not tell the rows."""
+        """The local Parquet files of `name` with their partition values; None where they alone do not tell the rows."""
+        if not self._files.local:
+            return None
         try:
-            found = manifest.read(self._folder / name)
+            found = manifest.read(self._files, name)
         except manifest.StaleError:
             return None
         if found is None:
             raise no_collection(name, self.names(), self.home)
-        with _said(self._folder / name):
+        with self._said(name):
             table = self._table(name)
             if table.protocol().reader_features:
                 return None
             actions = table.get_add_actions(flatten=True)
             partitions = [actions.column(f"partition.{column}").to_pylist() for column in found.partition_by]
-            places = [str(self._folder.absolute() / name / unquote(path)) for path in actions.column("path").to_pylist()]
+            places = [self._files.path(name, unquote(path)) for path in actions.column("path").to_pylist()]
             return {
                 place: dict(zip(found.partition_by, values, strict=True))
                 for place, *values in sorted(zip(places, *partitions, strict=True))
             }
 
     def tidy(self) -> int:
-        before = _size_of_rows(self._folder)
-        with _said(self._folder):
-            sweep(self._folder)
-            for aside in self._folder.glob(f"{DROPPED}*"):
-                shutil.rmtree(aside, ignore_errors=True)
-        for name in self.names():
-            with _said(self._folder / name):
+        before = self._files.size()
+        with self._said():
+            self._files.sweep()
+        for name in self._files.names():
+            with self._said(name):
+                if not self._files.log(name)[0]:
+                    continue
                 table = self._table(name)
                 if table.vacuum(retention_hours=KEPT_HOURS, dry_run=True, full=True):
                     table.vacuum(retention_hours=KEPT_HOURS, dry_run=False, full=True)
-        return before - _size_of_rows(self._folder)
+                if not self._files.local and isinstance(found := self._state(name), manifest.Dropped):
+                    self._clean_dropped(name, found.version)
+                    self._files.forget(name, found.version)
+        return before - self._files.size()
 
     # reading what is there
 
     def _facts(self, name: str) -> Collection | None:
-        folder = self._folder / name
+        found = self._state(name)
+        return None if isinstance(found, manifest.Dropped) else found
+
+    def _state(self, name: str) -> Collection | manifest.Dropped | None:
         try:
-            return manifest.read(folder)
+            return manifest.state(self._files, name)
         except manifest.StaleError as stale:
-            with _said(folder):
+            with self._said(name):
                 return self._recompute(name, stale.last)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return manifest.read(self._files, name) is not None
+        except (manifest.StaleError, EtlError):  # changed by another tool, or damaged: it is there all the same
+            return True
 
     def _recompute(self, name: str, last: Collection | None) -> Collection:
         """The facts from the rows themselves, where another tool changed them; what it could not know is kept."""
@@ -231,35 +242,44 @@ class Lake:
         )
         return self._recomputed[name]
 
-    def _table(self, name: str) -> deltalake.DeltaTable:
+    def _table(self, name: str, version: int | None = None) -> deltalake.DeltaTable:
         import deltalake
 
-        return deltalake.DeltaTable(self._folder / name)
+        return deltalake.DeltaTable(**self._files.delta(name), version=version)
 
     def _scannable(self, name: str, table: deltalake.DeltaTable) -> Any:
-        """The table for Arrow, read through Arrow's own file system: with Delta's, Python aborts at its end (1.6.6)."""
-        from pyarrow import fs
+        """The rows of a table for Arrow, which leaves out files by their partition and their least and greatest key.
 
-        return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(str(self._folder / name), fs.LocalFileSystem()))
+        The Delta library's own (1.6.6) takes a column without statistics for one that no value is in.
+        """
+        import pyarrow
+        import pyarrow.dataset
+
+        if table.protocol().reader_features:
+            return table.to_pyarrow_dataset(filesystem=self._files.arrow(name, {}))
+        schema = pyarrow.schema(table.schema().to_arrow())
+        actions = pyarrow.table(table.get_add_actions(flatten=True)).to_pylist()
+        paths = [unquote(action["path"]) for action in actions]
+        sizes = {path: action["size_bytes"] for path, action in zip(paths, actions, strict=True)}
+        files, parquet = self._files.arrow(name, sizes), pyarrow.dataset.ParquetFileFormat()
+        partition_by = table.metadata().partition_columns
+        fragments = [
+            parquet.make_fragment(path, files, _holds_only(action, partition_by, schema))
+            for path, action in zip(paths, actions, strict=True)
+        ]
+        return pyarrow.dataset.FileSystemDataset(fragments, schema, parquet, files)
 
     # writing
 
     def _commit(self, wanted: Collection, part: dict[str, Any] | None, new: dict[Values, PartFacts], rows: Any) -> Part:
         """Write the files and make the commit; if another writer was first, merge with what it did and try again."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
-        folder = self._folder / wanted.name
+        name = wanted.name
         written: list[deltalake.transaction.AddAction] = []
-        committed = False
+        committed = tried = False
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception_type(_ConflictError),
-                stop=stop_after_delay(300),
-                wait=wait_random_exponential(multiplier=0.05, max=2),
-                reraise=True,
-            ):
+            for attempt in _attempts():
                 with attempt:
-                    before = self._facts(wanted.name)
+                    before = self._facts(name)
                     merged = change.merge(before, wanted, part, new)
                     same_rows = before is not None and change.same_rows(before, merged, part, new)
                     if same_rows and before is not None:
@@ -269,25 +289,27 @@ class Lake:
                         sized = {v: facts._replace(bytes=sizes[v]) for v, facts in merged.parts.items()}
                         merged = replace(merged, parts=sized)
                     if not same_rows and not written:
-                        new = self._write(folder, wanted, new, rows, written)
+                        self._files.prepare(name)
+                        new = self._write(wanted, new, rows, written)
                         merged = change.merge(before, wanted, part, new)
-                    _commit_once(folder, before, merged, part, [] if same_rows else written, same_rows)
+                    tried = True
+                    _commit_once(self._files, before, merged, part, [] if same_rows else written, same_rows)
                     committed = not same_rows
-            return change.answer(self._facts(wanted.name) or merged, part, changed=True)
+            return change.answer(self._facts(name) or merged, part, changed=True)
         except _ConflictError as conflict:
             raise EtlError(
-                f"other writers of `{wanted.name}` were faster for five minutes",
-                where=f"{folder}: {conflict}",
+                f"other writers of `{name}` were faster for five minutes",
+                where=f"{self._files.at(name)}: {conflict}",
                 hint="run the same command again, with fewer jobs at once",
             ) from conflict
         finally:
-            if not committed:
-                for action in written:
-                    (folder / action.path).unlink(missing_ok=True)
+            # An answer can be lost on its way from an object store: a commit that seems to have failed may stand there
+            # and refer to these files. Then `tidy` decides.
+            if not committed and (self._files.local or not tried):
+                self._files.remove(name, [action.path for action in written])
 
     def _write(
         self,
-        folder: Path,
         wanted: Collection,
         new: dict[Values, PartFacts],
         rows: Any,
@@ -296,17 +318,109 @@ class Lake:
         """One Parquet file for each partition; adds to `written` and returns the facts with their sizes."""
         sized = dict(new)
         for values, columns in rows.take():
-            action = _write_partition(folder, wanted, values, columns, rows.counts[values])
+            action = _write_partition(self._files, wanted, values, columns, rows.counts[values])
             written.append(action)
             sized[values] = new[values]._replace(bytes=action.size)
         return sized
 
+    def _drop_by_commit(self, name: str) -> None:
+        """Where a folder cannot be renamed: one commit takes all rows away, and what it made superfluous is removed.
+
+        The log stays, a few small files, and a new collection of that name goes on in it: were it removed while another
+        process makes the collection anew, the new commits could be removed with the old ones.
+        """
+        from deltalake import CommitProperties
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in _attempts():
+            with attempt:
+                try:
+                    found = self._state(name)
+                    if isinstance(found, manifest.Dropped):
+                        return self._clean_dropped(name, found.version)
+                    if found is None:
+                        return None
+                    table = self._table(name)
+                except EtlError as error:
+                    if "is damaged" not in error.what:
+                        raise
+                    return self._files.drop(name)
+                self._files.prepare(name)
+                version = table.version()
+                properties = CommitProperties(custom_metadata=manifest.DROPPED, max_commit_retries=0)
+                try:
+                    table.create_write_transaction(
+                        [],
+                        mode="overwrite",
+                        schema=table.schema(),
+                        partition_by=table.metadata().partition_columns,
+                        commit_properties=properties,
+                    )
+                except CommitFailedError as error:
+                    raise _ConflictError(str(error)) from error
+                return self._clean_dropped(name, version + 1)
+        return None
+
+    def _clean_dropped(self, name: str, version: int) -> None:
+        """Remove the rows of a dropped collection; killed in between, `drop` or `tidy` goes on.
+
+        The log before that stays a while, for those who are just reading it.
+        """
+        if f"{version:020}.checkpoint.parquet" in self._files.log(name, whole=True)[0]:
+            return
+        self._files.remove(name, [unquote(path) for path in manifest.removed(self._files, name, version)])
+        table = self._table(name)
+        if table.version() == version:  # not made anew in between
+            table.create_checkpoint()
+
+    @contextmanager
+    def _said(self, name: str = "") -> Iterator[None]:
+        """Turn what the file system and the libraries raise into an `EtlError` that says what to do."""
+        try:
+            yield
+        except (OSError, *_library_errors()) as error:  # type: ignore[misc]
+            if told := self._files.explain(error, name):
+                raise told from error
+            numbered = _with_number(error)
+            if isinstance(numbered, OSError):
+                raise explain(numbered, where=self._files.at(name)) from error
+            raise manifest.damaged(self._files, name, f"{type(error).__name__}: {error}") from error
+
+
+def _holds_only(action: dict[str, Any], partition_by: Sequence[str], schema: pyarrow.Schema) -> Any:
+    """What is true of each row in a file, as far as the log tells."""
+    import pyarrow
+    import pyarrow.dataset
+
+    true = pyarrow.dataset.scalar(True)
+    for name in schema.names:
+        column, kind = pyarrow.dataset.field(name), schema.field(name).type
+        if name in partition_by:
+            value = action[f"partition.{name}"]
+            true &= column.is_null() if value is None else column == pyarrow.scalar(value, kind)
+        elif pyarrow.types.is_integer(kind) or pyarrow.types.is_date(kind):  # others may be cut short in the log
+            least, greatest = action.get(f"min.{name}"), action.get(f"max.{name}")
+            if action.get(f"null_count.{name}") == 0 and least is not None and greatest is not None:
+                true &= (column >= pyarrow.scalar(least, kind)) & (column <= pyarrow.scalar(greatest, kind))
+    return true
+
+
+def _attempts() -> Any:
+    """A commit again and again, while other writers are faster."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+    return Retrying(
+        retry=retry_if_exception_type(_ConflictError),
+        stop=stop_after_delay(300),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    )
+
 
 def _write_partition(
-    folder: Path, wanted: Collection, values: Values, columns: list[Any], count: int
+    files: Folder | Bucket, wanted: Collection, values: Values, columns: list[Any], count: int
 ) -> deltalake.transaction.AddAction:
     import pyarrow
-    import pyarrow.parquet
     from deltalake.transaction import AddAction
 
     types = {column.name: column.type for column in wanted.columns}
@@ -314,21 +428,21 @@ def _write_partition(
     by_name = dict(zip(types, columns, strict=True))
     table = pyarrow.table([by_name[name] for name in schema.names], schema=schema)
     below = [f"{name}={_plain(value)}" for name, value in zip(wanted.partition_by, values, strict=True)]
-    path = Path(*below, f"{uuid.uuid4().hex}.parquet")
-    with replacing(folder / path) as beside:
-        pyarrow.parquet.write_table(
-            table,
-            beside,
-            row_group_size=ROWS_PER_GROUP,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[name for name in schema.names if types[name] == "text"],
-            write_statistics=[name for name in schema.names if types[name] not in ("bytes", "geometry")],
-            store_schema=False,
-        )
+    path = "/".join([*below, f"{uuid.uuid4().hex}.parquet"])
+    size = files.write(
+        wanted.name,
+        path,
+        table,
+        row_group_size=ROWS_PER_GROUP,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in schema.names if types[name] == "text"],
+        write_statistics=[name for name in schema.names if types[name] not in ("bytes", "geometry")],
+        store_schema=False,
+    )
     return AddAction(
-        path=path.as_posix(),
-        size=(folder / path).stat().st_size,
+        path=path,
+        size=size,
         partition_values={name: _as_text(value) for name, value in zip(wanted.partition_by, values, strict=True)},
         modification_time=int(time.time() * 1000),
         data_change=True,
@@ -357,7 +471,7 @@ def _as_statistic(value: Any) -> Any:
 
 
 def _commit_once(
-    folder: Path,
+    files: Folder | Bucket,
     before: Collection | None,
     merged: Collection,
     part: dict[str, Any] | None,
@@ -374,7 +488,7 @@ def _commit_once(
     partition_by = list(merged.partition_by)
     try:
         if before is not None and (part or same_rows):
-            table = DeltaTable(folder, version=before.version)
+            table = DeltaTable(**files.delta(merged.name), version=before.version)
             filters = [(name, "=", _as_text(value)) for name, value in (part or {}).items()]
             table.create_write_transaction(
                 written,
@@ -385,16 +499,20 @@ def _commit_once(
                 commit_properties=properties,
             )
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        if before is None and not files.local:
+            found = manifest.state(files, merged.name)
+            if isinstance(found, manifest.Dropped):
+                return _commit_anew(files, found.version + 1, merged, schema, written)
+        files.prepare(merged.name)
         create_table_with_add_actions(
-            str(folder),
-            schema,
-            written,
+            **files.delta(merged.name),
+            schema=schema,
+            add_actions=written,
             mode="error" if before is None else "overwrite",
             partition_by=partition_by,
             name=merged.name,
             description=merged.description or None,
-            configuration=manifest.PROPERTIES,
+            configuration=files.properties,
             commit_properties=properties,
         )
     except CommitFailedError as error:
@@ -405,6 +523,35 @@ def _commit_once(
         raise
 
 
+def _commit_anew(files: Bucket, version: int, merged: Collection, schema: Any, written: list[Any]) -> None:
+    """The first commit of a collection that was dropped, on top of that. The Delta library would make it on top of
+    whatever it finds, the first commit of another writer too; so it is written here, to be refused then."""
+    now = int(time.time() * 1000)
+    actions: list[dict[str, Any]] = [
+        {"commitInfo": {"timestamp": now, "operation": "CREATE OR REPLACE TABLE", **manifest.to_metadata(merged)}},
+        {
+            "metaData": {
+                "id": str(uuid.uuid4()),
+                "name": merged.name,
+                "description": merged.description or None,
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": schema.to_json(),
+                "partitionColumns": list(merged.partition_by),
+                "configuration": files.properties,
+                "createdTime": now,
+            }
+        },
+    ]
+    for one in written:
+        about = {"partitionValues": one.partition_values, "modificationTime": one.modification_time, "stats": one.stats}
+        actions.append({"add": {"path": quote(one.path, safe="/="), "size": one.size, "dataChange": True, **about}})
+    text = "".join(f"{json.dumps(action)}\n" for action in actions)
+    try:
+        files.put_new(merged.name, f"{LOG}/{version:020}.json", text.encode())
+    except FileExistsError as error:
+        raise _ConflictError(str(error)) from error
+
+
 def _as_text(value: Any) -> str:
     return str(value)
 
@@ -412,26 +559,6 @@ def _as_text(value: Any) -> str:
 def _plain(value: Any) -> str:
     """A partition value as a part of a folder's name."""
     return quote(str(value), safe="")
-
-
-def _size_of_rows(folder: Path) -> int:
-    """The bytes below `folder`, without the logs."""
-    files = folder.rglob("*") if folder.is_dir() else ()
-    return sum(file.stat().st_size for file in files if file.is_file() and file.parent.name != "_delta_log")
-
-
-@contextmanager
-def _said(folder: Path) -> Iterator[None]:
-    """Turn what the file system and the Delta library raise into an `EtlError` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise explain(_with_number(error), where=folder) from error
-    except _library_errors() as error:
-        numbered = _with_number(error)
-        if isinstance(numbered, OSError):
-            raise explain(numbered, where=folder) from error
-        raise manifest.damaged(folder, f"{type(error).__name__}: {error}") from error
 
 
 def _library_errors() -> tuple[type[Exception], ...]:

@@ -5,26 +5,30 @@ all. It is read here with `json` alone, without the Delta library: `holds` and `
 
 Commits of other tools carry none. Those that move rows about (OPTIMIZE) or change nothing leave the last manifest
 true; any other makes it stale, and the lake computes it again from the rows. So that none is lost, tables are made
-with PROPERTIES that keep the log (it takes about a two-thousandth of the rows).
+with properties that keep the log (it takes about a two-thousandth of the rows).
+
+In object storage, where a folder cannot be renamed, a collection is dropped by a commit that takes all rows away and
+says so in the place of the manifest.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from impl.run.errors import EtlError
+from impl.store.folder import CHECKPOINT, COMMIT
 from impl.store.interface import Collection, Column, PartFacts
 
+if TYPE_CHECKING:
+    from impl.store.bucket import Bucket
+    from impl.store.folder import Folder
+
 FIELD = "sustain_etl"  # in commitInfo
-PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}
-_COMMIT = re.compile(r"(\d{20})\.json")
-_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet")
+DROPPED = {FIELD: {"format": 1, "dropped": True}}  # instead of a manifest
 _DELTA_TYPES = {
     "text": "string",
     "smallint": "short",
@@ -46,6 +50,12 @@ class StaleError(Exception):
     def __init__(self, last: Collection | None) -> None:
         super().__init__("the rows changed without a manifest")
         self.last = last
+
+
+class Dropped(NamedTuple):
+    """The collection is gone since the commit of this version."""
+
+    version: int
 
 
 def to_metadata(collection: Collection) -> dict[str, Any]:
@@ -88,58 +98,78 @@ def from_commit(information: dict[str, Any], version: int) -> Collection:
     return _from_metadata(json.loads(stored) if isinstance(stored, str) else stored, version, information["timestamp"])
 
 
-def is_table(folder: Path) -> bool:
-    """Whether a Delta table lies in `folder`, whole or not."""
-    try:
-        return any(_COMMIT.fullmatch(one.name) or _CHECKPOINT.fullmatch(one.name) for one in _log(folder).iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def read(folder: Path) -> Collection | None:
-    """The manifest of the newest version of the table in `folder`; None where there is no table.
+def read(files: Folder | Bucket, name: str) -> Collection | None:
+    """The manifest of the newest version of a table; None where there is no table, or a dropped one.
 
     Raises `StaleError` where rows changed without one, and an `EtlError` where the log is damaged.
     """
+    found = state(files, name)
+    return None if isinstance(found, Dropped) else found
+
+
+def state(files: Folder | Bucket, name: str) -> Collection | Dropped | None:
+    """As `read`, and tells a dropped table from none at all."""
     try:
-        names = [one.name for one in _log(folder).iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    commits = sorted((int(found.group(1)) for name in names if (found := _COMMIT.fullmatch(name))), reverse=True)
-    checkpoints = [int(found.group(1)) for name in names if (found := _CHECKPOINT.fullmatch(name))]
+        return _state(files, name)
+    except FileNotFoundError:  # dropped between the look at the log and into it
+        return _state(files, name)
+
+
+def _state(files: Folder | Bucket, name: str) -> Collection | Dropped | None:
+    names, whole = files.log(name)
+    try:
+        return _search(files, name, names)
+    except StaleError as stale:
+        if whole or stale.last is not None:
+            raise
+    return _search(files, name, files.log(name, whole=True)[0])
+
+
+def _search(files: Folder | Bucket, name: str, names: list[str]) -> Collection | Dropped | None:
+    commits = sorted((int(found.group(1)) for one in names if (found := COMMIT.fullmatch(one))), reverse=True)
+    checkpoints = [int(found.group(1)) for one in names if (found := CHECKPOINT.fullmatch(one))]
     if not commits and not checkpoints:
         return None
     newest, unbroken, schemas = max(commits + checkpoints), True, list[dict[str, Any]]()
     for expected, version in enumerate(commits):
         unbroken = unbroken and version == newest - expected
-        collection, same_rows = _read_commit(_log(folder) / f"{version:020}.json", version, schemas)
-        if collection is not None:
-            if unbroken and all(_is_schema_of(collection, schema) for schema in schemas):
-                return replace(collection, version=newest)
-            raise StaleError(collection)
+        said, same_rows = _read_commit(files, name, version, schemas)
+        if isinstance(said, Dropped):
+            if unbroken:
+                return Dropped(newest)
+            raise StaleError(None)
+        if said is not None:
+            if unbroken and all(_is_schema_of(said, schema) for schema in schemas):
+                return replace(said, version=newest)
+            raise StaleError(said)
         unbroken = unbroken and same_rows
     raise StaleError(None)
 
 
-def _log(folder: Path) -> Path:
-    return folder / "_delta_log"
-
-
-def _read_commit(path: Path, version: int, schemas: list[dict[str, Any]]) -> tuple[Collection | None, bool]:
+def _read_commit(
+    files: Folder | Bucket, name: str, version: int, schemas: list[dict[str, Any]]
+) -> tuple[Collection | Dropped | None, bool]:
     """The manifest in one commit, or else whether the commit left the rows as they were; adds to `schemas` what it set."""
-    same_rows = True
+    same_rows, file = True, f"{version:020}.json"
     try:
-        for action in _actions(path):
+        for action in _actions(files.commit(name, file)):
             information = action.get("commitInfo", {})
             if FIELD in information:
+                if information[FIELD].get("dropped"):
+                    return Dropped(version), False
                 return _from_metadata(information[FIELD], version, information["timestamp"]), True
             for change in ("add", "remove"):
                 same_rows = same_rows and not action.get(change, {"dataChange": False}).get("dataChange", True)
             if "metaData" in action:
                 schemas.append(action["metaData"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise damaged(path.parent.parent, f"{path.name}: {error}") from error
+        raise damaged(files, name, f"{file}: {error}") from error
     return None, same_rows
+
+
+def removed(files: Folder | Bucket, name: str, version: int) -> list[str]:
+    """The paths of the files that one commit took away, as the log writes them."""
+    return [action["remove"]["path"] for action in _actions(files.commit(name, f"{version:020}.json")) if "remove" in action]
 
 
 def _is_schema_of(collection: Collection, metadata: dict[str, Any]) -> bool:
@@ -149,19 +179,16 @@ def _is_schema_of(collection: Collection, metadata: dict[str, Any]) -> bool:
     return fields == columns and tuple(metadata["partitionColumns"]) == collection.partition_by
 
 
-def _actions(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line)
+def _actions(text: str) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in text.split("\n") if line.strip())
 
 
-def damaged(folder: Path, detail: str) -> EtlError:
+def damaged(files: Folder | Bucket, name: str, detail: str) -> EtlError:
     """The error for a table that cannot be read."""
-    dataset, _, member = folder.name.partition("_")
+    dataset, _, member = name.partition("_")
     return EtlError(
-        f"the collection `{folder.name}` is damaged",
-        where=f"{folder}: {detail}",
+        f"the collection `{name}` is damaged",
+        where=f"{files.at(name)}: {detail}",
         hint=f"remove that folder, then run the task of `{'.'.join(filter(None, (dataset, member)))}` that makes it "
         f"(`invoke -l {dataset}`)",
     )

@@ -17,7 +17,8 @@ from impl.store.interface import Collection, Store
 def beside(home: str) -> str:
     """The home of the candidate of the store at `home`."""
     if not home.startswith(("postgresql://", "postgres://")):
-        return f"{home.rstrip('/')}.next"
+        place, mark, options = home.partition("?")  # of object storage
+        return f"{place.rstrip('/')}.next{mark}{options}"
     from impl.store.postgis import SCHEMA
 
     parts = urlsplit(home)
@@ -29,7 +30,8 @@ def beside(home: str) -> str:
 def live_of(home: str) -> Store | None:
     """The live store beside which the candidate at `home` is built; None where it is no candidate."""
     if not home.startswith(("postgresql://", "postgres://")):
-        return open_store(home.removesuffix(".next")) if home.endswith(".next") else None
+        place, mark, options = home.partition("?")
+        return open_store(f"{place.removesuffix('.next')}{mark}{options}") if place.endswith(".next") else None
     parts = urlsplit(home)
     asked = dict(parse_qsl(parts.query))
     if not asked.get("schema", "").endswith("_next"):

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from impl.store import open_store
+from tests.object_storage import prefix_for
 from tests.postgres import schema_for
 
-HOMES = ["lake", "postgis"]  # a further home: its name here, its address in `home`
+HOMES = ["lake", "postgis", "s3"]  # a further home: its name here, its address in `home`
 
 COUNTY_KEY = ["gis_join", "timestamp", "model", "scenario"]
 
@@ -17,6 +18,8 @@ def home(request, tmp_path):
     """The address of an empty store."""
     if request.param == "postgis":
         return request.getfixturevalue("postgres").address(schema=schema_for(tmp_path))
+    if request.param == "s3":
+        return request.getfixturevalue("s3_server").address("lake", prefix_for(tmp_path))
     return tmp_path / "store"
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from impl.run.errors import EtlError
 from impl.store import manifest, open_store, partitions
+from impl.store.folder import Folder
 from tests.store.conftest import COUNTY_KEY, counties, days, part
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ def test_more_rows_than_memory_are_put_aside_and_load_alike(lake, monkeypatch):
     rows = [{"key": place, "year": place % 3, "text": "x" * (place % 7)} for place in range(1000)]
     table = pyarrow.Table.from_pylist(rows)
     expected = lake.replace("at_once", table, key="key", partition_by=["year"]).fingerprint
-    monkeypatch.setattr(partitions, "RESERVE", 1000)
+    monkeypatch.setattr(partitions.Partitions.__init__, "__defaults__", (1000,))
     batches = pyarrow.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=64))
     assert lake.replace("things", batches, key="key", partition_by=["year"]).fingerprint == expected
     assert [one.name for one in Path(lake.home).iterdir() if one.is_file()] == []
@@ -150,7 +151,7 @@ def test_facts_are_computed_again_where_the_log_has_lost_them(lake):
     deltalake.DeltaTable(folder).create_checkpoint()
     (folder / "_delta_log" / f"{0:020}.json").unlink()
     with pytest.raises(manifest.StaleError):
-        manifest.read(folder)
+        manifest.read(Folder(lake.home), "things")
     expected = lake.replace("same", [{"key": 1}, {"key": 2}], key="key").fingerprint
     assert lake.facts("things").fingerprint == expected
     assert lake.replace("things", [{"key": 2}, {"key": 1}], key="key").changed

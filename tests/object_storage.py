@@ -1,0 +1,95 @@
+"""A real S3 server for tests: moto's, over HTTP, on a free port of 127.0.0.1."""
+
+import re
+import threading
+
+REGION = "us-east-1"
+SECRET = {"TEST_S3_SECRET": "kept away from everybody"}
+
+
+class _Recorded:
+    """Notes each request, and can be told to answer otherwise.
+
+    hook: called with each request; None goes on, a status such as "403 Forbidden" is answered at once, and
+    ("done", status) is answered after what was asked for was done.
+    """
+
+    def __init__(self, app):
+        self.app, self.requests, self.deaf, self.hook = app, [], False, None
+
+    def __call__(self, environment, start):
+        if self.deaf:  # as a server that ignores the conditions of a put
+            for header in ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"):
+                environment.pop(header, None)
+        self.requests.append(
+            (
+                environment["REQUEST_METHOD"],
+                environment["PATH_INFO"],
+                environment["QUERY_STRING"],
+                environment.get("HTTP_AUTHORIZATION", ""),
+            )
+        )
+        status = self.hook(environment) if self.hook else None
+        if status is None:
+            return self.app(environment, start)
+        if isinstance(status, tuple):
+            list(self.app(environment, lambda *_: None))
+            status = status[1]
+        start(status, [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{status.partition(' ')[2].replace(' ', '')}</Code></Error>".encode()]
+
+
+class Server:
+    """The buckets live in the memory of this process: a server that is stopped and started again still has them."""
+
+    def __init__(self):
+        import logging
+
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self.app = _Recorded(DomainDispatcherApplication(create_backend_app))
+        self.port = 0
+        self.start()
+
+    def start(self):
+        from werkzeug.serving import make_server
+
+        self._server = make_server("127.0.0.1", self.port, self.app, threaded=True)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self):
+        import boto3
+
+        keys = {"aws_access_key_id": "etl", "aws_secret_access_key": "secret", "region_name": REGION}
+        return boto3.client("s3", endpoint_url=self.endpoint, **keys)
+
+    def bucket(self, name):
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def address(self, bucket, prefix, **options):
+        asked = {"endpoint_url": self.endpoint, "region": REGION, "access_key_id": "etl"}
+        asked |= {"secret_access_key": "${TEST_S3_SECRET}"} | options
+        return f"s3://{bucket}/{prefix}?" + "&".join(f"{name}={value}" for name, value in asked.items() if value)
+
+    def objects(self, bucket, prefix=""):
+        """The names of all objects below `prefix`."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
+
+def prefix_for(place):
+    """A prefix for one test, from its folder."""
+    return re.sub(r"[^a-z0-9/]", "-", str(place).lower()).strip("/-")[-80:].strip("/-")
