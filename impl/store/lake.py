@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     import deltalake
     import pyarrow
 
-    from impl.store.checks import Check
     from impl.store.bucket import Bucket
+    from impl.store.checks import Check
     from impl.store.folder import Folder
 
 ROWS_PER_GROUP = 131_072  # of a Parquet file: what a reader takes at once

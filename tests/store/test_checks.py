@@ -501,7 +501,7 @@ def test_a_changed_check_makes_the_load_run_again(tmp_path):
     from impl.steps import collection
 
     source = SimpleNamespace(synthetic=False)
-    c = SimpleNamespace(env=SimpleNamespace(store=str(tmp_path / "store"), source=source))
+    c = SimpleNamespace(env=SimpleNamespace(store=str(tmp_path / "store"), source=source, unchanged=frozenset()))
 
     def digests(*checks):
         step = collection(c, "things.load", "things", tmp_path / "rows.parquet", key="key", checks=list(checks))
@@ -526,7 +526,9 @@ def run(tmp_path):
     from impl.run.graph import Graph
     from impl.steps import collection
 
-    c = SimpleNamespace(env=SimpleNamespace(store=str(tmp_path / "store"), source=SimpleNamespace(synthetic=False)))
+    c = SimpleNamespace(
+        env=SimpleNamespace(store=str(tmp_path / "store"), source=SimpleNamespace(synthetic=False), unchanged=frozenset())
+    )
     place = Place(root=tmp_path, state=tmp_path / "state", data=tmp_path / "data")
     rows, other = place.data / "rows.parquet", place.data / "other.parquet"
     place.data.mkdir()
