@@ -15,9 +15,15 @@ ROOT = Path(__file__).resolve().parents[1]
 TYPES_COMMANDS = {"checkout", "staged", "built", "rebuilt", "copy_of_checkout"}
 
 
+SERVERS = {"postgres", "s3_server"}
+
+
 def pytest_collection_modifyitems(items):
-    """What types whole commands is slow: each starts Python anew."""
+    """What types whole commands is slow: each starts Python anew. What talks to a server of its own is told apart too."""
     for item in items:
+        home = getattr(item, "callspec", None) and item.callspec.params.get("home")
+        if home in ("postgis", "s3") or SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
         if TYPES_COMMANDS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 

@@ -13,7 +13,7 @@ CHECKS: dict[str, Sequence[str]] = {  # name: module and its arguments
     "ruff format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy",),
     "generated tables": ("invoke", "dev.docs", "--check"),
-    "quick tests": ("pytest", "-q", "-m", "not slow and not real"),
+    "quick tests": ("pytest", "-q", "-m", "not slow and not real and not servers"),
 }
 
 
