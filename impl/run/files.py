@@ -48,14 +48,15 @@ def sweep(folder: Path) -> list[Path]:
     for root, _, names in os.walk(folder):
         for name in names:
             found = _PART.match(name)
-            if found and not _alive(int(found.group(1))):
+            if found and not alive(int(found.group(1))):
                 leftover = Path(root, name)
                 leftover.unlink(missing_ok=True)
                 swept.append(leftover)
     return swept
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this number lives on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

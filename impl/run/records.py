@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from impl.run import secrets
 from impl.run.digest import file_digest
 from impl.run.errors import EtlError, explain, unknown
-from impl.run.files import replacing
+from impl.run.files import alive, replacing
 
 if TYPE_CHECKING:
     from impl.run.graph import Graph
@@ -133,7 +133,7 @@ def read(state: Path, wanted: str) -> Record:
         record: Record = json.loads(path.read_text())
     except ValueError as error:
         raise EtlError("the record of the run is damaged", where=f"{path}: {error}", hint="remove it") from error
-    if record["outcome"] == RUNNING and record["host"] == socket.gethostname() and not _lives(record["pid"]):
+    if record["outcome"] == RUNNING and record["host"] == socket.gethostname() and not alive(record["pid"]):
         record["outcome"] = KILLED
     return record
 
@@ -273,16 +273,6 @@ def _user() -> str:
     with suppress(KeyError, OSError):
         return getpass.getuser()
     return str(os.getuid())
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def as_json(record: Record) -> str:
