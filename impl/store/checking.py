@@ -6,6 +6,7 @@ every region has. What has to be known of other collections is read once, when t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from math import inf
@@ -161,7 +162,7 @@ class _Others:
         return known
 
 
-class _Rows:
+class _Rows(ABC):
     """A check on single rows: a kind says which of them are bad, and why."""
 
     def __init__(self, check: Check, load: Load, others: _Others, rejected: Rejected) -> None:
@@ -201,11 +202,13 @@ class _Rows:
             said.append(f"`{name}` in {count:,} of {self.rows:,} rows: {'; '.join([*self.examples[name], *more])}")
         return sum(self.bad.values()), "\n     ".join(said)
 
+    @abstractmethod
     def is_bad(self, column: pyarrow.Array, kind: str) -> pyarrow.BooleanArray | None:
-        raise NotImplementedError
+        """Which values do not hold; None where all do."""
 
+    @abstractmethod
     def why(self, name: str, value: Any) -> str:
-        raise NotImplementedError
+        """What is wrong with one of them, for people."""
 
 
 class _NotNull(_Rows):
