@@ -385,7 +385,7 @@ def _reader(bucket: Bucket, name: str, sizes: Mapping[str, int]) -> Any:
         open_input_stream = open_input_file
 
         def _refuse(self, *_: Any, **__: Any) -> Any:
-            raise NotImplementedError("this file system is for reading")
+            raise io.UnsupportedOperation("this file system is for reading")
 
         get_file_info_selector = create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
         delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse
