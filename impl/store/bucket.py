@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from impl.run import secrets
 from impl.run.errors import EtlError, unknown
 from impl.run.files import sweep
 from impl.store.folder import LOG, PROPERTIES
+from impl.store.partitions import scratch_for
 
 if TYPE_CHECKING:
     import pyarrow
@@ -125,9 +125,7 @@ class Bucket:
 
     def scratch(self, name: str) -> Path:
         """Where rows are put aside that do not fit into memory."""
-        import tempfile
-
-        return Path(tempfile.gettempdir()) / f"etl-{os.getuid()}" / f"{name}.rows"
+        return scratch_for(name)
 
     def prepare(self, name: str) -> None:
         """Before anything is written: the store must honour conditional put."""

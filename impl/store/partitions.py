@@ -6,6 +6,8 @@ out one by one, each sorted by the key and checked: no empty key, no key twice.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +168,11 @@ class Partitions:
             return None
         self._writer.close()
         return pyarrow.ipc.open_file(pyarrow.memory_map(str(self._scratch)))
+
+
+def scratch_for(name: str) -> Path:
+    """Where a home without a folder of its own puts the rows of a load aside."""
+    return Path(tempfile.gettempdir()) / f"etl-{os.getuid()}" / f"{name}.rows"
 
 
 def split(

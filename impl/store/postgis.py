@@ -23,7 +23,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -33,6 +32,7 @@ from impl.run.errors import EtlError
 from impl.store import change, fingerprint
 from impl.store import rows as incoming_rows
 from impl.store.interface import Collection, Column, Part, PartFacts, Values, check_name, no_collection
+from impl.store.partitions import scratch_for
 
 if TYPE_CHECKING:
     import pyarrow
@@ -189,7 +189,7 @@ class PostGIS:
         settings |= {"checks": checks}
         with self._connected() as db:
             before = self._facts(db, name)
-        with change.gather(name, rows, before, self, _scratch(name), may_be_empty=may_be_empty, **settings) as load:
+        with change.gather(name, rows, before, self, scratch_for(name), may_be_empty=may_be_empty, **settings) as load:
             with self._connected() as db:
                 self._set_up(db)
                 return _Write(self, db, load).run()._replace(checks=load.checks)
@@ -750,13 +750,6 @@ def _text(value: str) -> str:
 
 def _literal(value: Any) -> str:
     return _text(value) if isinstance(value, str) else str(value)
-
-
-def _scratch(name: str) -> Path:
-    """Where rows are put aside that do not fit into memory."""
-    import tempfile
-
-    return Path(tempfile.gettempdir()) / f"etl-{name}.rows"
 
 
 def _check_only_reads(sql: str) -> None:
