@@ -128,6 +128,19 @@ def test_the_parts_add_up_to_the_fingerprint_of_the_whole(store):
     assert store.facts("by_part").fingerprint == whole.fingerprint
 
 
+def test_every_home_has_the_same_rows_and_the_same_fingerprints(store, tmp_path):
+    other = open_store(tmp_path / "other")
+    for one in (store, other):
+        one.replace("region_county", counties(), key="gis_join", geometry="geometry")
+        for year in (2004, 2005):
+            one.replace("macav2_county", days(year), key=COUNTY_KEY, part=part(year))
+    for name in ("region_county", "macav2_county"):
+        here, there = store.facts(name), other.facts(name)
+        assert (here.fingerprint, here.rows, here.columns) == (there.fingerprint, there.rows, there.columns)
+        order = [(column, "ascending") for column in here.key]
+        assert store.read(name).sort_by(order) == other.read(name).sort_by(order)
+
+
 def test_the_store_holds_what_was_loaded_and_nothing_else(store):
     done = store.replace("macav2_county", days(), key=COUNTY_KEY, part=part())
     assert store.holds("macav2_county", part(), done.fingerprint)

@@ -38,18 +38,6 @@ def many(rows, year=2005, offset=0.0):
     )
 
 
-def test_the_same_rows_have_the_same_fingerprint_in_both_homes(store, lake):
-    for one in (store, lake):
-        one.replace("region_county", counties(), key="gis_join", geometry="geometry")
-        for year in (2004, 2005):
-            one.replace("macav2_county", days(year), key=COUNTY_KEY, part=part(year))
-    for name in ("region_county", "macav2_county"):
-        here, there = store.facts(name), lake.facts(name)
-        assert (here.fingerprint, here.rows, here.columns) == (there.fingerprint, there.rows, there.columns)
-        order = [(column, "ascending") for column in here.key]
-        assert store.read(name).sort_by(order) == lake.read(name).sort_by(order)
-
-
 def test_the_table_has_a_key_comments_and_an_index_on_its_geometry(store, postgres, schema):
     store.replace(
         "region_county", counties(), key="gis_join", geometry="geometry", description="Counties of 2010",
