@@ -1,6 +1,6 @@
 """Promotion: what development has shown goes to production, beside what is live, and takes its place in one step.
 
-    plan      what would change: collections that are new, changed, unchanged or gone, and their rows by key
+    plan      what would change: collections that are new, changed or unchanged, and their rows by key
     run       checks that this is what development ran; builds in production beside the live collections; compares
               fingerprints with development's; switches; records and tells
     rollback  the version before is live again
@@ -58,10 +58,10 @@ def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bo
     chosen = chosen_collections(graph, datasets)
     record = _newest(source, graph, chosen)
     found = Plan(source, target, record, chosen)
-    there = set(to_store.names())
+    here, there = set(from_store.names()), set(to_store.names())
     for name in chosen:
-        if name not in from_store.names():
-            found.refusals.append(f"development has no collection `{name}`: build it there first")
+        if name not in here:
+            found.refusals.append(f"{source.name} has no collection `{name}`: build it there first")
             continue
         facts = from_store.facts(name)
         if name not in there:
@@ -123,9 +123,10 @@ def _refusals(found: Plan, graph: Any) -> list[str]:
         said.append(f"this checkout is at {here['commit'][:12]}, the run {record['id']} was of {record['code']['commit'][:12]}")
     if not here["clean"]:
         said.append(f"this checkout has changes: {', '.join(here['changed'][:5])}")
+    store = open_store(source.store)
+    there = set(store.names())
     for name, kept in ((one["name"], one) for one in record.get("collections", ())):
-        store = open_store(source.store)
-        if name in found.chosen and (name not in store.names() or store.facts(name).fingerprint != kept["fingerprint"]):
+        if name in found.chosen and (name not in there or store.facts(name).fingerprint != kept["fingerprint"]):
             said.append(f"`{name}` in {source.name} is no longer what the run {record['id']} left: build it again")
     failed = [
         f"{one['name']}: {check['check']}"
@@ -166,7 +167,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         raise EtlError(
             f"{found.source.name} has not shown what would go to {found.target.name}",
             where="\n     ".join(found.refusals),
-            hint="mend these in development; `invoke promote.plan` lists them again",
+            hint=f"mend these in {found.source.name}; `invoke promote.plan` lists them again",
         )
     assert found.record is not None  # else it would be refused
     target, source = found.target, found.source
@@ -182,7 +183,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
     with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
         if not found.to_do:
             promotion["state"] = "nothing to do"
-            say("nothing differs: production is what development has shown")
+            say(f"nothing differs: {target.name} is what {source.name} has shown")
             return promotion
         _keep(target, promotion)
         candidate = replace(target, store=beside(target.store), unchanged=frozenset(found.unchanged), live=target.store)
@@ -225,7 +226,7 @@ def _check_fingerprints(found: Plan, candidate: Any) -> None:
         one, other = made.facts(name), shown.facts(name)
         if one.fingerprint != other.fingerprint:
             raise EtlError(
-                f"`{name}` was built in production and is not what development has shown",
+                f"`{name}` was built in {found.target.name} and is not what {found.source.name} has shown",
                 where=f"{other.fingerprint[:12]} in {found.source.name}, {one.fingerprint[:12]} here: {compare.stores(shown, made, name)}",
                 hint="nothing was changed: look for what differs between the two machines (`invoke runs.show last` in both)",
             )
