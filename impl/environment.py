@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from impl.run import notify, secrets
+from impl.run.columns import aligned
 from impl.run.errors import EtlError, explain
 from impl.store import open_store
 
@@ -58,8 +59,7 @@ def show_text(env: Any) -> str:
             rows.append((package, metadata.version(package)))
         except metadata.PackageNotFoundError:
             rows.append((package, "not installed (`pip install -e '.[servers]'`)"))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows) + "\n"
+    return aligned(rows) + "\n"
 
 
 def check(env: Any) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CARRIERS = {"impl.run.errors", "impl.run.command", "impl.run.progress", "impl.run.files"}
+CARRIERS = {"impl.run.errors", "impl.run.command", "impl.run.progress", "impl.run.files", "impl.run.columns"}
 MAY_USE = {  # room: what it may import of this repository, beside itself
     "run": set(),
     "source": CARRIERS,

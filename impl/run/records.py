@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impl.run import secrets
+from impl.run.columns import aligned
 from impl.run.digest import file_digest
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import alive, replacing
@@ -157,7 +158,7 @@ def list_text(records: Sequence[Record]) -> str:
         commit = one["code"]["commit"][:8] + ("" if one["code"]["clean"] else "+")
         count = [str(sum(step["done"] == what for step in steps)) for what in ("made", "kept")]
         rows.append((one["id"], one["outcome"], *count, f"{one.get('seconds', 0):.1f}", commit, one["command"]))
-    return _aligned(rows, right={2, 3, 4}) + "\n\n+ behind a commit: the checkout had changes\n"
+    return aligned(rows, right={2, 3, 4}) + "\n\n+ behind a commit: the checkout had changes\n"
 
 
 def show_text(record: Record) -> str:
@@ -169,7 +170,7 @@ def show_text(record: Record) -> str:
     about.append(("commit", (made_of["commit"] or "no git checkout") + ("" if made_of["clean"] else ", with changes")))
     about += [("changed", name) for name in made_of["changed"]]
     about += [(name, digest[:12]) for name, digest in made_of["locked"].items()]
-    sections = [_aligned(about)]
+    sections = [aligned(about)]
     if "error" in record:
         error = record["error"]
         sections.append(
@@ -179,14 +180,14 @@ def show_text(record: Record) -> str:
         (one["done"], one["name"], one["why"] or one["note"]) for one in record.get("checkpoints", ()) if one["done"] != "kept"
     ]
     kept = sum(one["done"] == "kept" for one in record.get("checkpoints", ()))
-    sections.append(_aligned([*steps, ("kept", f"{kept} checkpoints", "")]) if steps or kept else "no checkpoints")
+    sections.append(aligned([*steps, ("kept", f"{kept} checkpoints", "")]) if steps or kept else "no checkpoints")
     if record.get("inputs"):
         sections.append(
-            _aligned([(one["file"], f"{one['bytes']:,}", one["sha256"][:12]) for one in record["inputs"]], right={1})
+            aligned([(one["file"], f"{one['bytes']:,}", one["sha256"][:12]) for one in record["inputs"]], right={1})
         )
     if record.get("collections"):
         rows = [(one["name"], f"{one['rows']:,}", one["fingerprint"][:12]) for one in record["collections"]]
-        sections.append(_aligned(rows, right={1}))
+        sections.append(aligned(rows, right={1}))
     results = [(step["name"], one) for step in record.get("checkpoints", ()) for one in step.get("checks", ())]
     if results:
         failed = [(name, one) for name, one in results if not one["passed"]]
@@ -246,18 +247,6 @@ def _changes(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
         elif before[name] != after[name]:
             lines.append(f"{kind} {name}: changed")
     return lines
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: set[int] = frozenset()) -> str:  # type: ignore[assignment]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    cells = [
-        [
-            text.rjust(width) if place in right else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    ]
-    return "\n".join("  ".join(row).rstrip() for row in cells)
 
 
 def _write(path: Path, record: Record) -> None:

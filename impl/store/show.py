@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from impl.run.columns import aligned
 from impl.store.interface import Collection, Store
 from impl.store.rejected import is_rejected
 
@@ -17,7 +18,7 @@ def list_text(store: Store) -> str:
     if not lines:
         return f"the store is empty: {store.home}\n\n`invoke all.build` fills it"
     total = f"{len(lines)} collection{'' if len(lines) == 1 else 's'} in {store.home}"
-    return _aligned([header, *lines], right={1, 2}) + f"\n\n{total}"
+    return aligned([header, *lines], right={1, 2}) + f"\n\n{total}"
 
 
 def _line(facts: Collection) -> tuple[str, ...]:
@@ -54,8 +55,8 @@ def show_text(store: Store, name: str, width: int | None = None) -> str:
     columns = [(c.name, c.type, c.unit, c.meaning) for c in facts.columns]
     sections = [
         f"{facts.name}: {facts.description}" if facts.description else facts.name,
-        _aligned([line for line in about if line[1]]),
-        _aligned([("column", "type", "unit", "meaning"), *columns]),
+        aligned([line for line in about if line[1]]),
+        aligned([("column", "type", "unit", "meaning"), *columns]),
     ]
     if facts.partition_by:
         sections.append(_parts(facts))
@@ -69,7 +70,7 @@ def _parts(facts: Collection) -> str:
         for values, part in facts.parts.items()
     ]
     header = (*facts.partition_by, "rows", "size", "fingerprint")
-    text = _aligned([header, *lines[:SHOWN_PARTS]], right={len(facts.partition_by), len(facts.partition_by) + 1})
+    text = aligned([header, *lines[:SHOWN_PARTS]], right={len(facts.partition_by), len(facts.partition_by) + 1})
     return text + (f"\n{SHOWN_PARTS} shown of {len(lines)} parts" if len(lines) > SHOWN_PARTS else "")
 
 
@@ -80,14 +81,3 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
-
-
-def _aligned(lines: list[tuple[str, ...]], right: set[int] | None = None) -> str:
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(widths[place]) if place in (right or set()) else cell.ljust(widths[place])
-            for place, cell in enumerate(line)
-        ).rstrip()
-        for line in lines
-    )
