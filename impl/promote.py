@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets as random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +170,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
     assert found.record is not None  # else it would be refused
     target, source = found.target, found.source
     promotion: dict[str, Any] = {
-        "id": f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{random.token_hex(3)}",
+        "id": records.new_id(),
         "from": source.name,
         "run": found.record["id"],
         "commit": found.record["code"]["commit"],

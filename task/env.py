@@ -21,7 +21,8 @@ def check(c):
         broken += not finding.works
     if broken:
         raise EtlError(
-            f"{broken} part{'s' if broken > 1 else ''} of `{c.env.name}` do not work", hint="mend what is marked with [!]"
+            f"{broken} part{'s' if broken > 1 else ''} of `{c.env.name}` {'do' if broken > 1 else 'does'} not work",
+            hint="mend what is marked with [!]",
         )
 
 

@@ -53,7 +53,7 @@ def keep(env: Any, graph: Graph, selected: Sequence[str], facts_of: Callable[[An
     started = time.perf_counter()
     record: Record = {
         "format": FORMAT,
-        "id": f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{random.token_hex(3)}",
+        "id": new_id(),
         "environment": env.name,
         "store": secrets.redact(env.store),
         "source": f"{env.source.kind}:{env.source.place}".rstrip(":"),
@@ -86,6 +86,11 @@ def keep(env: Any, graph: Graph, selected: Sequence[str], facts_of: Callable[[An
         with suppress(EtlError):  # a store that cannot be reached is the error of the run already
             record["collections"] = facts_of(env)
         _write(path, record)
+
+
+def new_id() -> str:
+    """A name that sorts by the moment it was given at: `20261121T104703.025910Z-4f`."""
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}-{random.token_hex(1)}"
 
 
 def code(root: Path) -> Record:

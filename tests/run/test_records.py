@@ -38,6 +38,13 @@ def test_a_record_says_what_a_run_was_made_of(staged, records):
     assert (state["rows"], state["key"]) == (5, ["gis_join"]) and ["gis_join", "text"] in [one[:2] for one in state["columns"]]
 
 
+def test_runs_of_one_second_stand_in_their_order():
+    from impl.run.records import new_id
+
+    names = [new_id() for _ in range(50)]
+    assert names == sorted(names) and len(set(names)) == 50
+
+
 def test_a_failed_run_leaves_its_error(staged, records, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
