@@ -199,12 +199,17 @@ def main() -> None:
                 wish.runs,
             )
             floor = cost([PROGRAM, "bench", "inflate", grid])
-            ours = cost(aggregate(kept, target, grid, flags=("--threads", "1")))
-            both = cost(aggregate(kept, target, grid, flags=("--threads", "2")))
+            # By turns and more than once: a few milliseconds decide.
+            ones, twos = [], []
+            for _ in range(7):
+                ones.append(cost(aggregate(kept, target, grid, flags=("--threads", "1"))))
+                twos.append(cost(aggregate(kept, target, grid, flags=("--threads", "2"))))
+            ours = sorted(ones, key=lambda one: one.cpu)[3]
+            one, two = (sorted(many, key=lambda one: one.wall)[3].wall for many in (ones, twos))
             say("only inflating the chunks (floor)", floor)
             print(f"the whole of ncproj aggregate is {ours.cpu / floor.cpu:.2f}x of the floor in CPU seconds")
             print(
-                f"two threads take {both.wall / ours.wall:.2f}x of one in wall seconds ({both.wall:.2f} s, {ours.wall:.2f} s)"
+                f"two threads take {two / one:.2f}x of one in wall seconds ({two:.3f} s, {one:.3f} s; medians of seven by turns)"
             )
         ten = [make_grid(folder / f"v{n}.nc", 30, LAYOUTS["by day"], f"v{n}") for n in range(10)]
         together = cost(aggregate(kept, folder / "ten.parquet", *ten))

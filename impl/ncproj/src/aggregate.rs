@@ -122,7 +122,8 @@ pub fn run(
         false => None,
     };
     warnings.extend(journal.as_mut().and_then(|j| j.warning.take()));
-    let mut sink = output::open(request.output, request.format, shape, request.wide)?;
+    let mut sink =
+        output::open(request.output, request.format, shape, request.wide, request.threads)?;
     let mut layouts = Layouts::new(&index, Pairs { cells, shares, weights }, needs, cuts);
     let mut steps = 0;
     let mut run = Run {

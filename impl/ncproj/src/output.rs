@@ -9,19 +9,24 @@ pub use target::{Target, failed as stream_failed};
 
 use crate::error::{Error, Result};
 use crate::time::iso;
+use bytes::Bytes;
 use parquet::basic::ZstdLevel;
 use parquet::basic::{
     Compression, ConvertedType, Encoding, LogicalType, Repetition, TimeUnit, Type,
 };
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer};
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, Type as SchemaType};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesPtr, WriterVersion,
+};
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::{ColumnDescPtr, ColumnPath, Type as SchemaType};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Rows per row group, about.
 const GROUP: usize = 122_880;
@@ -124,7 +129,13 @@ impl Format {
 }
 
 /// Opens the output; `-` is the stream on stdout. `wide` asks for one row per step and a column per region and statistic.
-pub fn open(path: &Path, format: Format, shape: Shape, wide: bool) -> Result<Box<dyn Sink>> {
+pub fn open(
+    path: &Path,
+    format: Format,
+    shape: Shape,
+    wide: bool,
+    threads: usize,
+) -> Result<Box<dyn Sink>> {
     if format == Format::Netcdf && target::is_stream(path) {
         return Err(Error::usage(
             "netCDF cannot be streamed: its parts are written in several places",
@@ -148,7 +159,7 @@ pub fn open(path: &Path, format: Format, shape: Shape, wide: bool) -> Result<Box
     }
     let target = Target::create(path)?;
     let sink: Box<dyn Sink> = match format {
-        Format::Parquet => Box::new(Parquet::new(target, shape)?),
+        Format::Parquet => Box::new(Parquet::new(target, shape, threads)?),
         Format::Csv => Box::new(Csv::new(target, shape)?),
         Format::Arrow => Box::new(arrow::Arrow::new(target, shape)?),
         Format::Netcdf => Box::new(netcdf::Netcdf::new(target, shape)?),
@@ -167,6 +178,7 @@ struct Parquet {
     times: Vec<i64>,
     axes: Vec<Option<Labels>>,
     columns: Vec<Vec<f64>>,
+    threads: usize,
 }
 
 fn failed(path: &Path, e: ParquetError) -> Error {
@@ -181,7 +193,7 @@ fn failed(path: &Path, e: ParquetError) -> Error {
 }
 
 impl Parquet {
-    fn new(target: Target, shape: Shape) -> Result<Parquet> {
+    fn new(target: Target, shape: Shape, threads: usize) -> Result<Parquet> {
         let path = target.path().to_path_buf();
         let schema = schema(&shape).map_err(|e| failed(&path, e))?;
         let mut properties = WriterProperties::builder()
@@ -205,7 +217,7 @@ impl Parquet {
                 .map_err(|e| failed(&path, e))?;
         let keys = shape.keys.iter().map(|k| ByteArray::from(k.as_bytes().to_vec())).collect();
         let (axes, columns) = (vec![None; shape.axes.len()], vec![Vec::new(); shape.columns.len()]);
-        Ok(Parquet { writer, path, shape, keys, times: Vec::new(), axes, columns })
+        Ok(Parquet { writer, path, shape, keys, times: Vec::new(), axes, columns, threads })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -220,79 +232,110 @@ impl Parquet {
         Ok(())
     }
 
+    /// A row group: its columns are packed by all threads, and written in their order.
     fn write_group(&mut self, rows: usize) -> std::result::Result<(), ParquetError> {
-        let regions = self.keys.len();
-        let mut group = self.writer.next_row_group()?;
-        let mut column = |f: &mut dyn FnMut(
-            &mut parquet::file::writer::SerializedColumnWriter,
-        ) -> std::result::Result<(), ParquetError>| {
-            match group.next_column()? {
-                Some(mut c) => {
-                    f(&mut c)?;
-                    c.close()
-                }
-                None => Err(ParquetError::General("a column too many".into())),
+        let columns = self.writer.schema_descr().columns().to_vec();
+        let properties = self.writer.properties().clone();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let k = next.fetch_add(1, Ordering::Relaxed);
+                let Some(column) = columns.get(k) else { return done };
+                done.push((k, self.pack(k, column, &properties, rows)));
             }
         };
-        if !self.shape.key_name.is_empty() {
-            column(&mut |c| {
-                let w = c.typed::<ByteArrayType>();
-                for _ in 0..rows / regions {
-                    w.write_batch(&self.keys, None, None)?;
-                }
-                Ok(())
-            })?;
-        }
-        let mut same = Vec::with_capacity(regions);
-        if self.shape.has_time {
-            column(&mut |c| {
-                let w = c.typed::<Int64Type>();
-                for t in &self.times {
-                    same.clear();
-                    same.resize(regions, *t);
-                    w.write_batch(&same, None, None)?;
-                }
-                Ok(())
-            })?;
-        }
-        for axis in &self.axes {
-            column(&mut |c| {
-                match axis {
-                    Some(Labels::Int(v)) => {
-                        for x in v {
-                            c.typed::<Int64Type>().write_batch(&vec![*x; regions], None, None)?;
-                        }
-                    }
-                    Some(Labels::Float(v)) => {
-                        for x in v {
-                            c.typed::<DoubleType>().write_batch(&vec![*x; regions], None, None)?;
-                        }
-                    }
-                    Some(Labels::Text(v)) => {
-                        for x in v {
-                            let x = vec![ByteArray::from(x.as_bytes().to_vec()); regions];
-                            c.typed::<ByteArrayType>().write_batch(&x, None, None)?;
-                        }
-                    }
-                    None => {}
-                }
-                Ok(())
-            })?;
-        }
-        let (mut levels, mut present) = (Vec::new(), Vec::new());
-        for values in &self.columns {
-            column(&mut |c| {
-                levels.clear();
-                levels.extend(values.iter().map(|v| i16::from(!v.is_nan())));
-                present.clear();
-                present.extend(values.iter().copied().filter(|v| !v.is_nan()));
-                c.typed::<DoubleType>().write_batch(&present, Some(&levels), None)?;
-                Ok(())
-            })?;
+        let threads = self.threads.clamp(1, columns.len());
+        let mut packed = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for other in others {
+                done.extend(other.join().map_err(|_| lost())?);
+            }
+            Ok::<_, ParquetError>(done)
+        })?;
+        packed.sort_by_key(|(k, _)| *k);
+        let mut group = self.writer.next_row_group()?;
+        for (_, column) in packed {
+            let (bytes, close) = column?;
+            group.append_column(&bytes, close)?;
         }
         group.close()?;
         Ok(())
     }
+
+    /// The `number`-th column of the next `rows` rows, as it will stand in the file.
+    fn pack(
+        &self,
+        number: usize,
+        column: &ColumnDescPtr,
+        properties: &WriterPropertiesPtr,
+        rows: usize,
+    ) -> std::result::Result<(Bytes, ColumnCloseResult), ParquetError> {
+        let mut sink = TrackedWrite::new(Vec::new());
+        let pages = Box::new(SerializedPageWriter::new(&mut sink));
+        let mut writer = get_column_writer(column.clone(), properties.clone(), pages);
+        self.fill(number, &mut writer, rows)?;
+        let close = writer.close()?;
+        Ok((sink.into_inner()?.into(), close))
+    }
+
+    fn fill(
+        &self,
+        number: usize,
+        writer: &mut ColumnWriter,
+        rows: usize,
+    ) -> std::result::Result<(), ParquetError> {
+        use ColumnWriter::{ByteArrayColumnWriter, DoubleColumnWriter, Int64ColumnWriter};
+        let regions = self.keys.len();
+        let key = usize::from(!self.shape.key_name.is_empty());
+        let time = key + usize::from(self.shape.has_time);
+        let axes = time + self.axes.len();
+        match writer {
+            ByteArrayColumnWriter(w) if number < key => {
+                for _ in 0..rows / regions {
+                    w.write_batch(&self.keys, None, None)?;
+                }
+            }
+            Int64ColumnWriter(w) if number < time => {
+                for t in &self.times {
+                    w.write_batch(&vec![*t; regions], None, None)?;
+                }
+            }
+            DoubleColumnWriter(w) if number >= axes => {
+                let values = &self.columns[number - axes];
+                let levels: Vec<i16> = values.iter().map(|v| i16::from(!v.is_nan())).collect();
+                let present: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+                w.write_batch(&present, Some(&levels), None)?;
+            }
+            _ => {
+                match (writer, self.axes.get(number.wrapping_sub(time)).and_then(Option::as_ref)) {
+                    (Int64ColumnWriter(w), Some(Labels::Int(v))) => {
+                        for x in v {
+                            w.write_batch(&vec![*x; regions], None, None)?;
+                        }
+                    }
+                    (DoubleColumnWriter(w), Some(Labels::Float(v))) => {
+                        for x in v {
+                            w.write_batch(&vec![*x; regions], None, None)?;
+                        }
+                    }
+                    (ByteArrayColumnWriter(w), Some(Labels::Text(v))) => {
+                        for x in v {
+                            let x = vec![ByteArray::from(x.as_bytes().to_vec()); regions];
+                            w.write_batch(&x, None, None)?;
+                        }
+                    }
+                    _ => return Err(ParquetError::General("a column of another type".into())),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lost() -> ParquetError {
+    ParquetError::General("a thread that packs columns stopped".into())
 }
 
 fn schema(shape: &Shape) -> std::result::Result<Arc<SchemaType>, ParquetError> {

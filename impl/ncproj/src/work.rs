@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 /// Rows that a task aims at, so that all cores have something to do.
-const TASK_ROWS: usize = 16_384;
+const TASK_ROWS: usize = 8_192;
 /// Rows that a task may hold; a chunk of more steps than this allows is unpacked more than once.
 const MOST_ROWS: usize = 1_500_000;
 /// Bytes that a task's rows may take while they are worked on.

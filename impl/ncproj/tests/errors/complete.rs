@@ -21,7 +21,8 @@ const UNPROVOKED: &[(&str, &str)] = &[
     ("its values cannot be read", "HDF5 refuses such a file before"),
     ("Arrow cannot be written", "what Arrow itself finds wrong with rows that we made"),
     ("Parquet cannot be written", "what Parquet itself finds wrong with rows that we made"),
-    ("a column too many", "as above"),
+    ("a column of another type", "as above"),
+    ("a thread that packs columns stopped", "only a panic would stop it"),
     ("the grid has cells where its projection has no place", "the border is looked at first"),
     ("the archive has no `{name}`", "the names are those of the archive's own list"),
 ];
