@@ -10,7 +10,7 @@ CARRIERS = {"impl.run.errors", "impl.run.command", "impl.run.progress", "impl.ru
 MAY_USE = {  # room: what it may import of this repository, beside itself
     "run": set(),
     "source": CARRIERS,
-    "store": CARRIERS | {"impl.run.secrets"},
+    "store": CARRIERS | {"impl.run.secrets", "impl.run.objects"},
     "transform": CARRIERS,
     "ncproj": CARRIERS,
     "view": CARRIERS | {"impl.store"},
