@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impl.run import secrets
+from impl.run import objects, secrets
 from impl.run.errors import EtlError, unknown
 
 ROOT = Path(__file__).resolve().parent
@@ -21,7 +21,11 @@ SETTINGS = {  # name below `etl`: (default, meaning)
         "sample",
         "where raw data come from: `sample` (generated), `mirror:PATH-OR-URL`, `remote`; short form ETL_SOURCE",
     ),
-    "data": ("data", "the folder below which each environment keeps raw, cache, state and store; relative to the checkout"),
+    "data": (
+        "data",
+        "the folder below which each environment keeps raw, cache, state and store, relative to the checkout; or `s3://...` (gs, az)",
+    ),
+    "work": ("data", "where `data` is in object storage: this machine's folder for state and for what it works on"),
     "jobs": ("auto", "how many checkpoints run at once; `auto` is one per core, at most 4; `--jobs` overrides it"),
     "store": (
         "",
@@ -69,6 +73,7 @@ class Environment:
     cluster: str = ""
     notify: tuple[str, ...] = ()
     direct: bool = True
+    depot: str = ""  # where in object storage the files of `data` are kept, if they are; secrets as in `store`
     live: str = ""  # while a promotion builds in `store`: the home of the live store,
     unchanged: frozenset[str] = frozenset()  # and its collections that stay
     named: Callable[[str], "Environment"] = field(kw_only=True, repr=False, compare=False)
@@ -92,11 +97,12 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
             values[one] = os.environ.get(variable) or values[one]
 
     where = f"the environment `{chosen}`"
-    data = (ROOT / Path(values["data"]).expanduser()).absolute() / chosen
+    depot = _depot(values["data"], chosen)
+    data = (ROOT / Path(values["work" if depot else "data"]).expanduser()).absolute() / chosen
     notify = tuple(values["notify"].split())
-    for address in (values["store"], values["cluster"], *notify):
+    for address in (depot, values["store"], values["cluster"], *notify):
         secrets.refuse_plain(address, where)
-    secrets.provide(_secrets(" ".join([values["store"], values["cluster"], *notify])))
+    secrets.provide(_secrets(" ".join([depot, values["store"], values["cluster"], *notify])))
     return Environment(
         name=chosen,
         root=ROOT,
@@ -105,12 +111,13 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
         cache=data / "cache",
         state=data / "state",
         tools=data / "tools",
-        store=values["store"] or f"{data}/store",
+        store=values["store"] or (objects.below(depot, "store") if depot else f"{data}/store"),
         source=_source(values["source"]),
         jobs=_jobs(values["jobs"]),
         cluster=values["cluster"],
         notify=notify,
         direct=_yes(values["direct"], default=chosen != "production"),
+        depot=depot,
         named=lambda other: environment(settings, other),
     )
 
@@ -156,6 +163,19 @@ def _yes(text: str, default: bool) -> bool:
     if text.lower() not in words:
         raise EtlError("neither yes nor no", where=f"`direct`: `{text}`", hint="write yes or no")
     return words[text.lower()]
+
+
+def _depot(text: str, chosen: str) -> str:
+    """Where files are kept, if `data` names object storage."""
+    if objects.is_address(text):
+        return objects.below(text, chosen)
+    if "://" in text:
+        raise EtlError(
+            "the data folder is neither a folder nor in object storage",
+            where=f"`etl.data`: `{secrets.redact(text)}`",
+            hint="write a folder, or `s3://bucket/prefix` (gs://, az://)",
+        )
+    return ""
 
 
 def _source(text: str) -> Source:

@@ -13,6 +13,7 @@ from typing import Any
 
 from impl.run import notify, secrets
 from impl.run.columns import aligned
+from impl.run.depot import Depot
 from impl.run.errors import EtlError, explain
 from impl.store import open_store
 
@@ -47,10 +48,12 @@ def show_text(env: Any) -> str:
             value = " ".join(secrets.redact(address) for address in value) or "nobody"
         elif one.name == "cluster":
             value = value or "none: checkpoints run here"
+        elif one.name == "depot":
+            value = value or "none: files are in the data folder"
         elif one.name == "direct":
             value = "yes" if value else "no: it is only promoted to"
         rows.append((one.name, secrets.redact(str(value))))
-    named = secrets.named_in(f"{env.store} {env.cluster} {' '.join(env.notify)}")
+    named = secrets.named_in(f"{env.depot} {env.store} {env.cluster} {' '.join(env.notify)}")
     known = secrets.known()
     rows += [(f"${{{name}}}", "known" if name in known else "not known") for name in named]
     rows.append(("python", f"{platform.python_version()} on {socket.gethostname()}"))
@@ -65,6 +68,8 @@ def show_text(env: Any) -> str:
 def check(env: Any) -> Iterator[Finding]:
     """Try every part of `env`, one finding each."""
     yield from _tried("data folder", lambda: _folder(env))
+    if env.depot:
+        yield from _tried("object storage", lambda: _depot(env))
     yield from _tried("store", lambda: _store(env))
     if env.cluster:
         yield from _tried("cluster", lambda: _cluster(env))
@@ -101,6 +106,12 @@ def _folder(env: Any) -> str:
     return f"{env.data}, {free / 1e9:.0f} GB free"
 
 
+def _depot(env: Any) -> str:
+    depot = Depot(env.depot, env.data)
+    depot.check(f".check-{uuid.uuid4().hex}")
+    return f"{secrets.redact(env.depot.partition('?')[0])}, writes and reads"
+
+
 def _store(env: Any) -> str:
     """A small collection with a geometry goes in, comes out and goes away."""
     import shapely
@@ -126,7 +137,8 @@ def _cluster(env: Any) -> str:
 
     env.state.mkdir(parents=True, exist_ok=True)
     programs = [path for path in (env.tools / "ncproj",) if path.exists()]
-    connected = Cluster(env.cluster, env.state, modules=["impl.steps"], programs=programs, say=lambda line: None)
+    depot = Depot(env.depot, env.data) if env.depot else None
+    connected = Cluster(env.cluster, env.state, modules=["impl.steps"], programs=programs, say=lambda line: None, depot=depot)
     try:
         workers = connected.workers()
     finally:

@@ -1,7 +1,7 @@
 """Runs the actions of checkpoints on a Dask cluster: `dask:ADDRESS` of a scheduler, or `dask:local:N`.
 
 This process stays the coordinator: the graph, the state and the lock are here, and one action is one task of Dask.
-Workers get the code from here and share the data folder. Where a worker dies, Dask gives its tasks to another: that is
+Workers get the code from here and share the data folder, or fetch files from the depot and put them there. Where a worker dies, Dask gives its tasks to another: that is
 safe, since files are written beside their name and renamed, and a load is one commit under a key, so an action that ran
 one and a half times leaves what it leaves when it ran once. docs/cluster.md tells how to start one.
 """
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from impl.run import progress, secrets
+from impl.run.depot import Depot, Trip, pack, unpack
 from impl.run.digest import text_digest
 from impl.run.errand import Terms, versions
 from impl.run.errors import EtlError
@@ -41,15 +42,22 @@ GOES_ON = "the same command goes on where this one stopped"
 class Cluster:
     """Runs actions on the workers of a scheduler; `run` may be called from many threads, and Dask puts them in a queue.
 
-    state: the environment's state folder, where workers show that they share the data. modules: those of the actions,
+    state: the environment's state folder, where workers show that they share the data, unless that is in a `depot`. modules: those of the actions,
     whose packages are shipped. programs: compiled tools, which have to start on a worker. say: takes lines for people.
     """
 
     def __init__(
-        self, address: str, state: Path, *, modules: Iterable[str], programs: Iterable[Path], say: Callable[[str], None]
+        self,
+        address: str,
+        state: Path,
+        *,
+        modules: Iterable[str],
+        programs: Iterable[Path],
+        say: Callable[[str], None],
+        depot: Depot | None = None,
     ) -> None:
         distributed, self._remote = _libraries()
-        self._programs, self._say = list(programs), say
+        self._programs, self._say, self._depot = list(programs), say, depot
         self._run = uuid.uuid4().hex[:8]
         # One name per environment: what a coordinator that was killed left at the scheduler is taken away by the next.
         self._name = f"etl-{text_digest(str(state))[:12]}"
@@ -59,7 +67,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._broken: EtlError | None = None
         self._closed = threading.Event()
-        self._terms = Terms(state / f"cluster-{self._run}", self._run, versions())
+        self._terms = Terms(state / f"cluster-{self._run}", self._run, versions(), depot.address if depot else "")
         for old in state.glob("cluster-*"):  # of a coordinator that was killed
             old.unlink(missing_ok=True)
         self._terms.probe.write_text(self._run)
@@ -99,10 +107,21 @@ class Cluster:
         self._check_workers()
 
     def run(
-        self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], makes: Iterable[Path] = ()
+        self,
+        name: str,
+        action: Callable[..., Any],
+        args: tuple,
+        kwargs: Mapping[str, Any],
+        reads: Mapping[Path, str],
+        makes: Iterable[Path],
     ) -> Done:
-        makes = list(makes)
-        call = pickle.dumps((self._terms, self._programs_of(args, kwargs), (name, action, args, dict(kwargs)), makes))
+        programs, trip, folder = self._programs_of(args, kwargs), None, Path("/nowhere")
+        if self._depot:
+            folder = self._depot.folder
+            asked = {path: (digest, self._depot.size(path) or 0) for path, digest in reads.items() if self._depot.holds(path)}
+            trip = Trip(self._depot.address, folder, asked)
+        packed = pack((programs, (name, action, args, dict(kwargs)), list(makes)), folder)
+        call = pickle.dumps((self._terms, trip, packed))
         for attempt in range(1, ATTEMPTS + 1):
             answer = self._ask(f"{name}-{self._run}-{attempt}", name, call)
             worker = answer["worker"]
@@ -117,10 +136,11 @@ class Cluster:
                 where=f"{name}, {ATTEMPTS} times, the last on worker {worker}: {_how(answer['died'])}",
                 hint=f"often the memory was used up: fewer threads per worker, or a larger machine; {GOES_ON}",
             )
-        done = pickle.loads(answer["done"])
+        done = unpack(answer["done"], folder)
         if isinstance(done, EtlError):
             raise done
-        self._wait_for_files(done.digests, worker)
+        if not self._depot:
+            self._wait_for_files(done.digests, worker)
         return done
 
     def workers(self) -> list[str]:
@@ -212,7 +232,7 @@ class Cluster:
 
     def _check_workers(self) -> None:
         """Each worker looks whether its machine fits; one that joins later does so before its first action."""
-        call = pickle.dumps((self._terms, [], None, []))
+        call = pickle.dumps((self._terms, None, None))
         refused: list[EtlError] = []
 
         def check(address: str, name: str) -> None:

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from impl.run.depot import Depot
+
 BLOCK = 1 << 20
 # A file changed within the clock tick in which it was hashed keeps its times. So what is this young is hashed
 # again the next time (git calls such entries "racily clean").
@@ -34,9 +36,10 @@ def stat_of(found: os.stat_result) -> str:
 
 
 class Digests:
-    """Digests by path, kept in the sqlite file `home`; several threads may ask."""
+    """Digests by path, kept in the sqlite file `home`; several threads may ask. Of what a depot holds, the object counts."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, depot: Depot | None = None) -> None:
+        self.depot = depot
         home.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._rows = sqlite3.connect(home, check_same_thread=False, isolation_level=None)
@@ -44,6 +47,30 @@ class Digests:
 
     def of(self, path: Path) -> str | None:
         """The digest of `path`, or None where there is no such file. A folder counts with all files below it."""
+        if not self.kept_elsewhere(path):
+            return self.here(path)
+        assert self.depot is not None
+        stat = self.depot.stat(path)
+        if stat is None:
+            return None
+        if known := self._known(self.depot.at(path), stat):
+            return known
+        digest = self.depot.digest(path)
+        self.take(path, stat, digest)
+        return digest
+
+    def size(self, path: Path) -> int | None:
+        """The bytes of a file, or None where there is none."""
+        if self.depot is not None and self.kept_elsewhere(path):
+            return self.depot.size(path)
+        return path.stat().st_size if path.is_file() else None
+
+    def kept_elsewhere(self, path: Path) -> bool:
+        """Whether the file is kept in object storage, and what lies here is a copy."""
+        return self.depot is not None and self.depot.holds(path)
+
+    def here(self, path: Path) -> str | None:
+        """The digest of what lies on this machine."""
         try:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -51,21 +78,30 @@ class Digests:
         if path.is_dir():
             parts = [f"{one.relative_to(path)} {self.of(one)}" for one in sorted(path.rglob("*")) if one.is_file()]
             return text_digest("\n".join(parts))
-        stat = stat_of(found)
-        key = str(path.absolute())
-        with self._lock:
-            row = self._rows.execute("select stat, digest from digest where path = ?", (key,)).fetchone()
-        if row and row[0] == stat:
-            return row[1]
+        stat, place = stat_of(found), str(path.absolute())
+        if known := self._known(place, stat):
+            return known
         digest = file_digest(path)
         if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > YOUNG_NS:
-            self.take(path, stat, digest)
+            self._keep(place, stat, digest)
         return digest
 
     def take(self, path: Path, stat: str, digest: str) -> None:
-        """Remember a digest that was taken when `stat_of` said this; of a file that changed since, it is never asked for."""
+        """Remember a digest that was taken when `stat_of`, or the depot, said this; of what changed since, it is never asked for."""
+        if self.depot is not None and self.kept_elsewhere(path):
+            self.depot.note(path, stat)
+            self._keep(self.depot.at(path), stat, digest)
+        else:
+            self._keep(str(path.absolute()), stat, digest)
+
+    def _known(self, place: str, stat: str) -> str | None:
         with self._lock:
-            self._rows.execute("insert or replace into digest values (?, ?, ?)", (str(path.absolute()), stat, digest))
+            row = self._rows.execute("select stat, digest from digest where path = ?", (place,)).fetchone()
+        return row[1] if row and row[0] == stat else None
+
+    def _keep(self, place: str, stat: str, digest: str) -> None:
+        with self._lock:
+            self._rows.execute("insert or replace into digest values (?, ?, ?)", (place, stat, digest))
 
     def close(self) -> None:
         self._rows.close()

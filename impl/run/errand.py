@@ -5,10 +5,12 @@ when it dies (of memory, say) the worker lives. It runs the code that the coordi
 call whether its machine fits.
 """
 
+import contextlib
 import os
 import pickle
 import platform
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -18,12 +20,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from impl.run import secrets
+from impl.run.depot import Depot, Trip, pack, unpack
 from impl.run.digest import file_digest, stat_of
 from impl.run.errors import EtlError, explain
 from impl.run.files import replacing
 from impl.run.worker import Done, _guarded, _start
 
 IDLE_SECONDS = 60  # without a call a process goes; the worker starts another when it needs one
+KEPT = "kept"  # folder of small inputs that actions share
+KEPT_SMALL, KEPT_BYTES = 64 << 20, 1 << 30
 SEEN_SECONDS = 5  # a shared folder may show a new file late
 PACKAGES = ("deltalake", "duckdb", "geopandas", "netCDF4", "numpy", "pandas", "pyarrow", "shapely")
 
@@ -32,12 +37,13 @@ class Terms(NamedTuple):
     """What a machine has to fulfil to take part in a run.
 
     probe: a file in the state folder, and what stands in it. versions: of Python and of the packages that decide
-    what results look like.
+    what results look like. depot: where files are kept, if not in a shared folder.
     """
 
     probe: Path
     content: str
     versions: Mapping[str, str]
+    depot: str
 
 
 def versions() -> dict[str, str]:
@@ -61,6 +67,9 @@ def check_machine(terms: Terms, worker: str) -> None:
             where=f"worker {worker}: {', '.join(other)}",
             hint="install the same on it (`pip install -e '.[servers]'` from this checkout, same Python), or stop that worker",
         )
+    if terms.depot:
+        _check_depot(terms, worker)
+        return
     folder, end = terms.probe.parent, time.monotonic() + SEEN_SECONDS
     while not _reads(terms):
         if time.monotonic() > end:
@@ -80,6 +89,17 @@ def check_machine(terms: Terms, worker: str) -> None:
             "a worker may not write to the data folder",
             where=f"worker {worker}: {folder}: {os.strerror(error.errno or 0)}",
             hint="mount it for writing there, and run the worker as a user that may write to it",
+        ) from error
+
+
+def _check_depot(terms: Terms, worker: str) -> None:
+    try:
+        Depot(terms.depot, Path.cwd()).check(f".{terms.probe.name}.{worker.replace('/', '_')}.{os.getpid()}")
+    except EtlError as error:
+        raise EtlError(
+            "a worker does not reach the data folder in object storage",
+            where=f"worker {worker}: {error.what} ({error.where})",
+            hint=error.hint,
         ) from error
 
 
@@ -142,25 +162,41 @@ def serve() -> None:
 
             progress.send_to(pipe)
         try:
-            answer: Any = _answer(packed, worker, checked)
+            answer = _answer(packed, worker, checked)
         except EtlError as error:
-            answer = error
-        pipe.send("done", pickle.dumps(answer))
+            answer = pickle.dumps(error)
+        pipe.send("done", answer)
 
 
-def _answer(packed: bytes, worker: str, checked: set[Any]) -> Done | None:
-    try:
-        terms, programs, call, makes = pickle.loads(packed)
-    except Exception as exception:  # a module of the action that cannot be imported here fails in any way
-        raise explain(exception, where=f"worker {worker}, reading the call") from exception
+def _answer(packed: bytes, worker: str, checked: set[Any]) -> bytes:
+    terms, trip, call = pickle.loads(packed)
     if "machine" not in checked:
         check_machine(terms, worker)
         checked.add("machine")
     if call is None:
-        return None
-    if new := [one for one in programs if one not in checked]:
+        return pickle.dumps(None)
+    if trip is None:
+        return pickle.dumps(_done(_read(call, Path("/nowhere"), worker), worker, checked))
+    with tempfile.TemporaryDirectory(prefix="work-", dir=Path.cwd()) as scratch:
+        here = Path(scratch)
+        try:
+            return pack(_at_depot(trip, call, here, worker, checked), here)
+        except EtlError as error:
+            raise _named_by(trip.folder, here, error) from error
+
+
+def _read(call: bytes, folder: Path, worker: str) -> tuple:
+    try:
+        return unpack(call, folder)
+    except Exception as exception:  # a module of the action that cannot be imported here fails in any way
+        raise explain(exception, where=f"worker {worker}, reading the call") from exception
+
+
+def _done(read: tuple, worker: str, checked: set[Any]) -> Done:
+    programs, call, makes = read
+    if new := [one for one in programs if one.name not in checked]:
         check_programs(new, worker)
-        checked.update(new)
+        checked.update(one.name for one in new)
     try:
         done = _guarded(*call)
     except EtlError as error:
@@ -169,3 +205,51 @@ def _answer(packed: bytes, worker: str, checked: set[Any]) -> Done | None:
     # Taken here, where the file is still in memory: else the coordinator would read every byte that a worker wrote.
     digests = {path: (stat_of(path.stat()), file_digest(path)) for path in makes if path.is_file()}
     return done._replace(worker=worker, digests=digests)
+
+
+def _at_depot(trip: Trip, call: bytes, here: Path, worker: str, checked: set[Any]) -> Done:
+    """Bring what the action reads into the folder `here`, run it there, and put what it made into the depot."""
+    depot = Depot(trip.address, here)
+    for path, (digest, size) in trip.reads.items():
+        _bring(depot, here / path.relative_to(trip.folder), digest, size)
+    done = _done(_read(call, here, worker), worker, checked)
+    put = {path: (depot.put(path, digest), digest) for path, (_, digest) in done.digests.items() if depot.holds(path)}
+    return done._replace(digests={**done.digests, **put})
+
+
+def _bring(depot: Depot, path: Path, digest: str, size: int) -> None:
+    """Many actions read the same tool and the same index: small files stay on the worker, those that were used last."""
+    if size > KEPT_SMALL:
+        return depot.fetch(path, digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = Path.cwd() / KEPT
+    kept.mkdir(exist_ok=True)
+    try:
+        os.link(kept / digest, path)
+        os.utime(kept / digest)
+    except FileNotFoundError:
+        path.unlink(missing_ok=True)
+        depot.fetch(path, digest)
+        with contextlib.suppress(OSError):  # another process keeps or forgets it in this moment
+            os.link(path, kept / digest)
+            _forget(kept)
+
+
+def _forget(kept: Path) -> None:
+    """Keep no more than so many bytes; what is at work has links of its own."""
+    found = sorted(((one.stat(), one) for one in kept.iterdir()), key=lambda pair: pair[0].st_mtime)
+    held = sum(stat.st_size for stat, _ in found)
+    for stat, one in found:
+        if held <= KEPT_BYTES:
+            return
+        one.unlink(missing_ok=True)
+        held -= stat.st_size
+
+
+def _named_by(folder: Path, here: Path, error: EtlError) -> EtlError:
+    """The error with files named as the coordinator names them."""
+    for part in ("what", "where", "hint", "trace"):
+        text = getattr(error, part, None)
+        if text is not None:
+            setattr(error, part, str(text).replace(str(here), str(folder)))
+    return error

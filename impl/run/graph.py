@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from doit.exceptions import InvalidDodoFile, InvalidTask, TaskFailed
 from doit.runner import MThreadRunner, Runner
 from doit.task import Stream, Task
 
+from impl.run import progress
 from impl.run.checkpoint import Checkpoint, function_of, signature
+from impl.run.depot import Depot
 from impl.run.digest import Digests, text_digest
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
@@ -88,7 +90,7 @@ class _Content(FileChangedChecker):
     digests: Digests
 
     def exists(self, file_path: str) -> bool:
-        return self.place.path(file_path).exists()
+        return self.digests.of(self.place.path(file_path)) is not None
 
     def info(self, file_path: str) -> str:
         digest = self.digests.of(self.place.path(file_path))
@@ -181,7 +183,13 @@ class _Step:
             raise graph.missing_input(step.name, "an input is missing")
         # A tool is compiled on this machine: a worker needs no compiler, and takes the program from the shared folder.
         executor = graph.here if step.verb == "compile" else graph.executor
-        result, seconds, self.worker, taken = executor.run(step.name, step.action, step.args, step.kwargs, step.targets)
+        call = (step.name, step.action, step.args, step.kwargs)
+        if graph.depot and not executor.away:
+            with progress.track(step.name):
+                graph.bring(reads)
+        result, seconds, self.worker, taken = executor.run(*call, reads, step.targets)
+        if graph.depot and not executor.away:
+            graph.send(step.targets)
         for path, (stat, digest) in taken.items():
             graph.digests.take(path, stat, digest)
         for path, digest in reads.items():
@@ -267,8 +275,10 @@ class _Reporter:
 class Graph:
     """All checkpoints of all datasets, in one environment."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], place: Place) -> None:
+    def __init__(self, checkpoints: Iterable[Checkpoint], place: Place, depot: str = "") -> None:
+        """depot: where the files of the data folder are kept, if not in it: see depot.py."""
         self.place = place
+        self.depot = Depot(depot, place.data) if depot else None
         self.failures: dict[str, EtlError] = {}
         self.done: dict[str, str] = {}  # what became of each in the last run: made or kept
         self.why: dict[str, list[str]] = {}
@@ -285,7 +295,7 @@ class Graph:
             self.checkpoints[one.name] = one
         self.makers = {path: one.name for one in self.checkpoints.values() for path in one.targets}
         with self._in_our_words():
-            self.digests = Digests(place.state / "digests.sqlite")
+            self.digests = Digests(place.state / "digests.sqlite", self.depot)
             _Content.place, _Content.digests = place, self.digests
             self.state = Dependency(_State, str(place.state / "checkpoints.sqlite"), checker_cls=_Content)
             self.steps = {name: _Step(self, one) for name, one in self.checkpoints.items()}
@@ -333,7 +343,7 @@ class Graph:
             runner: Runner
             self.here = Here()
             if cluster:
-                self.executor = _Lazily(lambda: self._cluster(cluster, say))
+                self.executor = _Lazily(lambda: self._cluster(cluster, say), away=True)
                 count = jobs or AT_ONCE
                 runner = MThreadRunner(self.state, reporter, continue_=keep_going, stream=Stream(0), num_process=count)
             elif jobs > 1:
@@ -366,7 +376,20 @@ class Graph:
 
         modules = {function_of(step.action).__module__ for step in self.checkpoints.values()}
         programs = [path for step in self.checkpoints.values() if step.verb == "compile" for path in step.targets]
-        return Cluster(address, self.place.state, modules=modules, programs=programs, say=say)
+        return Cluster(address, self.place.state, modules=modules, programs=programs, say=say, depot=self.depot)
+
+    def bring(self, reads: Mapping[Path, str | None]) -> None:
+        """Have what an action reads in this machine's folder, as it is in the depot."""
+        for path, digest in reads.items():
+            if self.depot and digest and self.depot.holds(path) and self.digests.here(path) != digest:
+                self.depot.fetch(path, digest)
+
+    def send(self, made: Iterable[Path]) -> None:
+        """Put what an action made where all find it."""
+        for path in made:
+            digest = self.digests.here(path)
+            if self.depot and digest and self.depot.holds(path):
+                self.digests.take(path, self.depot.put(path, digest), digest)
 
     def standing(self, selected: Iterable[str] | None = None) -> list[Standing]:
         """Each checkpoint (or the `selected` and what they depend on), in the order of a run: up to date, or why not."""
@@ -455,8 +478,9 @@ class Graph:
         found = []
         for path, name in paths.items():
             digest = self.digests.of(path)
-            if digest is not None and path.is_file():
-                found.append({"file": self.place.key(path), "checkpoint": name, "bytes": path.stat().st_size, "sha256": digest})
+            size = self.digests.size(path)
+            if digest is not None and size is not None:
+                found.append({"file": self.place.key(path), "checkpoint": name, "bytes": size, "sha256": digest})
         return found
 
     def clean(self, selected: Sequence[str], *, say: Say, raw: bool = False, dry_run: bool = False) -> int:
@@ -468,7 +492,9 @@ class Graph:
                 if name not in selected or (step.raw and not raw):
                     continue
                 things: list[tuple[str, Callable[[], None]]] = [
-                    (self.place.shown(path), path.unlink) for path in step.targets if path.exists()
+                    (self.place.shown(path), partial(self._remove, path))
+                    for path in step.targets
+                    if self.digests.of(path) is not None
                 ]
                 if step.outside and (self.state.get_values(name) or step.outside.exists()):
                     things.append((step.outside.name, step.outside.remove))
@@ -481,6 +507,12 @@ class Graph:
                     self.state.remove(name)
                     self.state.backend.flush()
         return gone
+
+    def _remove(self, path: Path) -> None:
+        if self.depot and self.depot.holds(path):
+            self.depot.remove(path)
+        else:
+            path.unlink()
 
     def close(self) -> None:
         with self._in_our_words():
@@ -500,7 +532,7 @@ class Graph:
     def missing_input(self, name: str, message: str) -> EtlError:
         """The error for a file that a checkpoint reads, that is not there and that no checkpoint makes."""
         for path in self.checkpoints[name].file_dep:
-            if not path.exists():
+            if self.digests.of(path) is None:
                 return EtlError(
                     "a file to read is not there and nothing makes it",
                     where=f"{name}: {self.place.shown(path)}",
@@ -519,8 +551,8 @@ class Graph:
 class _Lazily:
     """Starts the workers with the first action: a run that has nothing to do starts none."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make, self._lock = make, threading.Lock()
+    def __init__(self, make: Callable[[], Any], away: bool = False) -> None:
+        self._make, self._lock, self.away = make, threading.Lock(), away
         self._made: Any = None
         self._failed: EtlError | None = None
 

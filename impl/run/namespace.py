@@ -310,7 +310,7 @@ class _Everything:
         from impl.run.graph import Graph
         from impl.run.place import Place
 
-        return Graph(self.checkpoints(c), Place(c.env.root, c.env.state, c.env.data))
+        return Graph(self.checkpoints(c), Place(c.env.root, c.env.state, c.env.data), c.env.depot)
 
     def collection(self, node: Node) -> Collection:
         collection = Collection(node.name)

@@ -256,7 +256,16 @@ def _changes(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 
 def _write(path: Path, record: Record) -> None:
     with replacing(path) as part:
-        part.write_text(secrets.redact(json.dumps(record, indent=1, default=str)) + "\n")
+        part.write_text(as_json(_redacted(record)))
+
+
+def _redacted(value: Any) -> Any:
+    """Text by text: in the whole of a record an address would seem to go on beyond its quotes."""
+    if isinstance(value, Mapping):
+        return {key: _redacted(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(one) for one in value]
+    return value if value is None or isinstance(value, int | float) else secrets.redact(str(value))
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,9 +36,9 @@ class Done(NamedTuple):
 class Here:
     """Runs each action in this process."""
 
-    def run(
-        self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], makes: Iterable[Path] = ()
-    ) -> Done:
+    away = False  # whether files that lie here are of no use to the action
+
+    def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], *_: Any) -> Done:
         return _guarded(name, action, args, dict(kwargs))
 
     def close(self, *, kill: bool = False) -> None:
@@ -59,9 +59,7 @@ class Workers:
             count, mp_context=context, initializer=_start, initargs=(os.getpid(), reports, secrets.known())
         )
 
-    def run(
-        self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], makes: Iterable[Path] = ()
-    ) -> Done:
+    def run(self, name: str, action: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], *_: Any) -> Done:
         # Ctrl-C goes to every process of the terminal. Workers inherit that they do not hear it (they are started
         # from this thread); the main thread does, and ends them by SIGTERM
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -30,12 +30,12 @@ def raw(place):
 class Runs:
     """Runs graphs over the same place and remembers what the last one said."""
 
-    def __init__(self, place):
-        self.place, self.said = place, []
+    def __init__(self, place, depot=""):
+        self.place, self.depot, self.said = place, depot, []
 
     def __call__(self, *checkpoints, selected=None, **options):
         self.said = []
-        graph = Graph(checkpoints, self.place)
+        graph = Graph(checkpoints, self.place, self.depot)
         try:
             names = [one.name for one in checkpoints] if selected is None else selected
             return graph.run(names, say=self.said.append, **options)
@@ -43,7 +43,7 @@ class Runs:
             graph.close()
 
     def standing(self, *checkpoints):
-        graph = Graph(checkpoints, self.place)
+        graph = Graph(checkpoints, self.place, self.depot)
         try:
             return {row.name: row for row in graph.standing()}
         finally:
@@ -51,7 +51,7 @@ class Runs:
 
     def clean(self, *checkpoints, **options):
         self.said = []
-        graph = Graph(checkpoints, self.place)
+        graph = Graph(checkpoints, self.place, self.depot)
         try:
             return graph.clean([one.name for one in checkpoints], say=self.said.append, **options)
         finally:
