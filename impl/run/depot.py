@@ -146,6 +146,7 @@ class Depot:
         first = _first(name)
         with self._lock:
             if first not in self._listed:
+                listed: Any
                 with self._told(first):
                     if first:
                         listed = [one for some in obstore.list(self._objects.store, first) for one in some]
