@@ -107,8 +107,12 @@ def _folder(env: Any) -> str:
 
 
 def _depot(env: Any) -> str:
+    from impl.store import probe
+    from impl.store.bucket import Bucket
+
     depot = Depot(env.depot, env.data)
     depot.check(f".check-{uuid.uuid4().hex}")
+    probe.conditional_put(Bucket(env.depot))
     return f"{secrets.redact(env.depot.partition('?')[0])}, writes and reads"
 
 

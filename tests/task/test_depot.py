@@ -41,6 +41,16 @@ def test_a_stage_in_object_storage_is_that_of_a_folder(far, staged, s3_server):
     assert not [path for path in far.data.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
 
 
+def test_a_bucket_that_does_not_keep_its_word_is_not_fit(far, s3_server):
+    s3_server.app.deaf = True  # as a server that ignores `If-None-Match`
+    try:
+        checked = far.type("env.check")
+    finally:
+        s3_server.app.deaf = False
+    assert checked.returncode == 1
+    assert "[!] object storage the object store does not honour conditional put" in checked.stdout
+
+
 def test_a_data_folder_that_is_neither_is_said(checkout):
     done = checkout.type("env.show", INVOKE_ETL_DATA="ftp://host/folder")
     assert done.returncode == 1
