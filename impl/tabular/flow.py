@@ -1,0 +1,57 @@
+"""Tables on their way: columns that are known before any row, and rows in batches.
+
+A batch is a Polars frame. Text columns are `String`; null is what pandas calls NaN. Other types come from readers that
+know types (JSON, Parquet, SQL) and from operations that make numbers; `kind` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TEXT, INTEGER, FLOAT, BOOLEAN, TIME, OBJECT, ANY = "text", "integer", "float", "boolean", "time", "object", "any"
+BATCH = 50_000  # rows, about
+
+
+@dataclass(frozen=True)
+class Column:
+    """name; kind: one of the above (`any` where it is only known with the rows)."""
+
+    name: str
+    kind: str = TEXT
+
+
+@dataclass
+class Flow:
+    """What comes out of a node. columns: None where they are only known with the rows (a pivot, a file that needs its reader).
+
+    batches() may be asked once unless `again`; the first batch may be empty, but there is always one, with the columns.
+    """
+
+    columns: list[Column] | None
+    batches: Callable[[], Iterator[pl.DataFrame]]
+    again: bool = False
+
+    @property
+    def names(self) -> list[str] | None:
+        return None if self.columns is None else [one.name for one in self.columns]
+
+
+@dataclass
+class Context:
+    """What a run gives to its parts.
+
+    folder: of temporary files, removed at the end. memory_limit: bytes that one operation may hold before it spills.
+    environment: makes the Jinja environment for a file (see templates.py). counts: rows by node, for results.
+    """
+
+    folder: Any
+    memory_limit: int = 2 << 30
+    workers: int = 0  # processes for templates that need Python row by row; 0: one per core
+    environment: Callable[[Any], Any] | None = None
+    say: Callable[[str], None] = lambda line: None
+    counts: dict[str, int] = field(default_factory=dict)
