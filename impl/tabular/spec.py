@@ -44,7 +44,7 @@ class Problem:
         return EtlError(self.what, where=self.where, hint=self.hint or None)
 
 
-class Wrong(Exception):
+class SkippedError(Exception):
     """Ends the reading of one part of the document after its problem was noted."""
 
 
@@ -104,7 +104,7 @@ class Spec:
     def wrong(self, what: str, key: Any = None, hint: str = "") -> NoReturn:
         """Note a problem and leave this node or operation."""
         self.problems.note(what, self.where(key), hint)
-        raise Wrong
+        raise SkippedError
 
     def note(self, what: str, key: Any = None, hint: str = "") -> None:
         """Note a problem and go on."""
