@@ -9,8 +9,9 @@ spec.done()                            # notes keys that nobody asked for, with 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from impl.run.errors import EtlError
@@ -92,6 +93,10 @@ class Spec:
     name: str = ""
     number: int = 0
     asked: set[str] = field(default_factory=set)
+    # What the planner knows of where this was written: makes a path absolute by the defining document; its Jinja; strict or fixed.
+    path: Callable[[str], Path] = Path
+    environment: Any = None
+    compat: str = "strict"
 
     def where(self, key: Any = None) -> str:
         """`project.yaml, line 12: $transformations.x, operation 2 (add_columns), `columns``."""

@@ -1,0 +1,256 @@
+"""The plan of a document: every node read and checked, in an order in which each comes after what it reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impl.run.errors import EtlError
+from impl.tabular.flow import Column
+from impl.tabular.operation import OPERATIONS, Operation
+from impl.tabular.spec import Map, Problems, SkippedError, Spec, nearest
+
+GLOBAL_KEYS = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition")
+ON_FAIL = ("error", "warn", "quarantine")
+KINDS = ("sources", "transformations", "destinations")
+_REFERENCE = re.compile(r"^\$(sources|transformations)\.(.+)$")
+
+
+@dataclass
+class Guard:
+    """What a node promises of its rows. expect: Jinja expressions; require_rows: at least so many; debug: print its head."""
+
+    expect: list[Any] = field(default_factory=list)
+    on_fail: str = "error"
+    require_rows: int = 0
+    debug: bool = False
+
+
+@dataclass
+class Step:
+    """A node of the plan. part: the source, the operations or the destination; reads: refs of the nodes that it reads."""
+
+    ref: str
+    node: Any
+    spec: Spec
+    part: Any
+    reads: list[str]
+    guard: Guard
+    columns: list[Column] | None = None
+
+    @property
+    def kind(self) -> str:
+        return str(self.node.kind)
+
+
+@dataclass
+class Plan:
+    """The steps of a document in their order, and what each is read by."""
+
+    document: Any
+    steps: dict[str, Step]
+    warnings: list[Any]
+
+    def readers(self, ref: str) -> list[Step]:
+        return [step for step in self.steps.values() if ref in step.reads]
+
+    @property
+    def destinations(self) -> list[Step]:
+        return [step for step in self.steps.values() if step.kind == "destinations"]
+
+    def files(self) -> list[Path]:
+        """All files that decide what comes out, beside the document: data, templates, maps, column positions."""
+        found: dict[Path, None] = {}
+        for step in self.steps.values():
+            for part in step.part if isinstance(step.part, list) else [step.part]:
+                files = getattr(part, "files", ())
+                for one in files() if callable(files) else files:
+                    found[Path(one)] = None
+        return list(found)
+
+
+def make_plan(document: Any, selector: str = "*", *, trust: bool = False) -> Plan:
+    """Read and check all nodes, and order those that the selector chooses. Raises all problems at once."""
+    problems: Problems = document.problems
+    nodes = {one.ref: one for kind in KINDS for one in getattr(document, kind).values()}
+    environment = _environments(document, trust)
+    steps: dict[str, Step] = {}
+    for ref, node in nodes.items():
+        try:
+            step = _step(ref, node, nodes, problems, document, environment, trust)
+        except SkippedError:
+            continue
+        steps[ref] = step
+    ordered = _ordered(steps, problems)
+    for ref in ordered:
+        _columns(steps[ref], steps, problems)
+    problems.raise_if_any()
+    chosen = _chosen(ordered, steps, selector, problems)
+    return Plan(document, {ref: steps[ref] for ref in ordered if ref in chosen}, problems.warnings)
+
+
+def _step(
+    ref: str, node: Any, nodes: Any, problems: Problems, document: Any, environment: Callable[[Any], Any], trust: bool
+) -> Step:
+    spec: Spec = node.spec(problems)
+    spec.path = node.path
+    spec.environment = environment(node)
+    spec.compat = document.config.compat
+    guard = _guard(spec)
+    if node.kind == "sources":
+        from impl.tabular.sources import open_source
+
+        part: Any = open_source(spec, node.path, trust=trust)
+        return Step(ref, node, spec, part, [], guard)
+    if node.kind == "destinations":
+        from impl.tabular.destinations import open_destination
+
+        reads = [_reference(spec, "source", spec.text("source"), nodes)]
+        part = open_destination(spec, node.path, environment=spec.environment, config=document.config)
+        return Step(ref, node, spec, part, reads, guard)
+    return _transformation(ref, node, nodes, spec, guard)
+
+
+def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard) -> Step:
+    import impl.tabular.operations  # noqa: F401 - registers them
+
+    main = _reference(spec, "source", spec.text("source"), nodes)
+    listed = spec.value("operations")
+    if not isinstance(listed, list):
+        spec.wrong("`operations` has to be a list", "operations", "write `operations: []` where there is nothing to do")
+    spec.done(also=("source", "operations", *GLOBAL_KEYS))
+    reads, operations = [main], []
+    for number, options in enumerate(listed, 1):
+        if not isinstance(options, Map):
+            spec.note(f"operation {number} is no mapping", "operations", "write `- operation: NAME` and its options")
+            continue
+        own = Spec(options, spec.problems, ref, str(options.get("operation", "?")), number)
+        own.path, own.environment, own.compat = spec.path, spec.environment, spec.compat
+        name = options.get("operation")
+        if name not in OPERATIONS:
+            own.note(
+                f"there is no operation `{name}`" if name else "the operation has no name",
+                "operation" if name else None,
+                nearest(str(name), OPERATIONS) if name else "write `operation: NAME`",
+            )
+            continue
+        try:
+            made: Operation = OPERATIONS[str(name)](own)
+            reads += [_reference(own, "sources", one, nodes) for one in made.sources]
+            operations.append(made)
+        except SkippedError:
+            continue
+    return Step(ref, node, spec, operations, reads, guard)
+
+
+def _reference(spec: Spec, key: str, text: str, nodes: Any) -> str:
+    if text in nodes and _REFERENCE.match(text):
+        return text
+    known = [one for one in nodes if _REFERENCE.match(one)]
+    spec.wrong(f"there is no node `{text}`", key, nearest(text, known))
+
+
+def _guard(spec: Spec) -> Guard:
+    expected = spec.value("expect", [])
+    expect = list(expected) if isinstance(expected, list) else [expected]
+    on_fail = spec.choice("on_fail", ON_FAIL, "error")
+    required = spec.value("require_rows", 0)
+    if isinstance(required, bool):
+        required = int(required)
+    if not isinstance(required, int) or required < 0:
+        spec.wrong("`require_rows` has to be True or a whole number, 0 or more", "require_rows")
+    return Guard(expect, on_fail, required, spec.flag("debug"))
+
+
+def _environments(document: Any, trust: bool) -> Callable[[Any], Any]:
+    """One Jinja environment per folder of a document: the project's own, and a sandboxed one for each package."""
+    from impl.tabular.templates import environment
+
+    made: dict[tuple[Path, bool], Any] = {}
+
+    def of(node: Any) -> Any:
+        folder = Path(node.file).parent
+        sandboxed = not trust and folder != document.folder
+        key = (folder, sandboxed)
+        if key not in made:
+            made[key] = environment(document.macros, folder, sandboxed=sandboxed)
+        return made[key]
+
+    return of
+
+
+def _ordered(steps: dict[str, Step], problems: Problems) -> list[str]:
+    """Each after what it reads, else in the order of the document; a circle is a problem."""
+    ordered: dict[str, None] = {}
+    for start in steps:
+        path: list[str] = []
+        waiting = [(start, False)]
+        while waiting:
+            ref, done = waiting.pop()
+            if done:
+                path.pop()
+                ordered[ref] = None
+            elif ref in path:
+                circle = [*path[path.index(ref) :], ref]
+                problems.note("nodes read each other in a circle", steps[ref].spec.where(), " -> ".join(circle))
+                return []
+            elif ref not in ordered and ref in steps:
+                path.append(ref)
+                waiting.append((ref, True))
+                waiting += [(one, False) for one in reversed(steps[ref].reads)]
+    return list(ordered)
+
+
+def _columns(step: Step, steps: dict[str, Step], problems: Problems) -> None:
+    """What columns come out of a step, as far as it can be known before any row."""
+    given = [steps[one].columns if one in steps else None for one in step.reads]
+    try:
+        if step.kind == "sources":
+            step.columns = step.part.columns()
+        elif step.kind == "destinations":
+            step.columns = given[0]
+            step.part.check(given[0])
+        else:
+            step.columns = given[0]
+            others = iter(given[1:])
+            for one in step.part:
+                step.columns = one.columns([step.columns, *(next(others) for _ in one.sources)])
+    except SkippedError:
+        step.columns = None
+
+
+def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, problems: Problems) -> set[str]:
+    """The nodes of which the name matches, with all that they read and all that is made of them, if a destination is."""
+    wanted = {ref for ref in ordered if _selected(steps[ref].node.name, selector)}
+    if not wanted:
+        names = [steps[ref].node.name for ref in ordered]
+        raise EtlError("the selector chooses no node", where=f"`{selector}`", hint=nearest(selector, names))
+    below = set(wanted)
+    for ref in ordered:
+        if below & set(steps[ref].reads):
+            below.add(ref)
+    found = _with_reads(below, steps)
+    useful = _with_reads([ref for ref in found if steps[ref].kind == "destinations"], steps)
+    for ref in ordered:
+        if ref in found and ref not in useful:
+            problems.warn("no destination is made of it, so it is left out", steps[ref].spec.where())
+    return useful
+
+
+def _with_reads(refs: Iterable[str], steps: dict[str, Step]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(refs)
+    while waiting:
+        ref = waiting.pop()
+        if ref not in found:
+            found.add(ref)
+            waiting += steps[ref].reads
+    return found
+
+
+def _selected(name: str, selector: str) -> bool:
+    """As the peer has it: `*` stands for anything, and a part of the name is enough."""
+    return any(re.search(one.strip().replace("*", ".*"), name) for one in selector.split(",") if one.strip())

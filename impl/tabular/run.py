@@ -1,0 +1,332 @@
+"""Runs a plan: batches are pulled through the nodes by the destinations.
+
+A node that one other reads hands its batches on as they come. What several read is computed once and put aside (spool),
+in memory while it is small and in a file of the run's folder beyond that.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impl.run.errors import EtlError
+from impl.tabular.flow import Column, Context, Flow
+from impl.tabular.operation import RowWise
+from impl.tabular.plan import Plan, Step
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SPOOL_SHARE = 8  # of the memory limit, what one spooled table may take before it goes to a file
+AHEAD = 2  # batches that are made while the one before is worked on
+QUARANTINE = "quarantine"
+
+
+@dataclass
+class Outcome:
+    """What a run did. counts: rows by node; written: destination -> file."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    written: dict[str, Path] = field(default_factory=dict)
+    started: str = ""
+    finished: str = ""
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    folder: Path | None = None,
+    deliver: Callable[[Step, Flow, Context], int | None] = lambda step, flow, context: None,
+) -> Outcome:
+    """Write all destinations of the plan. deliver: takes a destination's rows elsewhere (a store), or None where it is a file."""
+    config = plan.document.config
+    outcome = Outcome(started=_now())
+    started = time.perf_counter()
+    with _scratch(folder or (Path(config.tmp_dir) if config.tmp_dir else None)) as scratch:
+        context = Context(
+            folder=scratch, memory_limit=config.memory_limit, workers=config.workers, say=say, counts=outcome.counts
+        )
+        flows = _Flows(plan, context, outcome)
+        for step in plan.destinations:
+            flow = flows.of(step.reads[0])
+            flow = flows.guarded(step, flow)
+            rows = deliver(step, flow, context)
+            if rows is None:
+                rows = step.part.write(flow, Path(config.output_dir), context)
+                outcome.written[step.ref] = step.part.file(Path(config.output_dir))
+            outcome.counts[step.ref] = rows
+            say(f"[+] {step.ref}  {rows:,} rows")
+    outcome.finished, outcome.seconds = _now(), round(time.perf_counter() - started, 3)
+    return outcome
+
+
+def show(plan: Plan, ref: str, limit: int) -> pl.DataFrame:
+    """The first rows of a node."""
+    import polars as pl
+
+    config = plan.document.config
+    with _scratch(Path(config.tmp_dir) if config.tmp_dir else None) as scratch:
+        context = Context(folder=scratch, memory_limit=config.memory_limit, workers=1)
+        taken: list[pl.DataFrame] = []
+        for batch in _Flows(plan, context, Outcome()).of(ref).batches():
+            taken.append(batch.head(limit - sum(one.height for one in taken)))
+            if sum(one.height for one in taken) >= limit:
+                break
+        return pl.concat(taken, how="vertical_relaxed")
+
+
+class _Flows:
+    """The flow of each node, made when it is first asked for."""
+
+    def __init__(self, plan: Plan, context: Context, outcome: Outcome) -> None:
+        self.plan, self.context, self.outcome = plan, context, outcome
+        self._made: dict[str, Flow] = {}
+
+    def of(self, ref: str) -> Flow:
+        if ref not in self._made:
+            step = self.plan.steps[ref]
+            flow = self._counted(step, self.guarded(step, self._flow(step)))
+            # A union or join may name one node twice: each time is a reader.
+            readers = sum(one.reads.count(ref) for one in self.plan.steps.values())
+            self._made[ref] = self._spooled(ref, flow) if readers > 1 else flow
+        return self._made[ref]
+
+    def _flow(self, step: Step) -> Flow:
+        if step.kind == "sources":
+            return _ahead(step.part.flow(self.context))
+        flow = self.of(step.reads[0])
+        others = iter(step.reads[1:])
+        together: list[RowWise] = []
+        for one in step.part:
+            if isinstance(one, RowWise):
+                together.append(one)
+                continue
+            flow = _row_wise(flow, together, self.context)
+            together = []
+            flow = _one(one, [flow, *(self.of(next(others)) for _ in one.sources)], self.context)
+        return _row_wise(flow, together, self.context)
+
+    def guarded(self, step: Step, flow: Flow) -> Flow:
+        """With what the node promises looked at."""
+        guard = step.guard
+        if not (guard.expect or guard.require_rows or guard.debug):
+            return flow
+
+        def batches() -> Iterator[pl.DataFrame]:
+            rows = 0
+            expectations = _Expectations(step, self.plan, self.context, self.outcome) if guard.expect else None
+            for number, batch in enumerate(flow.batches()):
+                if guard.debug and number == 0:
+                    self.context.say(f"{step.ref}: {batch.columns}\n{batch.head(5)}")
+                kept = expectations.of(batch) if expectations else batch
+                rows += kept.height
+                yield kept
+            if expectations:
+                expectations.end()
+            if rows < guard.require_rows:
+                raise EtlError(
+                    f"{step.ref} has {rows} rows, {guard.require_rows} or more are required",
+                    where=step.spec.where("require_rows"),
+                    hint="look at what comes in: `tabular.show`",
+                )
+
+        return Flow(flow.columns, batches)
+
+    def _counted(self, step: Step, flow: Flow) -> Flow:
+        counts = self.outcome.counts
+
+        def batches() -> Iterator[pl.DataFrame]:
+            counts[step.ref] = 0
+            for batch in flow.batches():
+                counts[step.ref] += batch.height
+                yield batch
+
+        return Flow(flow.columns, batches)
+
+    def _spooled(self, ref: str, flow: Flow) -> Flow:
+        spool = _Spool(flow, self.context, ref)
+        return Flow(flow.columns, spool.batches, again=True)
+
+
+class _Expectations:
+    """The expectations of a node: a row fails where one of them renders as `False`."""
+
+    def __init__(self, step: Step, plan: Plan, context: Context, outcome: Outcome) -> None:
+        from impl.tabular.templates import Expression
+
+        self.step, self.plan, self.context, self.outcome = step, plan, context, outcome
+        self.texts = [str(one) for one in step.guard.expect]
+        self.tests = [
+            Expression("{{" + text + "}}", step.spec, "expect", environment=step.spec.environment) for text in self.texts
+        ]
+        self.row, self.failed, self.first = 0, 0, ""
+        self.aside: list[Any] = []
+
+    def of(self, batch: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl
+
+        bad = pl.Series([False] * batch.height, dtype=pl.Boolean)
+        why = [""] * batch.height
+        for text, test in zip(self.texts, self.tests, strict=True):
+            found = test.evaluate(batch, self.row).cast(pl.String) == "False"
+            for at in found.arg_true().to_list():
+                why[at] = why[at] or text
+                if not self.first:
+                    self.first = f"row {self.row + at + 1:,}: `{text}`, {dict(batch.row(at, named=True))}"[:300]
+            bad = bad | found
+        rows = int(bad.sum())
+        if rows and self.step.guard.on_fail == "quarantine":
+            extra = [
+                pl.Series("__row_number__", range(self.row + 1, self.row + batch.height + 1)),
+                pl.Series("__expect__", why),
+            ]
+            self.aside.append(batch.with_columns(extra).filter(bad))
+        self.failed += rows
+        self.row += batch.height
+        return batch.filter(~bad) if rows and self.step.guard.on_fail == "quarantine" else batch
+
+    def end(self) -> None:
+        if not self.failed:
+            return
+        what = f"{self.failed:,} of {self.row:,} rows of {self.step.ref} are not as expected"
+        if self.step.guard.on_fail == "error":
+            raise EtlError(
+                what, where=f"{self.step.spec.where('expect')}; {self.first}", hint="`on_fail: warn` or `quarantine` goes on"
+            )
+        if self.step.guard.on_fail == "quarantine":
+            what += f"; they are in {self._quarantine()}"
+        self.outcome.warnings.append(f"{what} ({self.first})")
+        self.context.say(f"warning: {what}")
+
+    def _quarantine(self) -> Path:
+        import polars as pl
+
+        from impl.run.files import replacing
+
+        target = Path(self.plan.document.config.output_dir) / QUARANTINE / f"{self.step.ref.removeprefix('$')}.csv"
+        with replacing(target) as part:
+            pl.concat(self.aside, how="vertical_relaxed").write_csv(part)
+        return target
+
+
+class _Spool:
+    """Batches that are computed once and read several times."""
+
+    def __init__(self, flow: Flow, context: Context, ref: str) -> None:
+        self._flow, self._limit = flow, context.memory_limit // SPOOL_SHARE
+        self._file = Path(context.folder) / f"{abs(hash(ref)):x}.spool"
+        self._held: list[pl.DataFrame] | None = None
+        self._parts = 0
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        import polars as pl
+
+        if self._held is None:
+            self._fill()
+        yield from self._held or ()
+        for number in range(self._parts):
+            yield pl.read_ipc(f"{self._file}.{number}", memory_map=False)
+
+    def _fill(self) -> None:
+        self._held, size, parts = [], 0, 0
+        for batch in self._flow.batches():
+            size += batch.estimated_size()
+            if parts or (size > self._limit and self._held):
+                batch.write_ipc(f"{self._file}.{parts}", compression="lz4")
+                parts += 1
+            else:
+                self._held.append(batch)
+        self._parts = parts
+
+
+def _row_wise(flow: Flow, operations: list[RowWise], context: Context) -> Flow:
+    """Neighbouring operations in one pass over the batches."""
+    if not operations:
+        return flow
+
+    def batches() -> Iterator[pl.DataFrame]:
+        for one in operations:
+            one.begin(context)
+        for batch in flow.batches():
+            done = batch
+            for one in operations:
+                done = one.apply(done)
+            yield done
+
+    return Flow(_after(flow.columns, operations), batches)
+
+
+def _one(operation: Any, flows: list[Flow], context: Context) -> Flow:
+    return Flow(operation.columns([one.columns for one in flows]), lambda: operation.run(flows, context))
+
+
+def _after(columns: list[Column] | None, operations: list[RowWise]) -> list[Column] | None:
+    for one in operations:
+        columns = one.columns([columns])
+    return columns
+
+
+def _ahead(flow: Flow) -> Flow:
+    """The next batches are read by a thread while this one is worked on."""
+
+    def batches() -> Iterator[pl.DataFrame]:
+        ready: queue.Queue[Any] = queue.Queue(AHEAD)
+        stop = threading.Event()
+
+        def put(thing: Any) -> bool:
+            while not stop.is_set():
+                try:
+                    ready.put(thing, timeout=0.1)
+                    return True
+                except queue.Full:
+                    continue
+            return False
+
+        def read() -> None:
+            try:
+                for batch in flow.batches():
+                    if not put(batch):
+                        return
+                put(None)
+            except BaseException as error:  # noqa: BLE001 - raised where the batches are asked for
+                put(error)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        try:
+            while (batch := ready.get()) is not None:
+                if isinstance(batch, BaseException):
+                    raise batch
+                yield batch
+        finally:
+            stop.set()
+            thread.join()
+
+    return Flow(flow.columns, batches, flow.again)
+
+
+@contextmanager
+def _scratch(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix="tabular-", dir=folder))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
