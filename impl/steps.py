@@ -11,6 +11,9 @@ from impl.run.checkpoint import Checkpoint, Outside, checkpoint
 from impl.source import fetch
 from impl.source.fetch import Pin
 from impl.store import load, open_store, rejected
+from impl.tabular.checkpoints import ENGINE, run_document
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def raw_file(c: Any, name: str, target: Path, pin: Pin, sample: Callable[..., str], **sample_facts: Any) -> Checkpoint:
@@ -23,7 +26,7 @@ def raw_file(c: Any, name: str, target: Path, pin: Pin, sample: Callable[..., st
     source = c.env.source
     if source.kind == "sample":
         return checkpoint(name, sample, target, targets=[target], raw=True, **sample_facts)
-    own_name = pin.url.rsplit("/", 1)[-1]
+    own_name = pin.name or pin.url.rsplit("/", 1)[-1]
     if source.kind == "mirror" and "://" not in source.place:
         original = Path(source.place) / own_name
         reads = [original] if original.exists() else []  # where it is missing, `copy` says so and names what is there
@@ -31,6 +34,32 @@ def raw_file(c: Any, name: str, target: Path, pin: Pin, sample: Callable[..., st
     if source.kind == "mirror":
         return checkpoint(name, fetch.download, f"{source.place.rstrip('/')}/{own_name}", target, targets=[target], raw=True)
     return checkpoint(name, fetch.download, pin.url, target, sha256=pin.sha256, size=pin.size, targets=[target], raw=True)
+
+
+def tabular_document(
+    name: str,
+    document: str,
+    *,
+    reads: Mapping[str, Path],
+    targets: Mapping[str, Path],
+    also: Iterable[str] = (),
+    **parameters: Any,
+) -> Checkpoint:
+    """The checkpoint that runs a document of the tabular engine: `document` is its place below the checkout.
+
+    reads: what `${NAME}` in it stands for -> a file that it reads. targets: destination -> the file that it becomes.
+    also: further files of the checkout that decide: templates, maps. parameters: other `${NAME}`.
+    """
+    return checkpoint(
+        name,
+        run_document,
+        document,
+        dict(targets),
+        parameters={**parameters, **reads},
+        engine=ENGINE,
+        file_dep=[*(ROOT / one for one in (document, *also)), *reads.values()],
+        targets=list(targets.values()),
+    )
 
 
 def collection(

@@ -36,6 +36,7 @@ class Pin:
     size: int | None = None
     licence: str = ""
     date: str = ""
+    name: str = ""  # of the file, where the address does not end with one
 
 
 def download(
