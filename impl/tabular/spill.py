@@ -1,0 +1,303 @@
+"""Tables larger than memory: what an operation holds goes to files in the run's folder once it is too much.
+
+Spool(context)           keeps batches in their order, to be read more than once
+Partitions(context, by)  splits rows by the hash of some columns: equal keys are in one part, in the order they came
+Sorter(context, by)      sorts: runs that fit are sorted, written and merged; equal rows keep the order they came in
+
+All three stay in memory while they hold less than a quarter of `context.memory_limit` (the work on what is held takes the
+rest), and give the same rows either way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impl.tabular.flow import BATCH, Context
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PARTS = 16  # of one split; a part that is still too large is split again
+LEVELS = 4  # of splits; rows that are still together then have one key
+FAN = 24  # runs that are merged at once
+
+
+def share(context: Context) -> int:
+    """Bytes that one holder may keep in memory."""
+    return max(1, context.memory_limit // 4)
+
+
+class Chunks:
+    """Frames in one file, each readable by its number."""
+
+    def __init__(self, context: Context) -> None:
+        handle, name = tempfile.mkstemp(".chunks", dir=context.folder)
+        self.path, self.file = Path(name), os.fdopen(handle, "w+b")
+        self.places: list[tuple[int, int]] = []
+        self.bytes = self.rows = 0
+
+    def append(self, frame: pl.DataFrame) -> None:
+        start = self.file.seek(0, io.SEEK_END)
+        frame.write_ipc(self.file, compression="lz4")
+        self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
+        self.bytes += frame.estimated_size()
+        self.rows += frame.height
+
+    def read(self, number: int) -> pl.DataFrame:
+        import polars as pl
+
+        start, length = self.places[number]
+        self.file.seek(start)
+        return pl.read_ipc(io.BytesIO(self.file.read(length)))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        for number in range(len(self)):
+            yield self.read(number)
+
+    def close(self) -> None:
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Spool:
+    """Batches in the order they came, as often as they are wanted. empty: a frame of no rows with the columns."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.held, self.bytes, self.rows = context, [], 0, 0
+        self.chunks: Chunks | None = None
+        self.empty: pl.DataFrame | None = None
+        self.held: list[pl.DataFrame]
+
+    def add(self, frame: pl.DataFrame) -> None:
+        if self.empty is None:
+            self.empty = frame.clear()
+        if not frame.height:
+            return
+        self.rows += frame.height
+        self.held.append(frame)
+        self.bytes += frame.estimated_size()
+        if self.bytes > share(self.context):
+            self.chunks = self.chunks or Chunks(self.context)
+            for one in self.held:
+                self.chunks.append(one)
+            self.held, self.bytes = [], 0
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """The batches; one of no rows if there were none."""
+        if not self.rows and self.empty is not None:
+            yield self.empty
+        if self.chunks:
+            yield from self.chunks
+        yield from self.held
+
+    def close(self) -> None:
+        if self.chunks:
+            self.chunks.close()
+        self.held = []
+
+
+class Partitions:
+    """Rows by the hash of columns; `aligned` gives them back, several tables that were split alike side by side."""
+
+    def __init__(self, context: Context, by: Sequence[str], level: int = 0) -> None:
+        self.context, self.by, self.level = context, list(by), level
+        self.held: list[pl.DataFrame] = []
+        self.bytes = self.rows = 0
+        self.empty: pl.DataFrame | None = None
+        self.parts: list[Chunks] = []
+
+    def add(self, frame: pl.DataFrame) -> None:
+        if self.empty is None:
+            self.empty = frame.clear()
+        if not frame.height:
+            return
+        self.rows += frame.height
+        self.held.append(frame)
+        self.bytes += frame.estimated_size()
+        if self.bytes > share(self.context):
+            self.split()
+
+    def split(self) -> None:
+        """Write what is held to its parts."""
+        import polars as pl
+
+        self.parts = self.parts or [Chunks(self.context) for _ in range(PARTS)]
+        if not self.held:
+            return
+        part: pl.Expr = pl.lit(0, pl.UInt64)
+        for name in self.by:
+            part = part * 31 ^ pl.col(name).hash(self.level)
+        for start in range(0, len(self.held), 8):
+            frame = pl.concat(self.held[start : start + 8]).with_columns((part % PARTS).alias("\0part"))
+            for (number,), rows in frame.partition_by("\0part", as_dict=True, include_key=False).items():
+                self.parts[number].append(rows)
+        self.held, self.bytes = [], 0
+
+    def frame(self) -> pl.DataFrame:
+        """All rows, while they are in memory."""
+        import polars as pl
+
+        assert self.empty is not None
+        return pl.concat(self.held) if self.held else self.empty
+
+    def close(self) -> None:
+        for one in self.parts:
+            one.close()
+        self.held = []
+
+
+def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
+    """One frame of each table at a time, such that rows of equal keys come together. Closes the tables."""
+    import polars as pl
+
+    try:
+        if not any(one.parts for one in sides):
+            yield [one.frame() for one in sides]
+            return
+        for one in sides:
+            one.split()
+        context, level = sides[0].context, sides[0].level
+        total = sum(part.bytes for one in sides for part in one.parts)
+        for number in range(PARTS):
+            size = sum(one.parts[number].bytes for one in sides)
+            if size > share(context) and level < LEVELS and size < 0.9 * total:
+                finer = [Partitions(context, one.by, level + 1) for one in sides]
+                for one, sub in zip(sides, finer, strict=True):
+                    assert one.empty is not None
+                    sub.add(one.empty)
+                    for frame in one.parts[number]:
+                        sub.add(frame)
+                yield from aligned(finer)
+            else:
+                if size:
+                    yield [pl.concat([one.empty, *one.parts[number]]) for one in sides if one.empty is not None]
+            for one in sides:
+                one.parts[number].close()
+    finally:
+        for one in sides:
+            one.close()
+
+
+class Sorter:
+    """Rows in the order of columns: text by code points, nulls last, equal rows as they came."""
+
+    def __init__(self, context: Context, by: Sequence[str], descending: Sequence[bool] | None = None) -> None:
+        self.context, self.by = context, list(by)
+        self.descending = list(descending) if descending else [False] * len(self.by)
+        self.held: list[pl.DataFrame] = []
+        self.bytes = 0
+        self.runs: list[Chunks] = []
+        self.empty: pl.DataFrame | None = None
+
+    def add(self, frame: pl.DataFrame) -> None:
+        if self.empty is None:
+            self.empty = frame.clear()
+        if not frame.height:
+            return
+        self.held.append(frame)
+        self.bytes += frame.estimated_size()
+        if self.bytes > share(self.context):
+            self._write(iter([self._sorted(self.held)]))
+            self.held, self.bytes = [], 0
+
+    def _sorted(self, frames: list[pl.DataFrame]) -> pl.DataFrame:
+        import polars as pl
+
+        frame = pl.concat(frames)
+        if not self.by:
+            return frame
+        return frame.sort(self.by, descending=self.descending, nulls_last=True, maintain_order=True)
+
+    def _write(self, frames: Iterator[pl.DataFrame]) -> None:
+        # a chunk is small enough that two of every run fit while they are merged
+        run = Chunks(self.context)
+        self.runs.append(run)
+        for frame in frames:
+            rows = max(500, int(frame.height * share(self.context) / (4 * FAN) / max(1, frame.estimated_size())))
+            for start in range(0, frame.height, rows):
+                run.append(frame.slice(start, rows))
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """The sorted rows in batches, at least one. Closes the sorter."""
+        try:
+            if not self.runs:
+                if self.empty is not None:
+                    frame = self._sorted(self.held) if self.held else self.empty
+                    self.held = []
+                    yield from frame.iter_slices(BATCH) if frame.height else [frame]
+                return
+            if self.held:
+                self._write(iter([self._sorted(self.held)]))
+                self.held = []
+            while len(self.runs) > FAN:
+                # neighbours, so that equal rows stay in their order
+                runs, self.runs = self.runs, []
+                for start in range(0, len(runs), FAN):
+                    self._write(self._merge(runs[start : start + FAN]))
+            yield from self._merge(self.runs)
+        finally:
+            self.close()
+
+    def _merge(self, runs: list[Chunks]) -> Iterator[pl.DataFrame]:
+        import polars as pl
+
+        assert self.empty is not None
+        columns = self.empty.columns
+        at = [0] * len(runs)
+        pieces: list[pl.DataFrame | None] = [None] * len(runs)
+        while True:
+            loaded = []
+            for number, run in enumerate(runs):
+                piece = pieces[number]
+                if at[number] < len(run) and (piece is None or piece.height < run.rows / len(run)):
+                    more = run.read(at[number])
+                    at[number] += 1
+                    piece = more if piece is None else pl.concat([piece, more])
+                if piece is not None and piece.height:
+                    loaded.append(
+                        piece.with_columns(
+                            pl.lit(number, pl.UInt32).alias("\0run"),
+                            # what follows the last row of a run that has more is not known yet
+                            ((pl.int_range(pl.len()) == pl.len() - 1) & pl.lit(at[number] < len(run))).alias("\0last"),
+                        )
+                    )
+            if not loaded:
+                break
+            frame = self._sorted(loaded)
+            bound = frame["\0last"].arg_true()
+            cut = bound[0] + 1 if len(bound) else frame.height
+            yield frame.head(cut).select(columns)
+            rest = frame.slice(cut).drop("\0last").partition_by("\0run", as_dict=True, include_key=False)
+            pieces = [rest.get((number,)) for number in range(len(runs))]
+        for run in runs:
+            run.close()
+
+    def close(self) -> None:
+        for run in self.runs:
+            with contextlib.suppress(ValueError):
+                run.close()
+
+
+def placed(spool: Spool, places: Any, context: Context) -> Iterator[pl.DataFrame]:
+    """The rows of a spool put where `places` (an array of whole numbers, one a row) says. Closes the spool."""
+    import polars as pl
+
+    sorter, start = Sorter(context, ["\0place"]), 0
+    try:
+        for frame in spool:
+            numbers = pl.Series("\0place", places[start : start + frame.height], pl.Int64)
+            sorter.add(frame.with_columns(numbers))
+            start += frame.height
+    finally:
+        spool.close()
+    for frame in sorter:
+        yield frame.drop("\0place")
