@@ -1,0 +1,93 @@
+"""What a run has done, as the JSON file that `--results-file` asks for and that `diff` reads.
+
+The keys up to `runtime_sec` are those of the peer; a file is also written where nothing was to do or something failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from impl.run.errors import EtlError
+from impl.run.files import replacing
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a destination has made. status: `written`, or `unchanged` where it was up to date."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+    status: str = "written"
+
+
+@dataclass
+class Results:
+    """row_counts: by node, of those that were run; written: by destination."""
+
+    document: Path
+    output_dir: str
+    engine: str
+    started: datetime
+    row_counts: dict[str, int] = field(default_factory=dict)
+    written: dict[str, Written] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self, finished: datetime, code: int, error: EtlError | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "started_at": self.started.isoformat(timespec="microseconds"),
+            "working_dir": str(self.document.parent),
+            "config_file": str(self.document),
+            "output_dir": self.output_dir,
+            "row_counts": self.row_counts,
+            "completed_at": finished.isoformat(timespec="microseconds"),
+            "runtime_sec": (finished - self.started).total_seconds(),
+            "engine": self.engine,
+            "exit_code": code,
+            "warnings": self.warnings,
+            "written": {ref: vars(one) for ref, one in self.written.items()},
+        }
+        if error is not None:
+            found["error"] = error_as_json(error)
+        return found
+
+
+def written(files: Mapping[str, str], rows: int, status: str = "written") -> Written:
+    """Of a destination whose first file (path -> sha256) is its own."""
+    path, sha256 = next(iter(files.items()))
+    return Written(path, rows, Path(path).stat().st_size, sha256, status)
+
+
+def error_as_json(error: EtlError) -> dict[str, Any]:
+    return {"what": error.what, "where": error.where, "hint": error.hint}
+
+
+def write(file: Path, found: Mapping[str, Any]) -> None:
+    """Write results; the folder is made where it is missing."""
+    with replacing(file) as part:
+        part.write_text(json.dumps(found, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The results of a run. EtlError where the file holds something else."""
+    hint = "`mover run --results-file FILE` writes one"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EtlError("there are no such results", where=file, hint=hint) from error
+    except ValueError as error:
+        raise EtlError("these are no results of a run", where=f"{file}: {error}", hint=hint) from error
+    if not isinstance(found, dict) or not isinstance(found.get("row_counts"), dict):
+        raise EtlError("these are no results of a run", where=f"{file}: it has no `row_counts`", hint=hint)
+    return found
+
+
+def ordered(counts: Mapping[str, int], refs: Iterable[str]) -> dict[str, int]:
+    """The counts in the order of the plan."""
+    return {ref: counts[ref] for ref in refs if ref in counts}
