@@ -577,7 +577,6 @@ class DateFormat(_Columns):
         import pandas
 
         # Years that a 64-bit count of nanoseconds cannot hold are no dates: so it is with pandas before 3.
-        first, last = pandas.Timestamp.min, pandas.Timestamp.max
         options: dict[str, Any] = {"format": self.old, "exact": self.exact}
         asked = pandas.Series(values, dtype=object)
         wrong: dict[Any, str] = {}
@@ -585,7 +584,8 @@ class DateFormat(_Columns):
             warnings.simplefilter("ignore")
             try:
                 dates = pandas.to_datetime(asked, errors="coerce", **options)
-                outside = (dates < first.tz_localize(dates.dt.tz)) | (dates > last.tz_localize(dates.dt.tz))
+                naive = dates.dt.tz_localize(None)
+                outside = (naive < pandas.Timestamp.min) | (naive > pandas.Timestamp.max)
                 dates = dates.where(~outside)
                 found = dates.dt.strftime(self.new)
             except (ValueError, TypeError, AttributeError) as error:
