@@ -1,0 +1,88 @@
+"""The Jinja that documents are written in: what a project's environment offers, with or without a sandbox."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.runtime import Context, TemplateReference
+from jinja2.sandbox import SandboxedEnvironment
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an environment is made of; a worker process makes the same one from it."""
+
+    macros: str
+    folder: str
+    sandboxed: bool
+
+
+class Plain(jinja2.Environment):
+    """The environment of a project that is trusted like a Makefile."""
+
+    settings: Settings
+
+
+class Sandboxed(SandboxedEnvironment):
+    """For packages and for whatever a server renders: no underscored attribute but the one that finds columns by name."""
+
+    settings: Settings
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, TemplateReference) and attr == "_TemplateReference__context":
+            return True
+        if isinstance(obj, Context):  # reached only through the line above; the rest of it leads out of the sandbox
+            return attr == "resolve"
+        return super().is_safe_attribute(obj, attr, value)
+
+
+def environment(macros: str, folder: Path | str, *, sandboxed: bool) -> jinja2.Environment:
+    """Jinja with `md5`, `fromjson` and `col`; files are found in `folder`. macros: stand before every text that is rendered."""
+    return _environment(Settings(str(macros or ""), str(folder), sandboxed))
+
+
+@lru_cache(maxsize=256)
+def _environment(settings: Settings) -> jinja2.Environment:
+    kind = Sandboxed if settings.sandboxed else Plain
+    made = kind(loader=jinja2.FileSystemLoader(settings.folder))
+    made.settings = settings
+    made.globals.update(md5=md5, fromjson=fromjson, col=col)
+    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _plain}
+    return made
+
+
+def settings_of(made: jinja2.Environment) -> Settings:
+    """What `made` was made of; an environment of another origin has no macros."""
+    found = getattr(made, "settings", None)
+    return found if found is not None else Settings("", ".", isinstance(made, SandboxedEnvironment))
+
+
+def md5(text: str) -> str:
+    """The MD5 of a text, in hexadecimal digits."""
+    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
+
+
+def fromjson(text: str) -> Any:
+    """The value that a JSON text stands for."""
+    return json.loads(text)
+
+
+@jinja2.pass_context
+def col(context: Context, name: str) -> Any:
+    """The column of a name that is only known while rows flow: `col('score_' ~ n)`."""
+    return context.resolve(name)
+
+
+def _plain(value: Any) -> str:
+    """What `tojson` writes for values that JSON does not know."""
+    if isinstance(value, datetime.date | datetime.time | decimal.Decimal):
+        return str(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -1,0 +1,543 @@
+"""How a template is rendered over a batch: which pieces are column expressions, which need Jinja, and how often.
+
+A template is cut at its top level, and inside of its `if`s. A piece that `vectors` understands is a column expression; any
+other is rendered by Jinja, once for each distinct tuple of the columns that it reads while that saves at least half of the
+work, else row by row. What is set and read again stays together in one piece.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.defaults import DEFAULT_NAMESPACE
+
+from impl.tabular.templates import pool
+from impl.tabular.templates.jinja import settings_of
+from impl.tabular.templates.rows import Program, RowError
+from impl.tabular.templates.syntax import (
+    OURS,
+    ROW_DATA,
+    ROW_NUMBER,
+    Parsed,
+    closure,
+    names_read,
+    names_stored,
+    row_field,
+    walk,
+)
+from impl.tabular.templates.values import NAN, json_texts, texts, values, widened
+from impl.tabular.templates.vectors import NOTHING, ROW, TEXT, Compiler, NotVectorError, Vector
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FEW = 3  # columns of a piece that is tried by distinct values for longer
+TRIAL = 60_000  # rows after which the distinct values of a piece have to have saved half of the renderings
+CACHED = 65_536  # texts kept of a piece,
+CACHED_CHARACTERS = 32 << 20  # and their size
+PARALLEL_ROWS = 4_000  # rows of a batch that are worth sending to other processes,
+PARALLEL_AFTER = 1.0  # once a piece has taken so many seconds in this one
+
+
+class Cache:
+    """Texts by the values that they were rendered from; the longest unused go first."""
+
+    def __init__(self) -> None:
+        self.found: OrderedDict[Any, str] = OrderedDict()
+        self.size = 0
+
+    def get(self, key: Any) -> str | None:
+        text = self.found.get(key)
+        if text is not None:
+            self.found.move_to_end(key)
+        return text
+
+    def put(self, key: Any, text: str) -> None:
+        self.found[key] = text
+        self.size += len(text)
+        while len(self.found) > CACHED or self.size > CACHED_CHARACTERS:
+            self.size -= len(self.found.popitem(last=False)[1])
+
+
+@dataclass
+class Fixed:
+    """Text that is the same in every row."""
+
+    text: str
+
+
+@dataclass
+class Columns:
+    """A column expression. rest: renders the rows where the expression is not right; odd: says which those are."""
+
+    vector: Vector
+    rest: Rows
+    odd: Any = None  # an expression, or None where the expression is always right
+
+
+class Rows:
+    """A piece for Jinja."""
+
+    def __init__(self, plan: Plan, body: Sequence[nodes.Node], *, loop: bool = True, ordered: bool = False) -> None:
+        self.plan, self.body, self.loop, self.ordered = plan, list(body), loop, ordered
+        read = closure(names_read(body), plan.definitions)
+        needed = [plan.definitions[name] for name in plan.definitions if name in read]
+        fields = {name for one in [*needed, *body] for part in walk(one) if (name := row_field(part)) is not None}
+        whole = plan.parsed.whole_row and (not loop or ROW_DATA in read)
+        self.names = [name for name in plan.types if whole or name in read or name in fields]
+        self.numbered = (ROW_NUMBER in read or not loop) and ROW_NUMBER not in plan.types
+        row = loop and ROW_DATA in read
+        self.program = Program(
+            plan.environment,
+            [*needed, *body],
+            [*self.names, *([ROW_NUMBER] if self.numbered else [])],
+            loop=loop,
+            row=row,
+            selfish=plan.selfish,
+            numbered=self.numbered,
+        )
+        kinds = [plan.types[name] for name in self.names]
+        self.distinct = not (
+            ordered or ROW_NUMBER in read or any(one.is_float() or one.is_nested() or one == _object() for one in kinds)
+        )
+        self.cache, self.lock = Cache(), threading.Lock()
+        self.seen = self.rendered = 0
+        self.seconds = 0.0
+
+    def evaluate(self, frame: pl.DataFrame) -> pl.Series:
+        """The texts of `frame`'s rows. Raises RowError, whose index is the number of the row."""
+        import polars as pl
+
+        count = frame.height
+        if not count:
+            return pl.Series([], dtype=pl.String)
+        if not self.names and self.distinct:
+            return _series(self.render(frame.head(1))).new_from_index(0, count)
+        if self.distinct and count > 1:
+            return self.by_distinct_values(frame)
+        return _series(self.render(frame))
+
+    def by_distinct_values(self, frame: pl.DataFrame) -> pl.Series:
+        different = frame.select([*self.names, ROW]).unique(subset=self.names, keep="first", maintain_order=True)
+        if self.judge(frame.height, different.height):
+            return _series(self.render(frame))
+        with self.lock:
+            keys = different.select(self.names).rows() if len(self.names) > 1 else different[self.names[0]].to_list()
+            found = [self.cache.get(key) for key in keys]
+            unknown = [place for place, text in enumerate(found) if text is None]
+            if unknown:
+                fresh = self.render(different[unknown] if len(unknown) < len(keys) else different)
+                for place, text in zip(unknown, fresh, strict=True):
+                    found[place] = text
+                    self.cache.put(keys[place], text)
+            self.seen += frame.height
+            self.rendered += len(unknown)
+        lookup = different.select(self.names).with_columns(_series(found).alias(ROW))
+        return frame.select(self.names).join(lookup, on=self.names, how="left", nulls_equal=True, maintain_order="left")[ROW]
+
+    def judge(self, count: int, different: int) -> bool:
+        """Whether distinct values are given up: most rows differ, in this batch and so far."""
+        if (len(self.names) > FEW and different * 2 > count >= 1000) or (self.seen >= TRIAL and self.rendered * 2 > self.seen):
+            self.distinct = False
+        if not self.distinct:
+            self.cache = Cache()
+        return not self.distinct
+
+    def render(self, frame: pl.DataFrame) -> list[str]:
+        """One after the other, or in other processes where it takes long."""
+        count = frame.height
+        columns = [values(frame[name], self.plan.missing) for name in self.names]
+        if self.numbered:
+            columns.append(frame[ROW].to_list())
+        started = time.perf_counter()
+        try:
+            workers = pool.workers(self.plan.workers)
+            if count >= PARALLEL_ROWS and workers > 1 and self.seconds >= PARALLEL_AFTER and self.portable():
+                program = self.program
+                how = (program.loop, program.row, program.selfish, program.numbered)
+                settings = settings_of(self.plan.environment)
+                return pool.render_in_pool(workers, settings, program.source, program.names, columns, count, how)
+            return self.program.render(columns, count)
+        except RowError as error:
+            row = {name: column[error.index] for name, column in zip(self.program.names, columns, strict=True)}
+            raise FailedRowError(frame[ROW][error.index], row, error) from None
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def portable(self) -> bool:
+        """Whether another process can make the same environment."""
+        environment = self.plan.environment
+        return not self.ordered and hasattr(environment, "settings") and set(environment.globals) <= {*DEFAULT_NAMESPACE, *OURS}
+
+
+class FailedRowError(Exception):
+    """number: of the row, from 1; row: the values that the piece was given; error: what happened."""
+
+    def __init__(self, number: int, row: dict[str, Any], error: RowError) -> None:
+        super().__init__(number, row, error)
+        self.number, self.row, self.error = number, row, error
+
+
+@dataclass
+class Branches:
+    """An `if` with pieces for Jinja inside. tests: a truth for each body but the last, or a piece that writes something."""
+
+    tests: list[Vector | Rows]
+    bodies: list[list[Part]]
+    whole: Rows  # for rows where a test is no expression
+    odd: Any = None
+
+    def evaluate(self, frame: pl.DataFrame, plan: Plan) -> pl.Series:
+        import polars as pl
+
+        place = "\x00place"
+        rest = frame.with_columns(pl.int_range(pl.len()).alias(place))
+        found: list[pl.Series] = []
+        places: list[pl.Series] = []
+
+        def take(part: pl.DataFrame, written: pl.Series) -> None:
+            found.append(written)
+            places.append(part[place])
+
+        if self.odd is not None:
+            odd = rest.select(self.odd).to_series()
+            if odd.any():
+                part = rest.filter(odd)
+                take(part, self.whole.evaluate(part))
+                rest = rest.filter(~odd)
+        for test, body in zip(self.tests, self.bodies, strict=False):
+            if isinstance(test, Rows):
+                holds = test.evaluate(rest) != ""
+            else:
+                holds = rest.select(test.expr).to_series() if rest.height else pl.Series([], dtype=pl.Boolean)
+                holds = holds.new_from_index(0, rest.height) if holds.len() == 1 != rest.height else holds
+            part = rest.filter(holds)
+            take(part, plan.write(body, part))
+            rest = rest.filter(~holds)
+        take(rest, plan.write(self.bodies[-1], rest))
+        order = pl.concat(places).arg_sort()
+        return pl.concat(found).gather(order)
+
+
+Part = Fixed | Columns | Rows | Branches
+
+
+class Plan:
+    """A template for one schema. types: of the columns, as the template sees them."""
+
+    def __init__(
+        self, environment: jinja2.Environment, parsed: Parsed, types: dict[str, Any], *, operation: bool, workers: int
+    ) -> None:
+        self.environment, self.parsed, self.types, self.workers = environment, parsed, types, workers
+        self.operation, self.selfish = operation, not operation
+        self.missing: Any = NAN if operation else ""
+        self.definitions: dict[str, nodes.Node] = dict(parsed.portable)
+        self.compiler = Compiler(types, parsed.stored | (set(environment.globals) - set(types)))
+        # values that a template can change: what reads them stays in one program
+        self.shared = {name for name, kind in types.items() if kind.is_nested() or kind == _object()}
+        self.shared |= {ROW_DATA} if parsed.whole_row else set()
+        if parsed.context or parsed.ordered:
+            self.parts: list[Part] = [Rows(self, parsed.body, loop=not parsed.context, ordered=parsed.ordered)]
+        else:
+            self.parts = self.cut(self.without_values(parsed.body))
+        self.json = self.json_needed()
+        self.needed = self.columns_needed(self.parts)
+        self.needed |= {name for _, vector in self.json for name in vector.names}
+
+    # --- cutting -------------------------------------------------------------------------------------------------------------
+
+    def without_values(self, body: list[nodes.Node]) -> list[nodes.Node]:
+        """The body without `set`s of plain values: what they are set to is known wherever it is read."""
+        stored = names_stored([*body, *self.parsed.portable.values()])
+        before: set[str] = set()
+        kept = []
+        for node in body:
+            if (
+                isinstance(node, nodes.Assign)
+                and isinstance(node.target, nodes.Name)
+                and stored.count(node.target.name) == 1
+                and node.target.name not in before | names_read([node.node])
+                and self.understood(node.node)
+            ):
+                self.definitions[node.target.name] = node
+                self.compiler.values = {**self.compiler.values, node.target.name: node.node}
+            else:
+                before |= closure(names_read([node]), self.definitions)
+                kept.append(node)
+        return kept
+
+    def understood(self, node: nodes.Node) -> bool:
+        try:
+            return self.compiler.value(node).kind != NOTHING
+        except NotVectorError:
+            return False
+
+    def cut(self, body: Iterable[nodes.Node]) -> list[Part]:
+        pieces: list[nodes.Node] = []
+        for node in body:
+            pieces += node.nodes if isinstance(node, nodes.Output) else [node]
+        together = _together(pieces, self.definitions, self.shared)
+        parts: list[Part] = []
+        place = 0
+        while place < len(pieces):
+            end = together.get(place)
+            parts.append(self.piece(pieces[place]) if end is None else self.rows(pieces[place : end + 1]))
+            place = place + 1 if end is None else end + 1
+        return _merged(self, parts)
+
+    def rows(self, pieces: Sequence[nodes.Node]) -> Rows:
+        return Rows(self, [nodes.Output([one]) if isinstance(one, nodes.Expr | nodes.TemplateData) else one for one in pieces])
+
+    def piece(self, node: nodes.Node) -> Part:
+        try:
+            if isinstance(node, nodes.If):
+                return self.columns(self.vector_if(node), node)
+            if isinstance(node, nodes.Expr):
+                return self.columns(self.compiler.output(node), node)
+        except NotVectorError:
+            if isinstance(node, nodes.If):
+                return self.branches(node)
+        return self.rows([node])
+
+    def columns(self, vector: Vector, node: nodes.Node) -> Part:
+        if vector.constant is not ...:
+            return Fixed(vector.constant)
+        return Columns(vector, self.rows([node]), self.odd([vector]))
+
+    def odd(self, vectors: Sequence[Vector]) -> Any:
+        """An expression that is true where one of `vectors` is not right."""
+        import polars as pl
+
+        names = {name for one in vectors for name in one.names} if self.operation else set()
+        conditions = [pl.col(name).is_null() for name in sorted(names)]
+        for name in sorted({name for one in vectors for name in one.ascii}):
+            conditions.append(pl.col(name).str.len_bytes() != pl.col(name).str.len_chars())
+        for one in vectors:
+            conditions += [~guard for guard in one.guards]
+        return pl.any_horizontal(conditions).fill_null(True) if conditions else None
+
+    def vector_if(self, node: nodes.If) -> Vector:
+        """An `if` of expressions with bodies of expressions."""
+        import polars as pl
+
+        cases = [(self.compiler.truth(one.test), self.vector_body(one.body)) for one in [node, *node.elif_]]
+        result = self.vector_body(node.else_)
+        for test, body in reversed(cases):
+            if test.constant is not ...:
+                result = body if test.constant else result
+            else:
+                result = test.like(TEXT, pl.when(test.expr).then(body.expr).otherwise(result.expr), body, result)
+        return result
+
+    def vector_body(self, body: Iterable[nodes.Node]) -> Vector:
+        import polars as pl
+
+        found: list[Vector] = []
+        for node in body:
+            if isinstance(node, nodes.If):
+                found.append(self.vector_if(node))
+            elif isinstance(node, nodes.Output):
+                found += [self.compiler.output(one) for one in node.nodes]
+            else:
+                raise NotVectorError
+        if all(one.constant is not ... for one in found):
+            text = "".join(one.constant for one in found)
+            return Vector(TEXT, pl.lit(text), constant=text)
+        return found[0].like(TEXT, pl.concat_str([one.expr for one in found]), *found[1:])
+
+    def branches(self, node: nodes.If) -> Part:
+        """An `if` whose bodies are cut, unless it reads so little that its distinct values are few."""
+        whole = self.rows([node])
+        if len(whole.names) <= FEW or closure(names_read([node]), self.definitions) & self.shared:
+            return whole
+        tests: list[Vector | Rows] = []
+        for one in [node, *node.elif_]:
+            try:
+                test = self.compiler.truth(one.test)
+                tests.append(test)
+            except NotVectorError:
+                asked = self.rows([nodes.If(one.test, [nodes.Output([nodes.TemplateData("1")])], [], [], lineno=one.lineno)])
+                if len(asked.names) > FEW:
+                    return whole
+                tests.append(asked)
+        bodies = [self.cut(one.body) for one in [node, *node.elif_]] + [self.cut(node.else_)]
+        if all(len(body) == 1 and isinstance(body[0], Rows) for body in bodies if body):
+            return whole
+        return Branches(tests, bodies, whole, self.odd([one for one in tests if isinstance(one, Vector)]))
+
+    def json_needed(self) -> list[tuple[str, Vector]]:
+        used = {name for vector in self.vectors(self.parts) for name in vector.expr.meta.root_names()}
+        return [(name, vector) for name, vector in self.compiler.json.values() if name in used]
+
+    def vectors(self, parts: Iterable[Part]) -> list[Vector]:
+        found = []
+        for one in parts:
+            if isinstance(one, Columns):
+                found.append(one.vector)
+            elif isinstance(one, Branches):
+                found += [test for test in one.tests if isinstance(test, Vector)]
+                found += [vector for body in one.bodies for vector in self.vectors(body)]
+        return found
+
+    def columns_needed(self, parts: Iterable[Part]) -> set[str]:
+        found: set[str] = set()
+        for one in parts:
+            if isinstance(one, Rows):
+                found |= set(one.names)
+            elif isinstance(one, Columns):
+                found |= set(one.rest.names) | one.vector.names
+            elif isinstance(one, Branches):
+                found |= set(one.whole.names) | self.columns_needed(part for body in one.bodies for part in body)
+        return found
+
+    # --- rendering -----------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, batch: pl.DataFrame, start: int) -> pl.Series:
+        """The texts of a batch with the columns that the template needs. Raises FailedRowError."""
+        import polars as pl
+
+        numbers = pl.int_range(start + 1, start + 1 + batch.height, eager=True).alias(ROW)
+        frame = batch.with_columns(numbers) if batch.width else numbers.to_frame()
+        if self.json and frame.height:
+            made = frame.select([vector.expr.alias(name) for name, vector in self.json])
+            frame = frame.with_columns([json_texts(made[name]).alias(name) for name, _ in self.json])
+        return self.write(self.parts, frame)
+
+    def write(self, parts: Sequence[Part], frame: pl.DataFrame) -> pl.Series:
+        """All parts, one behind the other."""
+        import polars as pl
+
+        count = frame.height
+        if not count:
+            return pl.Series([], dtype=pl.String)
+        if all(isinstance(one, Fixed) for one in parts):
+            return pl.Series(["".join(one.text for one in parts if isinstance(one, Fixed))]).new_from_index(0, count)
+        asked = [one.odd for one in parts if isinstance(one, Columns) and one.odd is not None]
+        some = iter(frame.select([odd.any().alias(str(place)) for place, odd in enumerate(asked)]).row(0) if asked else ())
+        made: list[pl.Series] = []
+        pieces: list[Any] = []
+        for one in parts:
+            if isinstance(one, Fixed):
+                pieces.append(pl.lit(one.text))
+                continue
+            if isinstance(one, Columns):
+                if one.odd is None or not next(some):
+                    pieces.append(one.vector.expr)
+                    continue
+                written = self.mended(one, frame)
+            elif isinstance(one, Branches):
+                written = one.evaluate(frame, self)
+            else:
+                written = one.evaluate(frame)
+            made.append(written.alias(f"\x00made{len(made)}"))
+            pieces.append(pl.col(made[-1].name))
+        if len(pieces) == 1 and made:
+            return made[0]
+        return frame.with_columns(made).select(pl.concat_str(pieces).alias(ROW)).to_series()
+
+    def mended(self, one: Columns, frame: pl.DataFrame) -> pl.Series:
+        """An expression with the rows where it is not right rendered by Jinja."""
+        odd, written = frame.select(one.odd.alias("odd"), one.vector.expr.alias("written")).get_columns()
+        rendered = one.rest.evaluate(frame.filter(odd))
+        return rendered.gather((odd.cast(int).cum_sum() - 1).clip(0)).zip_with(odd, written)
+
+
+def prepared(batch: pl.DataFrame, needed: Callable[[dict[str, Any]], Plan], operation: bool) -> tuple[Plan, pl.DataFrame]:
+    """The plan for a batch's schema, and the columns that it needs as the template sees them."""
+    import polars as pl
+
+    batch = widened(batch)
+    if operation:
+        plan = needed(dict(batch.schema))
+        return plan, batch.select([name for name in batch.columns if name in plan.needed])
+    plan = needed({name: pl.String if _scalar(kind) else kind for name, kind in batch.schema.items()})
+    return plan, batch.select([texts(batch[name]) for name in batch.columns if name in plan.needed])
+
+
+def _scalar(kind: Any) -> bool:
+    import polars as pl
+
+    return (
+        kind in (pl.String, pl.Null, pl.Boolean)
+        or kind.is_integer()
+        or kind.is_float()
+        or isinstance(kind, pl.Categorical | pl.Enum)
+    )
+
+
+def _object() -> Any:
+    import polars as pl
+
+    return pl.Object
+
+
+def _series(found: Sequence[str | None]) -> pl.Series:
+    import polars as pl
+
+    return pl.Series(found, dtype=pl.String)
+
+
+def _binds(node: nodes.Node) -> set[str]:
+    """Names that a piece sets for those behind it."""
+    if isinstance(node, nodes.Assign | nodes.Macro | nodes.Import | nodes.FromImport):
+        return set(names_stored([node.target if isinstance(node, nodes.Assign) else node])) | _attributes_set(node)
+    if isinstance(node, nodes.AssignBlock):
+        return set(names_stored([node.target])) | _attributes_set(node)
+    if isinstance(node, nodes.If | nodes.Output | nodes.ScopedEvalContextModifier):
+        return {name for one in node.iter_child_nodes() for name in _binds(one)}
+    return set()
+
+
+def _attributes_set(node: nodes.Node) -> set[str]:
+    """Namespaces of which a piece sets an attribute."""
+    return {one.name for one in walk(node) if isinstance(one, nodes.NSRef)}
+
+
+def _together(pieces: Sequence[nodes.Node], definitions: dict[str, nodes.Node], shared: set[str]) -> dict[int, int]:
+    """Which pieces have to be rendered by one program: from the one that sets a name to the last that reads it."""
+    read = [closure(names_read([one]), definitions) | _attributes_set(one) for one in pieces]
+    spans: list[tuple[int, int]] = []
+    first: set[str] = set()
+    for place, node in enumerate(pieces):
+        bound = _binds(node) | (read[place] & shared - first)
+        first |= read[place]
+        last = max((later for later in range(place, len(pieces)) if read[later] & bound), default=place)
+        if spans and spans[-1][1] >= place:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], last))
+        elif last > place or _binds(node):
+            spans.append((place, last))
+    return dict(spans)
+
+
+def _merged(plan: Plan, parts: list[Part]) -> list[Part]:
+    """Neighbours that need Jinja in one piece, if they then still read few columns or read many anyhow; fixed texts joined."""
+    done: list[Part] = []
+    for one in parts:
+        last = done[-1] if done else None
+        if isinstance(one, Fixed) and isinstance(last, Fixed):
+            done[-1] = Fixed(last.text + one.text)
+        elif isinstance(one, Rows) and isinstance(last, Rows) and _fit(last, one):
+            done[-1] = Rows(plan, [*last.body, *one.body])
+        elif (
+            isinstance(one, Rows)
+            and isinstance(last, Fixed)
+            and len(done) > 1
+            and isinstance(before := done[-2], Rows)
+            and _fit(before, one)
+        ):
+            done[-2:] = [Rows(plan, [*before.body, nodes.Output([nodes.TemplateData(last.text)]), *one.body])]
+        else:
+            done.append(one)
+    return done
+
+
+def _fit(one: Rows, other: Rows) -> bool:
+    together = len({*one.names, *other.names})
+    return together <= max(len(one.names), len(other.names)) or (len(one.names) > FEW and len(other.names) > FEW)

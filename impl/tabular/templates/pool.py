@@ -1,0 +1,89 @@
+"""Rows rendered in other processes, in order, for templates that need Python row by row."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from impl.tabular.templates.jinja import Settings, environment
+from impl.tabular.templates.rows import RowError, compiled, render
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+_pools: dict[int, ProcessPoolExecutor] = {}
+_lock = threading.Lock()
+
+
+def workers(wanted: int) -> int:
+    """How many processes: one per core of ours if nothing is said."""
+    return wanted or len(os.sched_getaffinity(0))
+
+
+def pool(count: int) -> ProcessPoolExecutor:
+    """The pool of `count` processes; they are started afresh (spawn), since threads of ours may hold locks."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with _lock:
+        if count not in _pools:
+            _pools[count] = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+        return _pools[count]
+
+
+def close() -> None:
+    """End the processes."""
+    with _lock:
+        for one in _pools.values():
+            one.shutdown(cancel_futures=True)
+        _pools.clear()
+
+
+def render_in_pool(
+    count: int,
+    settings: Settings,
+    source: str,
+    names: Sequence[str],
+    columns: Sequence[list],
+    rows: int,
+    how: tuple[bool, bool, bool, bool],
+) -> list[str]:
+    """Render `rows` rows in `count` processes. Raises RowError of the first row that fails."""
+    size = -(-rows // (count * 2))
+    starts = range(0, rows, size)
+    made = pool(count)
+    jobs = [
+        made.submit(
+            _render, settings, source, list(names), [one[start : start + size] for one in columns], min(size, rows - start), how
+        )
+        for start in starts
+    ]
+    texts: list[str] = []
+    try:
+        for start, job in zip(starts, jobs, strict=True):
+            found = job.result()
+            if isinstance(found, tuple):
+                index, *rest = found
+                raise RowError(start + index, *rest)
+            texts += found
+    finally:
+        for job in jobs:
+            job.cancel()
+    return texts
+
+
+@lru_cache(maxsize=64)
+def _template(settings: Settings, source: str) -> Any:
+    return compiled(environment(settings.macros, settings.folder, sandboxed=settings.sandboxed), source)
+
+
+def _render(
+    settings: Settings, source: str, names: list[str], columns: list[list], rows: int, how: tuple[bool, bool, bool, bool]
+) -> list[str] | tuple[Any, ...]:
+    try:
+        return render(_template(settings, source), names, columns, rows, *how)
+    except RowError as error:
+        return error.args

@@ -1,0 +1,86 @@
+"""Values of a table as a template sees them, and texts as JSON writes them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NAN = float("nan")
+# whatever stands outside of these is written otherwise by JSON that is safe in HTML
+_PLAIN = r"[^ !#-%(-;=?-\[\]-~]"
+_ESCAPES = {chr(code): json.dumps(chr(code))[1:-1] for code in [*range(32), 127, ord('"'), ord("\\")]}
+_ESCAPES |= {mark: f"\\u{ord(mark):04x}" for mark in "<>&'"}
+
+
+def widened(batch: pl.DataFrame) -> pl.DataFrame:
+    """A row of nothing but numbers has one type in the peer: a decimal among them makes decimals of all."""
+    import polars as pl
+
+    types = batch.dtypes
+    if types and all(one.is_numeric() for one in types) and any(one.is_float() for one in types):
+        return batch.cast({name: pl.Float64 for name, one in batch.schema.items() if one.is_integer()})
+    return batch
+
+
+def texts(series: pl.Series) -> pl.Series:
+    """A column as a destination's template sees it: nothing is an empty text, numbers and truth as Python writes them.
+
+    Dates, mappings and lists stay what they are; there a missing one is left null.
+    """
+    import polars as pl
+
+    kind = series.dtype
+    if kind == pl.String:
+        return series.fill_null("")
+    if kind == pl.Null:
+        return series.cast(pl.String).fill_null("")
+    if kind.is_integer():
+        return series.cast(pl.String).fill_null("")
+    if kind == pl.Boolean:
+        written = pl.select(pl.when(series).then(pl.lit("True")).otherwise(pl.lit("False"))).to_series()
+        return written.zip_with(series.is_not_null(), pl.Series([""])).alias(series.name)
+    if kind.is_float():
+        values = ["" if one is None or one != one else str(one) for one in series.to_list()]
+        return pl.Series(series.name, values, dtype=pl.String)
+    if isinstance(kind, pl.Categorical | pl.Enum):
+        return series.cast(pl.String).fill_null("")
+    return series
+
+
+def values(series: pl.Series, missing: Any) -> list:
+    """Python values of a column, with `missing` where there is none."""
+    import polars as pl
+
+    found = series.to_list()
+    if series.dtype == pl.Object or series.null_count():
+        return [missing if one is None else one for one in found]
+    return found
+
+
+def json_texts(series: pl.Series) -> pl.Series:
+    """Each text as `tojson` writes it (safe in HTML, ASCII only). Null stays null."""
+    import polars as pl
+
+    quoted = pl.select(pl.concat_str([pl.lit('"'), series, pl.lit('"')])).to_series() if series.len() else series
+    odd = series.str.contains(_PLAIN)
+    if not odd.any():
+        return quoted
+    different = series.filter(odd).unique()
+    ascii_only = different.str.len_bytes() == different.str.len_chars()
+    known = different.filter(ascii_only)
+    escaped = known.str.replace_many(list(_ESCAPES), list(_ESCAPES.values())).to_list()
+    foreign = different.filter(~ascii_only).to_list()
+    old = known.to_list() + foreign
+    new = [f'"{one}"' for one in escaped] + [json_text(one) for one in foreign]
+    lookup = pl.DataFrame({"old": old, "new": new}, schema={"old": pl.String, "new": pl.String})
+    found = pl.DataFrame({"old": series}).join(lookup, on="old", how="left", maintain_order="left")["new"]
+    return found.zip_with(odd.fill_null(False), quoted)
+
+
+def json_text(value: Any) -> str:
+    """What `tojson` makes of a value that JSON knows."""
+    written = json.dumps(value, sort_keys=True)
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("'", "\\u0027")
