@@ -14,7 +14,7 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,11 @@ def share(context: Context) -> int:
     return max(1, context.memory_limit // 4)
 
 
+def size_of(frame: pl.DataFrame) -> int:
+    """Bytes that a frame takes in memory, about."""
+    return int(frame.estimated_size())
+
+
 class Chunks:
     """Frames in one file, each readable by its number."""
 
@@ -46,7 +51,7 @@ class Chunks:
         start = self.file.seek(0, io.SEEK_END)
         frame.write_ipc(self.file, compression="lz4")
         self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
-        self.bytes += frame.estimated_size()
+        self.bytes += size_of(frame)
         self.rows += frame.height
 
     def read(self, number: int) -> pl.DataFrame:
@@ -72,10 +77,11 @@ class Spool:
     """Batches in the order they came, as often as they are wanted. empty: a frame of no rows with the columns."""
 
     def __init__(self, context: Context) -> None:
-        self.context, self.held, self.bytes, self.rows = context, [], 0, 0
+        self.context = context
+        self.held: list[pl.DataFrame] = []
+        self.bytes = self.rows = 0
         self.chunks: Chunks | None = None
         self.empty: pl.DataFrame | None = None
-        self.held: list[pl.DataFrame]
 
     def add(self, frame: pl.DataFrame) -> None:
         if self.empty is None:
@@ -84,7 +90,7 @@ class Spool:
             return
         self.rows += frame.height
         self.held.append(frame)
-        self.bytes += frame.estimated_size()
+        self.bytes += size_of(frame)
         if self.bytes > share(self.context):
             self.chunks = self.chunks or Chunks(self.context)
             for one in self.held:
@@ -122,7 +128,7 @@ class Partitions:
             return
         self.rows += frame.height
         self.held.append(frame)
-        self.bytes += frame.estimated_size()
+        self.bytes += size_of(frame)
         if self.bytes > share(self.context):
             self.split()
 
@@ -204,7 +210,7 @@ class Sorter:
         if not frame.height:
             return
         self.held.append(frame)
-        self.bytes += frame.estimated_size()
+        self.bytes += size_of(frame)
         if self.bytes > share(self.context):
             self._write(iter([self._sorted(self.held)]))
             self.held, self.bytes = [], 0
@@ -222,7 +228,7 @@ class Sorter:
         run = Chunks(self.context)
         self.runs.append(run)
         for frame in frames:
-            rows = max(500, int(frame.height * share(self.context) / (4 * FAN) / max(1, frame.estimated_size())))
+            rows = max(500, int(frame.height * share(self.context) / (4 * FAN) / max(1, size_of(frame))))
             for start in range(0, frame.height, rows):
                 run.append(frame.slice(start, rows))
 
@@ -301,3 +307,20 @@ def placed(spool: Spool, places: Any, context: Context) -> Iterator[pl.DataFrame
         spool.close()
     for frame in sorter:
         yield frame.drop("\0place")
+
+
+def gathered(batches: Iterator[pl.DataFrame], rows: Callable[[], int], context: Context) -> Iterator[pl.DataFrame]:
+    """Batches joined until they have as many rows as `rows()` says, so that what is looked up is not built too often."""
+    import polars as pl
+
+    held: list[pl.DataFrame] = []
+    size = height = 0
+    for batch in batches:
+        held.append(batch)
+        size += size_of(batch)
+        height += batch.height
+        if height >= rows() or size > share(context):
+            yield pl.concat(held)
+            held, size, height = [], 0, 0
+    if held:
+        yield pl.concat(held)
