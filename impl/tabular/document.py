@@ -152,11 +152,11 @@ def load(
     parts = _with_packages(root, reader)
     problems.raise_if_any()
     merged, folders = _merged(parts, problems)
-    compiled = _plain(merged)
+    compiled, written = _plain(merged), list(root.found)
     config = read_config(root, pairs, problems)
     for number, (key, value) in enumerate(pairs, 1):
         _override(merged, key, value, number, problems)
-    _check_top(merged, [*root.found, *(key.split(".")[0] for key, _ in pairs)], root, problems)
+    _check_top(merged, written, [key.split(".")[0] for key, _ in pairs], root, problems)
     trusted = trust and not served
     own = not served and not any(part.macros for part in parts if part is not root)
     sections: dict[str, dict[str, Node]] = {}
@@ -324,7 +324,7 @@ class Reader:
         source = f"{self.macros}\n{text}" if self.macros else text
         table = [*(self._macro_places if self.macros else ()), *((part.label, line) for line in lines)]
         sandboxed = self.served or (not self.trust and (self._foreign_macros or not part.root))
-        rendering = _Rendering(part, source, table, make_environment(part.path.parent, sandboxed), self.label, self.macros)
+        rendering = _Rendering(part, source, table, make_environment(part.path.parent, sandboxed), self.label)
         rendered = rendering.run()
         try:
             found = _parse(rendered, rendering.place, self.problems)
@@ -457,10 +457,8 @@ class _Rendering:
         table: list[Place],
         environment: jinja2.Environment,
         label: Callable[[Path], str],
-        macros: str,
     ) -> None:
         self.part, self.source, self.table, self.environment, self._label = part, source, table, environment, label
-        self._sandboxed, self._macros = isinstance(environment, SandboxedEnvironment), macros
         self._lines: dict[int, tuple[list[int], list[int]]] = {}
         self._starts: list[int] = []
         self._places: list[list[Place]] = []
@@ -509,7 +507,9 @@ class _Rendering:
             if template is None:
                 break
             places.append(self._at(template, self._line(template, frame.f_lineno)))
-            stream = stream.gi_yieldfrom
+            # An include keeps its stream in `gen`; a block is asked for by `yield from`.
+            included = frame.f_locals.get("gen") if "gen" in frame.f_code.co_varnames else None
+            stream = included if getattr(included, "gi_frame", None) is not None else stream.gi_yieldfrom
         return places or [(self.part.label, 1)]
 
     def _line(self, template: Any, code_line: int) -> int:
@@ -541,7 +541,7 @@ class _Rendering:
             files = [one.relative_to(folder).as_posix() for one in folder.glob("**/*") if one.is_file()]
             what, hint = f"there is no file `{error.name}` to include", nearest(str(error.name), files)
         elif isinstance(error, SecurityError):
-            hint = "what packages bring is rendered in a sandbox; `--trust` leaves it"
+            hint = "it is rendered in a sandbox, as it comes from a package or was asked for by a server; `--trust` leaves it"
         elif isinstance(error, jinja2.UndefinedError) and (found := _UNDEFINED.match(str(error))):
             known = {name for pair in _DEFINED.findall(self.source) for name in pair if name} | set(self.environment.globals)
             hint = nearest(found.group(1), sorted(known))
@@ -597,6 +597,8 @@ def _yaml_hint(message: str, part: Part, file: str, line: int) -> str:
         return "put the value in quotes"
     if "mapping values are not allowed" in message:
         return "a text with `: ` in it needs quotes; else look at the indentation"
+    if "looks like" in message:
+        return "put a text in quotes"
     if "could not determine a constructor" in message:
         return "put a value that begins with `!` in quotes"
     return "look at the indentation, at quotes and at `- ` around this line"
@@ -629,7 +631,7 @@ class _Construct:
                 raise yaml.constructor.ConstructorError(
                     "while constructing a mapping", node.start_mark, "found unhashable key", key_node.start_mark
                 )
-            made[key] = self.construct_object(value_node)  # type: ignore[attr-defined]
+            made[key] = self.value(value_node)
             lines[key] = _line_in(made.file, self.place(key_node.start_mark.index))
             if id(key_node) in own:
                 if key in seen:
@@ -637,11 +639,18 @@ class _Construct:
                 seen.add(key)
         made.lines = lines
 
+    def value(self, node: Any) -> Any:
+        try:
+            return self.construct_object(node)  # type: ignore[attr-defined]
+        except ValueError as error:  # `2020-13-45` looks like a date and is none
+            what = f"`{node.value}` looks like a date or a number and is none"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
     def construct_seq(self, node: Any) -> Iterable[Seq]:
         made = Seq()
         yield made
         made.file, made.line = self.place((node.value[0] if node.value else node).start_mark.index)[-1]
-        made.extend(self.construct_object(one) for one in node.value)  # type: ignore[attr-defined]
+        made.extend(self.value(one) for one in node.value)
         made.lines = [_line_in(made.file, self.place(one.start_mark.index)) for one in node.value]
 
 
@@ -681,8 +690,6 @@ def _parse_with(loader: Any, text: str, place: Callable[[int], list[Place]], pro
     made.place, made.problems = place, problems
     try:
         return made.get_single_data()
-    except ValueError as error:  # `2020-13-45` looks like a date and is none
-        raise yaml.YAMLError(f"a value cannot be read: {error}") from error
     finally:
         made.dispose()
 
@@ -878,10 +885,10 @@ def _check_package(found: Map, part: Part, problems: Problems) -> None:
             problems.warn(f"there is no `{key}` in a document", where, nearest(str(key), TOP_LEVEL))
 
 
-def _check_top(merged: Map, own: Iterable[Any], root: Part, problems: Problems) -> None:
-    for key in own:
+def _check_top(merged: Map, written: list[Any], set_keys: list[str], root: Part, problems: Problems) -> None:
+    for key in (*written, *set_keys):
         if key not in TOP_LEVEL:
-            where = f"{merged.file or root.label}, line {merged.lines.get(key, merged.line)}"
+            where = f"{merged.file or root.label}, line {merged.lines[key]}" if key in written else SET
             problems.note(f"there is no `{key}` in a document", where, nearest(str(key), TOP_LEVEL))
     for kind in SECTIONS:
         if merged.get(kind) is None and kind != "transformations":
@@ -912,7 +919,10 @@ def _nodes(merged: Map, kind: str, problems: Problems) -> Iterable[tuple[Any, Ma
 
 def read_config(root: Part, pairs: Sequence[tuple[str, str]], problems: Problems) -> Config:
     """The config of the project, with `--set config.*` laid over it; what is wrong with it is noted."""
-    given = _unshared(root.config, root.label) if root.config is not None else Map()
+    given = Map()
+    given.file = SET
+    if root.config is not None:
+        given = _unshared(root.config, root.label)
     holder = Map(config=given)
     for number, (key, value) in enumerate(pairs, 1):
         if key.startswith("config."):
@@ -923,8 +933,6 @@ def read_config(root: Part, pairs: Sequence[tuple[str, str]], problems: Problems
             _override(holder, key, value, number, problems)
     folder = root.path.parent
     spec = Spec(given, problems, "config")
-    if not given.file:
-        given.file = root.label
 
     def path(key: str, default: str | None) -> Path | None:
         text = spec.text(key, default)
