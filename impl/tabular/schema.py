@@ -148,8 +148,8 @@ DESTINATION: dict[str, Option] = {
 }
 
 AGGREGATES = (
-    *("count", "size", "min", "max", "str_min", "str_max", "sum", "mean", "avg", "std", "var"),
-    *("agg", "json_array_agg"),
+    *("count", "size", "min", "minimum", "max", "maximum", "str_min", "str_minimum", "str_max", "str_maximum"),
+    *("sum", "mean", "avg", "std", "stdev", "stddev", "var", "variance", "agg", "aggregate", "json_array_agg"),
 )
 
 # name: (description, options, those that have to be there)
@@ -343,6 +343,7 @@ PACKAGE: dict[str, Option] = {
     "git": text("Address of its repository"),
     "subdirectory": text("Folder in the repository"),
     "branch": text("Branch or tag of the repository"),
+    "commit": text("Commit that it has to be: 7 digits or more of its hash"),
 }
 
 
@@ -351,7 +352,7 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {
         "source": {
             **_object("A table that is read", {**SOURCE, **NODE}),
-            "anyOf": [{"required": ["file"]}, {"required": ["connection"]}, {"required": ["optional"]}],
+            "anyOf": [{"required": ["file"]}, {"required": ["connection"]}],
         },
         "transformation": _object(
             "A table that is made of others",
@@ -440,7 +441,7 @@ def _or_none(option: Option) -> Option:
         return {**option, "type": [*option["type"], "null"]}
     if "type" not in option and "$ref" not in option:
         return option
-    about = {key: option[key] for key in ("description", "default") if key in option}
+    about: Option = {key: option[key] for key in ("description", "default") if key in option}
     return {**about, "anyOf": [option, {"type": "null"}]}
 
 
