@@ -26,6 +26,7 @@ _NODES = (
     ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn,
     ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple, ast.Attribute, ast.Call, ast.keyword, ast.Subscript, ast.Slice,
 )  # fmt: skip
+_WORDS: dict[type, str] = {ast.Is: "is", ast.IsNot: "is not", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>"}
 _EACH_ROW = {
     "isnull", "isna", "notnull", "notna", "isin", "between", "eq", "ne", "lt", "le", "gt", "ge",
     "fillna", "astype", "abs", "round", "str", "dt",
@@ -70,8 +71,9 @@ def parse(text: str, exclude: bool = False) -> Query:
         raise QueryError(f"the query cannot be read: {reason}", hint) from error
     names = {}
     for node in ast.walk(tree):
-        if not isinstance(node, _NODES) and not isinstance(node, ast.operator | ast.cmpop | ast.unaryop):
-            raise QueryError(f"a query cannot contain `{ast.unparse(node)}`" if isinstance(node, ast.expr) else _odd(node))
+        if not isinstance(node, _NODES):
+            word = ast.unparse(node) if isinstance(node, ast.expr) else _WORDS.get(type(node), type(node).__name__)
+            raise QueryError(f"a query cannot contain `{word}`")
         if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
             raise QueryError(f"a query cannot contain `{node.attr}`")
         if isinstance(node, ast.Name):
@@ -106,10 +108,6 @@ def keep(query: Query, batch: pl.DataFrame) -> pl.DataFrame:
                     missing[str(at)][0],
                 )
     return batch.filter(compiled.mask)
-
-
-def _odd(node: ast.AST) -> str:
-    return f"a query cannot contain `{type(node).__name__.lower()}`"
 
 
 def _unquoted(text: str) -> tuple[str, dict[str, str]]:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impl.tabular import query
 from impl.tabular.flow import BOOLEAN, FLOAT, INTEGER, TEXT, Column, Context, Flow
