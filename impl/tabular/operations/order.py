@@ -116,18 +116,17 @@ class Distinct(Operation):
         by = self.by or first.columns
         known(self, by, first.columns, self.key)
         yield first.clear()
-        seen, height = first.select(by).clear(), 0
-        for batch in gathered(chain([first], batches), lambda: height, context):
+        seen = [first.select(by).clear()]  # in a list, as the reader of batches asks for its height
+        for batch in gathered(chain([first], batches), lambda: seen[0].height, context):
             new = batch.unique(by, keep="first", maintain_order=True)
-            new = new.join(seen, on=by, how="anti", nulls_equal=True, maintain_order="left")
+            new = new.join(seen[0], on=by, how="anti", nulls_equal=True, maintain_order="left")
             yield new
-            seen = pl.concat([seen, new.select(by)])
-            height = seen.height
-            if size_of(seen) > share(context):
+            seen[0] = pl.concat([seen[0], new.select(by)])
+            if size_of(seen[0]) > share(context):
                 break
         parts, start = Partitions(context, by), 0
-        passed = pl.concat([first.clear(), seen], how="diagonal").with_columns(pl.lit(-1, pl.Int64).alias("\0row"))
-        del seen
+        passed = pl.concat([first.clear(), *seen], how="diagonal").with_columns(pl.lit(-1, pl.Int64).alias("\0row"))
+        seen.clear()
         for batch in batches:
             if not start:
                 parts.add(passed)
