@@ -50,6 +50,7 @@ _SIZE = re.compile(r"^\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:(ki|mi|gi|ti|k|m|g|t)?b?)\s*
 _CONFIG = re.compile(r"^(?:config|\"config\"|'config')[ \t]*:(?=\s|$)", re.MULTILINE)
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%[-+]?\s*(?:macro|set)\s+(\w+)|\bimport\s+[^%]*?(\w+)\s*[-+]?%\}")
+_LONE_TAG = re.compile(r"(?<![^\s\[{,])!(?=[\s,\]}]|$)")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined")
 Place = tuple[str, int]  # file as it is called in messages, line
 
@@ -435,12 +436,16 @@ class _Sandbox(SandboxedEnvironment):
 def make_environment(folder: Path, sandboxed: bool) -> jinja2.Environment:
     """A Jinja environment that finds files in `folder` and has `md5` and `fromjson`."""
     made = (_Sandbox if sandboxed else _Environment)(loader=jinja2.FileSystemLoader(str(folder)))
-    made.globals.update(md5=_md5, fromjson=json.loads)
+    made.globals.update(md5=_md5, fromjson=_fromjson)
     return made
 
 
 def _md5(text: str) -> str:
-    return hashlib.md5(text.encode()).hexdigest()
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _fromjson(text: str) -> Any:
+    return json.loads(text)
 
 
 class _Rendering:
@@ -678,6 +683,8 @@ for _one in (_PureLoader, _FastLoader):
 def _parse(text: str, place: Callable[[int], list[Place]], problems: Problems) -> Any:
     """The value of a YAML text. libyaml is quick; where it refuses, PyYAML's own reader has the last word and the better message."""
     noted = len(problems.warnings)
+    if _LONE_TAG.search(text):  # the one thing that both read and differ about
+        return _parse_with(_PureLoader, text, place, problems)
     try:
         return _parse_with(_FastLoader, text, place, problems)
     except yaml.YAMLError:
@@ -923,6 +930,10 @@ def read_config(root: Part, pairs: Sequence[tuple[str, str]], problems: Problems
     given.file = SET
     if root.config is not None:
         given = _unshared(root.config, root.label)
+    elif root.found.get("config") is not None:
+        problems.note(
+            "`config` has to be a mapping", f"{root.label}, line {root.found.lines['config']}", "below it stands `KEY: VALUE`"
+        )
     holder = Map(config=given)
     for number, (key, value) in enumerate(pairs, 1):
         if key.startswith("config."):

@@ -326,6 +326,14 @@ def test_yaml_is_that_of_1_1(read):
     assert document.sources["x"].options["v"] == [True, False, 8, "0o7", 90, "1e3", 0.5, datetime.date(2020, 1, 2), None, b"hi"]
 
 
+def test_a_lone_tag_is_an_empty_value_as_the_peer_reads_it(read):
+    """libyaml makes an empty text of it."""
+    assert read("version: 2\nsources:\n  x:\n    v: !\n    w: 1\ndestinations: {}\n").sources["x"].options == {
+        "v": None,
+        "w": 1,
+    }
+
+
 def test_an_alias_is_a_value_of_its_own(read):
     text = "version: 2\nsources:\n  a: &a {file: a.csv}\n  b: *a\ndestinations: {}\n"
     document = read(text, overrides=["sources.b.file", "b.csv"])
@@ -366,6 +374,7 @@ def test_a_key_that_stands_twice_is_told_and_the_last_one_counts(read):
         ("version: '2'\nsources: {}\ndestinations: {}\n", ["`version` is '2', it has to be 2"]),
         ("version: 2\nsources:\n", ["2 problems", "`sources` is empty", "`destinations` is missing"]),
         ("version: 2\nsources: [a]\ndestinations: {d: 1}\n", ["line 2", "`sources` has to be a mapping", "line 3: $destinations.d"]),
+        (BARE + "config: [a]\n", ["`config` has to be a mapping", "line 4"]),
         (BARE + "source: {}\n", ["there is no `source` in a document", "line 4", "did you mean `sources`?"]),
     ],
 )  # fmt: skip
