@@ -67,7 +67,7 @@ class Melt(Operation):
         dtype = _common([first.schema[one] for one in melted])
         spool = Spool(context)
         for batch in chain([first], batches):
-            spool.add(batch.select(dict.fromkeys([*(self.ids or []), *melted])))
+            spool.add(batch.select(list(dict.fromkeys([*(self.ids or []), *melted]))))
         if not melted:
             frame = {one: first[one].clear() for one in self.ids or []}
             yield pl.DataFrame(
@@ -109,9 +109,10 @@ class Pivot(Operation):
         spec.value("repartition", None)
         if not self.by:
             spec.note("`rows_by` names no column", "rows_by")
-        for key, one in (("cols_by", self.across), ("values", self.values)):
-            if one in self.by:
-                spec.note(f"`{one}` stands in `rows_by` and in `{key}`", key)
+        if self.across in self.by:
+            spec.note(f"`{self.across}` stands in `rows_by` and in `cols_by`", "cols_by")
+        if self.by == [self.values]:
+            spec.note(f"`{self.values}` stands in `rows_by` and in `values`", "values")
         if self.across == self.values:
             spec.note(f"`{self.values}` stands in `cols_by` and in `values`", "values")
 
@@ -133,7 +134,7 @@ class Pivot(Operation):
         # rows that get the same text for `rows_by` are one row, though they may differ in the columns
         parts, names = Partitions(context, [row]), first[self.across].clear()
         for batch in chain([first], batches):
-            batch = batch.select(dict.fromkeys(wanted))
+            batch = batch.select(list(dict.fromkeys(wanted)))
             if several:
                 texts = [as_text(batch[one]).fill_null("nan").alias(f"\0{one}") for one in self.by]
                 batch = batch.with_columns(
@@ -143,10 +144,9 @@ class Pivot(Operation):
             names = pl.concat([names, batch[self.across]]).unique()
         names = names.drop_nulls().sort()
         labels = as_text(names).to_list()
-        for one in labels:
-            if one in self.by:
-                raise self.failed(f"a value of `{self.across}` is called like the column `{one}` of `rows_by`", "rename one of them",
-                                  value=one, key="cols_by")  # fmt: skip
+        if not several and self.by[0] in labels:
+            raise self.failed(f"a value of `{self.across}` is called like the column of `rows_by`", "rename the column before",
+                              value=self.by[0], key="cols_by")  # fmt: skip
         sorter = Sorter(context, [row])
         for (rows,) in aligned([parts]):
             sorter.add(self._pivoted(rows, row, names, labels))
@@ -164,12 +164,16 @@ class Pivot(Operation):
                 f"several rows have the same place: {text}", "use `group_by` before, to make one row of them", key="rows_by"
             )
         rows = rows.drop_nulls(row)
+        # of rows that have one text for `rows_by`, the first value counts
+        found = rows.select(row, pl.col(self.across).alias("\0across"), pl.col(self.values).alias("\0value")).drop_nulls()
+        found = found.unique([row, "\0across"], keep="first", maintain_order=True)
+        columns = {f"\0{label}": name for name, label in zip(names.to_list(), labels, strict=True)}
         result = rows.select(row).unique()
-        for name, label in zip(names.to_list(), labels, strict=True):
-            found = rows.filter((pl.col(self.across) == name) & pl.col(self.values).is_not_null())
-            found = found.unique(row, keep="first", maintain_order=True).select(row, pl.col(self.values).alias(f"\0{label}"))
-            result = result.join(found, on=row, how="left")
-        return result
+        if not labels:
+            return result
+        wide = found.pivot("\0across", on_columns=names, index=row, values="\0value", aggregate_function="first")
+        wide.columns = [row, *columns]
+        return result.join(wide, on=row, how="left")
 
 
 def _floats_where_missing(
@@ -184,7 +188,7 @@ def _floats_where_missing(
         spool.add(frame)
     for frame in spool:
         keys = [frame[one] for one in by] if not composite else _split(frame[composite], by)
-        values = [frame[f"\0{one}"].alias(one) for one in labels]
+        values = [frame[f"\0{one}"].alias(one) for one in labels if one not in by]
         yield pl.DataFrame([*keys, *(one.cast(pl.Float64) if one.name in missing else one for one in values)])
     spool.close()
 
