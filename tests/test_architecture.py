@@ -13,6 +13,7 @@ MAY_USE = {  # room: what it may import of this repository, beside itself
     "store": CARRIERS | {"impl.run.secrets", "impl.run.objects"},
     "transform": CARRIERS,
     "ncproj": CARRIERS,
+    "tabular": CARRIERS | {"impl.run.secrets"},
     "view": CARRIERS | {"impl.store"},
     "dev": {"impl.run"},
 }

@@ -166,17 +166,15 @@ def _guard(spec: Spec) -> Guard:
 
 
 def _environments(document: Any, trust: bool) -> Callable[[Any], Any]:
-    """One Jinja environment per folder of a document: the project's own, and a sandboxed one for each package."""
+    """One Jinja environment per folder of a document, in a sandbox where the node's text is not the project's own."""
     from impl.tabular.templates import environment
 
     made: dict[tuple[Path, bool], Any] = {}
 
     def of(node: Any) -> Any:
-        folder = Path(node.file).parent
-        sandboxed = not trust and folder != document.folder
-        key = (folder, sandboxed)
+        key = (Path(node.file).parent, not (trust or node.trusted))
         if key not in made:
-            made[key] = environment(document.macros, folder, sandboxed=sandboxed)
+            made[key] = environment(document.macros, key[0], sandboxed=key[1])
         return made[key]
 
     return of
