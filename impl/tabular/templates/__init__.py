@@ -52,6 +52,11 @@ class _Text:
             return None
         return frozenset(set(self.parsed.reads) - set(self.parsed.portable) - {ROW_NUMBER})
 
+    def use(self, workers: int) -> None:
+        self.workers = workers
+        for one in self.plans.values():
+            one.workers = workers
+
     def unknown(self, columns: Iterable[str]) -> list[tuple[str, int, bool]]:
         """Names that are neither a column nor anything else: name, line, and whether only their truth is asked for."""
         parsed = self.parsed
@@ -99,13 +104,16 @@ class Expression:
     def names(self) -> frozenset[str] | None:
         return frozenset() if self.literal else self._text.names if self._text is not None else None
 
-    def bind(self, made: jinja2.Environment, workers: int = 0) -> None:
-        """Use this environment from now on. workers: processes for long work; 0: one per core."""
-        self.workers = workers or self.workers
-        if self.literal or (self._text is not None and self._text.environment is made and self._text.workers == self.workers):
-            return
-        parsed = self._syntax(made)
+    def bind(self, made: jinja2.Environment) -> None:
+        """Use this environment from now on."""
+        parsed = None if self.literal else self._syntax(made)
         self._text = None if parsed is None else _Text(made, parsed, operation=True, workers=self.workers)
+
+    def use(self, workers: int) -> None:
+        """Take so many processes where the work is long; 0: one per core."""
+        self.workers = workers
+        if self._text is not None:
+            self._text.use(workers)
 
     def _syntax(self, made: jinja2.Environment) -> Parsed | None:
         try:
@@ -191,7 +199,11 @@ class RowTemplate:
         """The columns that it may read; None if all of them."""
         return self._text.names
 
-    def check(self, columns: Sequence[Column | str] | None, spec: Spec, key: Any = None) -> None:
+    def use(self, workers: int) -> None:
+        """Take so many processes where the work is long; 0: one per core."""
+        self._text.use(workers)
+
+    def check(self, columns: Sequence[Column | str] | None, spec: Spec) -> None:
         """Note names that are no column, with the template's file and line."""
         if columns is None:
             return
@@ -215,11 +227,12 @@ class RowTemplate:
                 _cause(error), f"{where}, row {failed.number:,}{_values(failed.row)}", _advice(error) or None
             ) from None
 
-    def render_one(self, row: dict[str, Any]) -> str:
-        """The text for one row of values: for headers and footers."""
-        import polars as pl
-
-        return self.render(pl.DataFrame({name: [value] for name, value in row.items()}, strict=False))[0]
+    def demand(self, columns: Sequence[Column | str]) -> None:
+        """Raise for the first name that is no column: for tables whose columns are only known with their rows."""
+        for name, line, tested in self._text.unknown(_names(columns)):
+            if not tested:
+                where = f"{self.file}, line {self._lines.reads.get(name, line)}"
+                raise EtlError(f"there is no column `{name}`", where, nearest(name, _names(columns)))
 
     def _line(self, batch: pl.DataFrame, start: int, failed: FailedRowError) -> int | None:
         """The line that fails, found by rendering the row once more with the template as it was written."""

@@ -18,6 +18,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
+from impl.run.errors import EtlError
 from impl.tabular.templates import pool
 from impl.tabular.templates.jinja import settings_of
 from impl.tabular.templates.rows import Program, RowError
@@ -481,7 +482,14 @@ def _object() -> Any:
 def _series(found: Sequence[str | None]) -> pl.Series:
     import polars as pl
 
-    return pl.Series(found, dtype=pl.String)
+    try:
+        return pl.Series(found, dtype=pl.String)
+    except UnicodeEncodeError as error:
+        raise EtlError(
+            "a text of a template is no Unicode",
+            f"{error.object[error.start : error.end]!r}",
+            "it has half of a surrogate pair",
+        ) from None
 
 
 def _binds(node: nodes.Node) -> set[str]:

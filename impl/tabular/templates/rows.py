@@ -7,7 +7,6 @@ is shared between calls, and so none between threads.
 
 from __future__ import annotations
 
-import copy
 import threading
 import traceback
 from collections.abc import Iterable, Sequence
@@ -62,7 +61,7 @@ class Program:
     def source(self) -> str:
         """The Python that Jinja makes of it: what a worker process is sent."""
         if self._source is None:
-            body = copy.deepcopy(self.body)
+            body: list[nodes.Node] = [_copied(one) for one in self.body]
             if self.loop:
                 targets = [*self._targets(self.row), *([ROW_DATA] if self.row else [])]
                 target: nodes.Node = nodes.Tuple([nodes.Name(name, "store") for name in targets], "store")
@@ -156,6 +155,18 @@ def _failed(error: Exception, index: int) -> RowError:
         line, file = error.lineno, error.filename
     cause = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
     return RowError(index, cause, line, file, isinstance(error, SecurityError))
+
+
+def _copied(value: Any) -> Any:
+    """A node without what it shares with others: the compiler changes what it compiles."""
+    if isinstance(value, nodes.Node):
+        made = object.__new__(type(value))
+        made.__dict__.update({name: _copied(one) for name, one in vars(value).items() if name != "environment"})
+        made.environment = None
+        return made
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(one) for one in value)
+    return value
 
 
 def _number(node: nodes.Node) -> None:

@@ -99,7 +99,7 @@ def row_field(node: nodes.Node) -> str | None:
     """The column of `__row_data__.name` or `__row_data__['name']`."""
     if isinstance(node, nodes.Getitem | nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == ROW_DATA:
         if isinstance(node, nodes.Getattr):
-            return node.attr if node.attr not in _DICT else None
+            return node.attr if node.attr not in _DICT and node.attr != ROW_DATA else None
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) and node.arg.value != ROW_DATA:
             return node.arg.value
     return None
