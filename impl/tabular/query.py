@@ -428,6 +428,12 @@ def _plain(pattern: str) -> bool:
     return not any(one in pattern for one in ".|^*+?")
 
 
+_PANDAS_ERRORS = (
+    TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError, NameError, SyntaxError,
+    ArithmeticError, re.error,
+)  # fmt: skip
+
+
 def _by_pandas(query: Query, batch: pl.DataFrame) -> pl.Series:
     """The mask that pandas finds, on the columns that the query reads."""
     import warnings
@@ -444,7 +450,7 @@ def _by_pandas(query: Query, batch: pl.DataFrame) -> pl.Series:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             rows = frame.query(query.text, engine="python", local_dict={}, global_dict={}).index
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, NameError, SyntaxError, IndexError) as error:
+    except _PANDAS_ERRORS as error:
         raise QueryError(f"the query cannot be worked out: {str(error).splitlines()[0]}") from error
     mask = pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
     return mask.scatter(list(rows), True) if len(rows) else mask
@@ -460,7 +466,7 @@ def to_pandas(series: pl.Series) -> Any:
         return pandas.Series(series.cast(pl.Float64).fill_null(float("nan")).to_numpy())
     if kind.is_integer() or (kind == pl.Boolean and not series.null_count()):
         return pandas.Series(series.to_numpy())
-    if kind.is_temporal():
-        return pandas.Series(series.to_list()).astype("datetime64[ns]" if kind in (pl.Datetime, pl.Date) else "object")
+    if kind in (pl.Datetime, pl.Date) and getattr(kind, "time_zone", None) is None:
+        return pandas.Series(series.to_list(), dtype="datetime64[us]").astype("datetime64[ns]")
     nan = float("nan")
     return pandas.Series([nan if one is None else one for one in series.to_list()], dtype=object)

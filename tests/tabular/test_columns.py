@@ -1,5 +1,6 @@
 """Operations on columns. The expected values are what the original writes for the same rows, or worked out by hand."""
 
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,6 +225,14 @@ def test_numbers_are_mapped_by_numbers():
     out = run("map_values", {"n": [1, 2], "f": [1.0, 2.5], "b": [True, False]}, columns=["*"], mapping={1: "x", "2": "y"}).rows
     assert out.to_dict(as_series=False) == {"n": ["x", "2"], "f": ["x", "2.5"], "b": [True, False]}
     assert run("map_values", {"n": [1, 2]}, column="n", mapping={1: 1.5}).rows["n"].to_list() == [1.5, 2.0]
+    assert run("map_values", {"n": [1, 2]}, column="n", mapping={1.0: 7, -1: 8}).rows["n"].to_list() == [7, 2]
+    small = pl.DataFrame({"n": pl.Series([1, 2], dtype=pl.UInt8)})
+    assert run("map_values", small, column="n", mapping={2: 7, -1: 8}).rows["n"].to_list() == [1, 7]
+
+
+def test_a_value_for_missing_numbers_makes_them_text_in_every_batch():
+    done = run("map_values", {"f": [1.5]}, {"f": pl.Series([None], dtype=pl.Float64)}, column="f", mapping={None: "none"})
+    assert done.rows["f"].to_list() == ["1.5", "none"]
 
 
 def test_map_file_is_read_without_its_header(tmp_path):
@@ -319,6 +328,9 @@ def test_a_year_that_nanoseconds_cannot_hold_is_no_date():
     assert out["c"].to_list() == [None, None, "1700"]
 
 
-def test_numbers_may_be_dates():
+def test_numbers_and_times_may_be_dates():
+    times = {"c": [datetime(2020, 1, 2, 3, 4), None]}
+    out = run("date_format", times, column="c", from_format="%Y", to_format="%d.%m.%Y %H").rows
+    assert out["c"].to_list() == ["02.01.2020 03", None]
     out = run("date_format", {"c": [20200102, None]}, column="c", from_format="%Y%m%d", to_format="%d.%m.%Y").rows
     assert out["c"].to_list() == ["02.01.2020", None]

@@ -1,5 +1,7 @@
 """The query language: rows that pandas 2.2.3 was seen to keep, and Polars against pandas on random queries."""
 
+from datetime import datetime
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -154,6 +156,7 @@ def test_the_rows_that_are_kept(text, rows):
         "a == 'x' == True",
         "a.str.startswith(('x', 'y'), na=False)",
         "a.nothing()",
+        "a.str.contains('(', na=False)",
         "n.str.len() == 1",
     ],
 )
@@ -191,6 +194,11 @@ def test_any_name_can_stand_in_backticks():
     frame = pl.DataFrame({"School's #1 (%)": ["x", "y"], "class": ["1", "1"]})
     assert keep(parse("`School's #1 (%)` == 'x' and `class` == '1'"), frame).height == 1
     assert query.columns(parse("`no such` == other"), frame.columns) == ["no such", "other"]
+
+
+def test_times_are_compared_with_written_times():
+    frame = pl.DataFrame({"d": [datetime(2020, 1, 2), datetime(2021, 5, 6), None], "row": list("012")})
+    assert "".join(keep(parse("d > '2020-06-01'"), frame)["row"]) == "1"
 
 
 def test_excluded_are_the_rows_that_a_query_keeps():
@@ -308,7 +316,7 @@ def frames(draw):
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(frames(), queries, st.booleans())
 def test_polars_keeps_the_rows_that_pandas_keeps(frame, text, exclude):
     read = parse(text, exclude)

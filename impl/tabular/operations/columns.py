@@ -393,7 +393,9 @@ class MapValues(Operation):
         found = {_sort(self.missing)} if there.len() < column.len() else set()
         if not pairs:
             return found | ({_sort_of(column.dtype)} if there.len() else set())
-        known = there.is_in(pl.Series(list(pairs), dtype=column.dtype).implode())
+        kind = pl.Int64() if column.dtype.is_integer() else column.dtype
+        there = there.cast(kind)
+        known = there.is_in(pl.Series(list(pairs), dtype=kind).implode())
         if not known.all():
             found.add(_sort_of(column.dtype))
         return found | {_sort(pairs[one]) for one in there.filter(known).unique().to_list()}
@@ -415,7 +417,8 @@ class MapValues(Operation):
             number = isinstance(key, int | float) and not isinstance(key, bool) and abs(key) < _DIGITS
             return number and (dtype.is_float() or (dtype.is_integer() and key == int(key)))
 
-        return {key: value for key, value in self.mapping.items() if fits(key)}
+        whole = dtype.is_integer()
+        return {int(key) if whole else key: value for key, value in self.mapping.items() if fits(key)}
 
     def changed(self, batch: pl.DataFrame, kinds: Mapping[str, set[str]]) -> pl.DataFrame:
         import polars as pl
@@ -439,7 +442,7 @@ class MapValues(Operation):
 
         missing = _text(self.missing)
         if column.dtype != pl.String:
-            if not pairs and (missing is None or not column.null_count()):
+            if not pairs and missing is None:
                 return column
             values = [missing if one is None else _text(pairs.get(one, one)) for one in column.to_list()]
             return pl.Series(column.name, values, dtype=pl.String)
@@ -529,7 +532,7 @@ class DateFormat(_Columns):
         self.old, self.new = spec.text("from_format"), spec.text("to_format")
         self.ignore, self.exact = spec.flag("ignore_errors"), spec.flag("exact_match")
         self.row = 0
-        self.known: dict[Any, str | None] = {}
+        self.known: dict[str, dict[Any, str | None]] = {}  # by type of column
 
     def problems(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield from _unmatched(self.patterns, names)
@@ -550,24 +553,26 @@ class DateFormat(_Columns):
     def formatted(self, column: pl.Series) -> pl.Series:
         import polars as pl
 
+        if column.dtype.is_nested() or column.dtype == pl.Object:
+            raise self.failed(f"`{column.name}` holds {_kind_word(column)}", key="from_format")
+        known = self.known.setdefault(str(column.dtype), {})
+        if len(known) > _CACHED:
+            known.clear()
         values = column.drop_nulls().unique(maintain_order=True)
-        if len(self.known) > _CACHED:
-            self.known = {}
         listed = values.to_list()
-        new = [one for one in listed if one not in self.known]
+        new = [one for one in listed if one not in known]
         if new:
             texts, wrong = self.converted(new)
-            for value, text in zip(new, texts, strict=True):
-                self.known[value] = text
             if wrong:
                 value, reason = next(iter(wrong.items()))
-                row = self.row + (column == value).fill_null(False).arg_max() + 1  # type: ignore[operator]
+                row = self.row + column.to_list().index(value) + 1
                 what = f"`{column.name}` is no date of the form `{self.old}`: {reason}"
                 hint = "mend `from_format`, or let such values be missing: `ignore_errors: True`"
                 raise self.failed(what, hint, row, value, "from_format")
+            known.update(zip(new, texts, strict=True))
         if not listed:
             return pl.Series(column.name, [None] * column.len(), dtype=pl.String)
-        shown = pl.Series([self.known[one] for one in listed], dtype=pl.String)
+        shown = pl.Series([known[one] for one in listed], dtype=pl.String)
         return column.replace_strict(values, shown, default=None, return_dtype=pl.String)
 
     def converted(self, values: list[Any]) -> tuple[list[str | None], dict[Any, str]]:
