@@ -141,7 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         given, unknown = parser.parse_known_intermixed_args(words)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else USAGE
-    screen = Screen(lines=given.json)
+    # What `show` and `diff` print is data already; what is told beside it goes to stderr.
+    screen = Screen(lines=given.json and given.command not in ("show", "diff"))
     call = Call(given, screen, dict(os.environ), Path.cwd())
     try:
         return _answer(call, unknown)
@@ -392,7 +393,7 @@ def show(call: Call) -> int:
         call.screen.put(_rendered(plan, step, given.limit))
         return OK
     rows = first_rows(plan, ref, given.limit)
-    if call.screen.lines:
+    if given.json:
         call.screen.put("".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows.iter_rows(named=True)))
     else:
         call.screen.put(_table(rows.columns, rows.rows()))
@@ -410,7 +411,7 @@ def diff(call: Call) -> int:
         )
     key = [one.strip() for one in (given.key or "").split(",") if one.strip()]
     found = compare(call.folder / given.rest[0], call.folder / given.rest[1], key)
-    if call.screen.lines:
+    if given.json:
         for one in as_json(found):
             call.screen.put(json.dumps(one, ensure_ascii=False, default=str) + "\n")
     else:
@@ -519,6 +520,8 @@ def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> No
 
 def _held(document: Document, output: Path, folder: Path) -> str | None:
     """What a folder holds that may not go with it."""
+    from impl.tabular.state import PATH_KEYS
+
     if output.is_symlink():
         return "what its link points to"
     real = output.resolve()
@@ -528,7 +531,7 @@ def _held(document: Document, output: Path, folder: Path) -> str | None:
     for node in document.nodes:
         listed = node.options.get("operations")
         for options in (node.options, *(listed if isinstance(listed, list) else ())):
-            for key in ("file", "template", "map_file", "colspec_file"):
+            for key in PATH_KEYS:
                 text = options.get(key) if isinstance(options, dict) else None
                 if isinstance(text, str) and text and "://" not in text and node.path(text).resolve().is_relative_to(real):
                     return f"`{text}`, which {node.ref} reads"
@@ -541,9 +544,10 @@ def _remove_made(call: Call, document: Document, output: Path) -> list[Path]:
     from impl.tabular import state
     from impl.tabular.run import QUARANTINE
 
-    made = {output / f"{one.name}{_ending(one.options)}" for one in document.destinations.values()}
+    made = {output / _file_name(one.name, one.options) for one in document.destinations.values()}
     made |= {output / QUARANTINE / f"{one.ref.removeprefix('$')}.csv" for one in document.nodes}
     if document.config.state_file is not None:
+        made |= {document.config.state_file, state.lock_file(document.config.state_file)}
         for _, one in state.made_before(state.read(document.config.state_file)):
             made |= {Path(path) for path in one.files if Path(path).is_relative_to(output)}
     sweep(output)
@@ -564,9 +568,11 @@ def _remove_made(call: Call, document: Document, output: Path) -> list[Path]:
     return [output]
 
 
-def _ending(options: Mapping[str, Any]) -> str:
+def _file_name(name: str, options: Mapping[str, Any]) -> str:
+    """Of a destination, by its options alone: what it reads may be gone."""
     extension = str(options.get("extension") or "")
-    return f".{extension}" if extension else ""
+    name = f"{name}.{extension}" if extension else name
+    return f"{name}.gz" if options.get("compression") == "gzip" and not name.endswith(".gz") else name
 
 
 def _asked(question: str) -> str:

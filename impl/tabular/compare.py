@@ -112,11 +112,14 @@ def compare(before: Path, after: Path, key: Sequence[str] = (), shown: int = SHO
             counts[ref] = pair
     files = []
     if len(one.files) == len(other.files) == 1 and before.is_file() and after.is_file() and not (one.counts or other.counts):
-        (left,), (right,) = one.files.values(), other.files.values()
-        files.append(_two(f"{before.name} and {after.name}", left, right, key, shown))
+        (first,), (second,) = one.files.values(), other.files.values()
+        files.append(_two(f"{before.name} and {after.name}", first, second, key, shown))
     else:
-        for name in sorted({*one.files, *other.files}):
-            files.append(_two(name, one.files.get(name), other.files.get(name), key, shown))
+        pairs = {name: (one.files.get(name), other.files.get(name)) for name in sorted({*one.files, *other.files})}
+        # A key is that of some of the files; the rows of others are compared whole.
+        keyed = {name for name, pair in pairs.items() if key and all(file and _has(file.path, key) for file in pair)}
+        for name, (left, right) in pairs.items():
+            files.append(_two(name, left, right, key if name in keyed or not keyed else (), shown))
     return Comparison(str(before), str(after), counts, files)
 
 
@@ -206,7 +209,7 @@ def _part(
         for one, other in zip(left, right, strict=False):
             found.changed += 1
             changes = _changes(json.loads(one), json.loads(other))
-            columns.update(changes)
+            columns.update(list(changes))
             if found.changed <= shown:
                 found.examples.append({"key": dict(zip(key, json.loads(text), strict=True)), "changed": changes})
         for one in left[len(right) :]:
@@ -334,6 +337,12 @@ class _Stored:
         with self.path.open("r", encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
             for key in lines:
                 yield key.removesuffix("\n"), next(lines).removesuffix("\n")
+
+
+def _has(path: Path, key: Sequence[str]) -> bool:
+    """Whether the first row of a file has these columns."""
+    first = next(iter(_rows(path)), None) if path.is_file() else None
+    return isinstance(first, dict) and set(key) <= set(_flat(first))
 
 
 def _by_key(rows: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -145,6 +145,17 @@ DESTINATION: dict[str, Option] = {
     "linearize": flag("Every run of white space in the template becomes one blank", True),
     "header": text("Text before all rows; with Jinja in it, made with the first row"),
     "footer": text("Text behind all rows; with Jinja in it, made with the first row"),
+    "format": text(
+        "What is written: rows through the template (JSON objects without one), or the table as it is",
+        "template",
+        "csv",
+        "parquet",
+        "jsonl",
+        default="template",
+    ),
+    "compression": text("Of the file; `gzip` adds `.gz` to its name", "none", "gzip", default="none"),
+    "schema": text("JSON Schema (path, relative to the document) that every row has to fit"),
+    "store": anything("The collection of the store that the rows go to, where a task runs the document"),
 }
 
 AGGREGATES = (
@@ -372,7 +383,7 @@ def schema() -> dict[str, Any]:
             **_object("A document that this one is built on", PACKAGE),
             "anyOf": [{"required": ["local"]}, {"required": ["git"]}],
         },
-        "config": _object("How it is run", CONFIG),
+        "config": _or_none(_object("How it is run", CONFIG)),
         "operation": {
             "description": "One step of a transformation",
             "type": "object",
@@ -405,7 +416,7 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "version": {"description": "Has to be 2", "const": 2},
-            "config": _or_none({"$ref": "#/$defs/config"}),
+            "config": {"$ref": "#/$defs/config"},
             "definitions": {"description": "Not read: a place for YAML anchors"},
             "packages": _or_none(_named("Documents that this one is built on", "package")),
             "sources": _named("Tables that are read", "source"),
@@ -435,14 +446,11 @@ def _named(description: str, what: str) -> dict[str, Any]:
 
 
 def _or_none(option: Option) -> Option:
-    if "anyOf" in option:
-        return {**option, "anyOf": [*option["anyOf"], {"type": "null"}]}
-    if isinstance(option.get("type"), list):
-        return {**option, "type": [*option["type"], "null"]}
-    if "type" not in option and "$ref" not in option:
-        return option
-    about: Option = {key: option[key] for key in ("description", "default") if key in option}
-    return {**about, "anyOf": [option, {"type": "null"}]}
+    """What may also be empty in YAML. As a further type where that will do, since `anyOf` blurs the messages of checkers."""
+    if "type" in option:
+        types = option["type"] if isinstance(option["type"], list) else [option["type"]]
+        return {**option, "type": [*types, "null"]}
+    return {**option, "anyOf": [*option["anyOf"], {"type": "null"}]} if "anyOf" in option else option
 
 
 def as_text() -> str:

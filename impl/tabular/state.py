@@ -46,7 +46,7 @@ QUARANTINE = "quarantine"
 SMALL = 1 << 20  # bytes; what a template may have
 SHORT = 32  # letters of a digest, as the peer has
 # Keys of a node or an operation that name a file whose content decides.
-PATH_KEYS = ("file", "colspec_file", "map_file", "template")
+PATH_KEYS = ("file", "colspec_file", "map_file", "template", "schema")
 # Keys of `config` that change how it runs, not what comes out.
 MANNERS = (
     *("output_dir", "state_file", "tmp_dir", "log_level", "show_graph", "show_stacktrace", "show_progress"),
@@ -351,9 +351,14 @@ def add(file: Path, row: Mapping[str, str]) -> int:
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """While the block runs no other run writes to the state file."""
-    with (file.parent / f".{file.name}.lock").open("w") as handle:
+    with lock_file(file).open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def lock_file(file: Path) -> Path:
+    """What runs that write to the same state file take turns with."""
+    return file.with_name(f".{file.name}.lock")
 
 
 def new_row(plan: Plan, selector: str, seen: Seen, made: Mapping[str, Made]) -> Row:
