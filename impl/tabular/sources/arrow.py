@@ -11,7 +11,7 @@ from impl.run.errors import EtlError
 from impl.tabular.flow import BATCH, FLOAT, Column, Context
 from impl.tabular.sources.file import FileSource
 from impl.tabular.sources.source import empty, kind_of
-from impl.tabular.sources.values import column_of, like_pandas_2
+from impl.tabular.sources.values import column_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,9 +105,8 @@ class Arrow(FileSource):
             values = values.cast(values.type.value_type)
         if types.is_null(values.type):
             return pl.Series(name, [None] * len(values), dtype=pl.String)
-        if types.is_nested(values.type):
-            with like_pandas_2():
-                plain = column_of(values.to_pandas(), name)
+        if types.is_nested(values.type) or types.is_duration(values.type):
+            plain = column_of(values.to_pandas(), name)
             return (
                 plain
                 if plain.dtype == pl.Object
@@ -134,7 +133,7 @@ def _kind(dtype: pyarrow.DataType) -> str:
         return kind_of(pl.String)
     if types.is_floating(dtype):
         return FLOAT
-    if types.is_nested(dtype):
+    if types.is_nested(dtype) or types.is_duration(dtype):
         return kind_of(pl.Object)
     read: Any = pl.from_arrow(_nothing(dtype))
     return kind_of(read.dtype)

@@ -23,10 +23,10 @@ def read_encoding(spec: Spec) -> str:
     """The option `encoding`, as Python calls it."""
     name = spec.text("encoding", "utf8")
     try:
-        b"".decode(name)
+        " ".encode(name)  # codecs such as `zip` are no encodings of text
+        return codecs.lookup(name).name
     except LookupError:
         spec.wrong(f"there is no encoding `{name}`", "encoding", nearest(name, _USUAL))
-    return codecs.lookup(name).name
 
 
 def blocks(path: Path, encoding: str, where: str, size: int = BLOCK) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,7 @@ from impl.tabular.flow import Context
 from impl.tabular.sources import remote
 from impl.tabular.sources.source import Source
 from impl.tabular.sources.typed import BROKEN
-from impl.tabular.sources.values import Spool, from_pandas, like_pandas_2
+from impl.tabular.sources.values import Spool, from_pandas
 from impl.tabular.spec import Spec
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Database(Source):
             ) from error
         try:
             with engine.connect().execution_options(stream_results=True, max_row_buffer=ROWS) as connected:
-                result = connected.exec_driver_sql(self.query)
+                result = connected.exec_driver_sql(_literal(self.query, engine.dialect.paramstyle))
                 if not result.returns_rows:
                     raise self.failed("the query gives no rows at all", "write a `select`", self.connection)
                 spool = Spool(self._names(list(result.keys())), Path(context.folder))
@@ -108,12 +109,16 @@ class FtpTable(Source):
             assert found is not None  # it may not lack
             self._fetched = folder, found
         try:
-            with like_pandas_2():
-                read = pandas.read_csv(self._fetched[1], compression=None)
+            read = pandas.read_csv(self._fetched[1], compression=None)
         except BROKEN as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise self.failed(f"the file cannot be read as CSV: {said}", "check the file", self.connection) from error
         yield from from_pandas(read, [str(name) for name in read.columns])
+
+
+def _literal(query: str, style: str) -> str:
+    """`query` for a driver that takes `%` for a place of a value: `%%` is one, as the peer has it, and so is `%`."""
+    return re.sub("%%?", "%%", query) if style in ("format", "pyformat") else query
 
 
 def _modern(address: str) -> str:

@@ -251,6 +251,8 @@ class Rows:
     def take(self, text: bytes, final: bool) -> tuple[pl.DataFrame | None, int]:
         """The frame of the whole records at the beginning of `text`, and how many bytes those are."""
         quotes = Quotes(text) if b'"' in text else None
+        if quotes is not None and quotes.within(text, self.separator[0]):
+            quotes = None
         if quotes is not None and not quotes.plain(text, self.separator[0]):
             return self._slowly(text, final)
         end = text.rfind(b"\n") + 1 if quotes is None else quotes.last_line_end(text)
@@ -390,6 +392,13 @@ class Quotes:
 
         self.at = numpy.flatnonzero(numpy.frombuffer(text, numpy.uint8) == 0x22)
         self.odd = bool(len(self.at) % 2)
+
+    def within(self, text: bytes, separator: int) -> bool:
+        """Whether no field begins with a quote: then all of them are text, as in `5" pipe`."""
+        import numpy
+
+        before = numpy.frombuffer(text, numpy.uint8)[numpy.maximum(self.at - 1, 0)]
+        return bool(self.at[0] > 0) and not numpy.isin(before, (separator, 0x0A, 0x0D)).any()
 
     def plain(self, text: bytes, separator: int) -> bool:
         """Whether each quote opens a field at its beginning, closes it at its end, or stands twice for itself."""

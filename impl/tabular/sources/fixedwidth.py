@@ -117,9 +117,9 @@ class FixedWidth(FileSource):
             raise bytestream.badly_encoded(file, self.spec.where(self.key), "utf-8", at, text[error.start]) from error
 
     def _fits(self, count: int, file: Path | None = None) -> None:
-        """More columns in the file than names: the peer would shift all values."""
-        if count > len(self.names):
-            what = f"the lines have {count} columns and `columns` names {len(self.names)}"
+        """More columns in the file than names are an error: the peer would shift all values."""
+        if count > len(self.names) or (file is None and count != len(self.names)):
+            what = f"{'`colspecs` has' if file is None else 'the lines have'} {count} columns and `columns` names {len(self.names)}"
             hint = "name all of them, or say in `colspecs` where each begins and ends"
             if file is None:
                 self.spec.wrong(what, "colspecs", hint)

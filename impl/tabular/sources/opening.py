@@ -25,12 +25,13 @@ READERS: dict[str, type[Source]] = {
 }
 
 
-def open_source(spec: Spec, path: Callable[[str], Path], *, trust: bool = False) -> Source:
-    """The source that the options of a node describe; `path` makes a text absolute by the folder of the document.
+def open_source(spec: Spec, path: Callable[[str], Path] | None = None, *, trust: bool = False) -> Source:
+    """The source that the options of a node describe; `path` makes a text absolute by the folder of the document (else `spec.path`).
 
     Nothing is read yet. What is wrong with the options is noted in `spec`, and `SkippedError` ends it. trust: the document
     may do what a program may (pickle).
     """
+    path = path or spec.path
     if spec.has("connection"):
         return Database(spec, path) if spec.has("query") else FtpTable(spec, path)
     if "file" not in spec.options:

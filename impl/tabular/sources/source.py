@@ -65,9 +65,7 @@ class Source:
         try:
             given = self.given()
         except EtlError as error:
-            self.spec.note(
-                error.what, self.key, " ".join(filter(None, [error.hint, f"[{error.where}]" if error.where else ""]))
-            )
+            self.spec.problems.note(error.what, error.where or self.spec.where(self.key), error.hint or "")
             return None
         if given is None:
             return self._foretold()

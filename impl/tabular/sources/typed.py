@@ -18,7 +18,7 @@ from impl.tabular.sources.delimited import read_header_rows
 from impl.tabular.sources.file import FileSource
 from impl.tabular.sources.headers import deduplicated, joined
 from impl.tabular.sources.source import empty
-from impl.tabular.sources.values import from_pandas, like_pandas_2
+from impl.tabular.sources.values import from_pandas
 from impl.tabular.spec import Spec
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class Typed(FileSource):
             "pickle": self._pickle,
         }
         try:
-            with like_pandas_2():
-                return readers[self.type](file)
+            return readers[self.type](file)
         except ImportError as error:
             raise self.missing(error.name or _NEEDS.get(self.type), f"type `{self.type}`") from error
         except EtlError:
@@ -118,7 +117,7 @@ class Typed(FileSource):
 
         with pandas.ExcelFile(file) as book:
             if not self.headers.wanted:
-                whole = book.parse(self.sheet, keep_default_na=False, header=None)
+                whole = pandas.read_excel(book, sheet_name=self.sheet, keep_default_na=False, header=None)
                 if self.selected:
                     if len(self.selected) != whole.shape[1]:
                         raise self.failed(
@@ -128,8 +127,9 @@ class Typed(FileSource):
                         )
                     whole.columns = self.selected
                 return whole
-            return book.parse(
-                self.sheet,
+            return pandas.read_excel(
+                book,
+                sheet_name=self.sheet,
                 keep_default_na=False,
                 header=0,
                 skiprows=self.headers.skipped,
@@ -137,8 +137,12 @@ class Typed(FileSource):
             )
 
     def _excel_names(self, book: pandas.ExcelFile) -> list[str]:
+        import pandas
+
         wanted = self.headers.wanted
-        top = book.parse(self.sheet, keep_default_na=False, header=None, nrows=max(wanted) + 1, dtype=object)
+        top = pandas.read_excel(
+            book, sheet_name=self.sheet, keep_default_na=False, header=None, nrows=max(wanted) + 1, dtype=object
+        )
         if len(top) <= max(wanted):
             raise self.failed("the sheet ends before its header", "check `sheet` and `header_rows`")
         lines = [["" if cell is None or cell != cell else str(cell) for cell in top.iloc[line]] for line in wanted]

@@ -7,7 +7,6 @@ import decimal
 import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,6 @@ from impl.tabular.flow import BATCH
 if TYPE_CHECKING:
     import pandas
     import polars as pl
-
-
-def like_pandas_2() -> AbstractContextManager:
-    """Text in columns of objects, as before pandas 3."""
-    import pandas
-
-    return pandas.option_context("future.infer_string", False)
 
 
 def from_pandas(frame: pandas.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -46,6 +38,8 @@ def column_of(values: pandas.Series, name: str) -> pl.Series:
     if pandas.api.types.is_object_dtype(dtype) or isinstance(dtype, pandas.StringDtype):
         missing = values.isna().to_numpy()
         return series(name, [None if gone else value for value, gone in zip(values.tolist(), missing, strict=True)])
+    if pandas.api.types.is_timedelta64_dtype(dtype):
+        return pl.Series(name, [None if value is pandas.NaT else value for value in values.tolist()], dtype=pl.Object)
     if isinstance(dtype, pandas.PeriodDtype | pandas.IntervalDtype):
         return series(name, values.astype(object).tolist())
     return pl.Series(name, pl.from_pandas(values, nan_to_null=True))
@@ -95,7 +89,11 @@ def dtype_of(types: set[type]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Python's own values for those of NumPy."""
+    """Python's own values for those of NumPy; spans of time as pandas writes them (`1 days 00:00:00`)."""
+    if type(value) is datetime.timedelta:
+        import pandas
+
+        return pandas.Timedelta(value)
     if hasattr(value, "tolist") and type(value).__module__.startswith("numpy"):
         return value.tolist()
     return bytes(value) if isinstance(value, memoryview) else value
