@@ -22,13 +22,14 @@ from impl.run.errors import EtlError
 from impl.tabular.flow import Column, Context, Flow
 from impl.tabular.operation import RowWise
 from impl.tabular.plan import Plan, Step
+from impl.tabular.spill import Spool
 
 if TYPE_CHECKING:
     import polars as pl
 
-SPOOL_SHARE = 8  # of the memory limit, what one spooled table may take before it goes to a file
 AHEAD = 2  # batches that are made while the one before is worked on
 QUARANTINE = "quarantine"
+WARNING = "warning: "  # how a line begins that counts among the outcome's warnings
 
 
 @dataclass
@@ -55,8 +56,14 @@ def run_plan(
     outcome = Outcome(started=_now())
     started = time.perf_counter()
     with _scratch(folder or (Path(config.tmp_dir) if config.tmp_dir else None)) as scratch:
+
+        def tell(line: str) -> None:
+            if line.startswith(WARNING):
+                outcome.warnings.append(line.removeprefix(WARNING))
+            say(line)
+
         context = Context(
-            folder=scratch, memory_limit=config.memory_limit, workers=config.workers, say=say, counts=outcome.counts
+            folder=scratch, memory_limit=config.memory_limit, workers=config.workers, say=tell, counts=outcome.counts
         )
         flows = _Flows(plan, context, outcome)
         for step in plan.destinations:
@@ -100,7 +107,7 @@ class _Flows:
             flow = self._counted(step, self.guarded(step, self._flow(step)))
             # A union or join may name one node twice: each time is a reader.
             readers = sum(one.reads.count(ref) for one in self.plan.steps.values())
-            self._made[ref] = self._spooled(ref, flow) if readers > 1 else flow
+            self._made[ref] = self._spooled(flow) if readers > 1 else flow
         return self._made[ref]
 
     def _flow(self, step: Step) -> Flow:
@@ -155,9 +162,20 @@ class _Flows:
 
         return Flow(flow.columns, batches)
 
-    def _spooled(self, ref: str, flow: Flow) -> Flow:
-        spool = _Spool(flow, self.context, ref)
-        return Flow(flow.columns, spool.batches, again=True)
+    def _spooled(self, flow: Flow) -> Flow:
+        """Computed once, at the first time that it is asked for."""
+        spool = Spool(self.context)
+        filled = False
+
+        def batches() -> Iterator[pl.DataFrame]:
+            nonlocal filled
+            if not filled:
+                for batch in flow.batches():
+                    spool.add(batch)
+                filled = True
+            yield from spool
+
+        return Flow(flow.columns, batches, again=True)
 
 
 class _Expectations:
@@ -207,8 +225,7 @@ class _Expectations:
             )
         if self.step.guard.on_fail == "quarantine":
             what += f"; they are in {self._quarantine()}"
-        self.outcome.warnings.append(f"{what} ({self.first})")
-        self.context.say(f"warning: {what}")
+        self.context.say(f"{WARNING}{what} ({self.first})")
 
     def _quarantine(self) -> Path:
         import polars as pl
@@ -219,36 +236,6 @@ class _Expectations:
         with replacing(target) as part:
             pl.concat(self.aside, how="vertical_relaxed").write_csv(part)
         return target
-
-
-class _Spool:
-    """Batches that are computed once and read several times."""
-
-    def __init__(self, flow: Flow, context: Context, ref: str) -> None:
-        self._flow, self._limit = flow, context.memory_limit // SPOOL_SHARE
-        self._file = Path(context.folder) / f"{abs(hash(ref)):x}.spool"
-        self._held: list[pl.DataFrame] | None = None
-        self._parts = 0
-
-    def batches(self) -> Iterator[pl.DataFrame]:
-        import polars as pl
-
-        if self._held is None:
-            self._fill()
-        yield from self._held or ()
-        for number in range(self._parts):
-            yield pl.read_ipc(f"{self._file}.{number}", memory_map=False)
-
-    def _fill(self) -> None:
-        self._held, size, parts = [], 0, 0
-        for batch in self._flow.batches():
-            size += batch.estimated_size()
-            if parts or (size > self._limit and self._held):
-                batch.write_ipc(f"{self._file}.{parts}", compression="lz4")
-                parts += 1
-            else:
-                self._held.append(batch)
-        self._parts = parts
 
 
 def _row_wise(flow: Flow, operations: list[RowWise], context: Context) -> Flow:
