@@ -226,9 +226,12 @@ def _answer(call: Call, unknown: Sequence[str]) -> int:
 
 def run(call: Call) -> int:
     """make what the document's destinations say (the default)"""
+    import time
+
     from impl.tabular import results, state
     from impl.tabular.run import QUARANTINE, run_plan
 
+    since = time.time_ns()
     given, screen = call.given, call.screen
     if given.command is None:
         screen.warn("no command was given; taking `run`, but better say so")
@@ -245,7 +248,8 @@ def run(call: Call) -> int:
     if given.show_graph or config.show_graph:
         _draw(call, plan)
     kept = None if given.skip_hashing else config.state_file
-    seen = state.look(plan, call.variables, call.results.engine if call.results else None) if kept else _nothing_seen()
+    engine = call.results.engine if call.results else state.engine()
+    seen = state.look(plan, call.variables, engine, since) if kept else state.Seen({}, {}, engine)
     rows = state.read(kept) if kept else []
     if len(rows) > state.MANY_ROWS:
         screen.warn(f"{kept} has {len(rows):,} rows; remove it or its older rows to be quicker")
@@ -268,8 +272,8 @@ def run(call: Call) -> int:
         state.add(kept, state.new_row(plan, given.selector if plan is whole else "", seen, made))
     for ref, one in made.items():
         screen.event("written", node=ref, **vars(results.written(one.files, one.rows)))
-    for line in outcome.warnings:
-        screen.event("warning", text=line)
+    for line in outcome.warnings if screen.lines or screen.level > _LEVELS["INFO"] else ():
+        screen.warn(line)  # else the run has said so
     if given.show_graph or config.show_graph:
         _draw(call, plan, outcome.counts)
     if call.results:
@@ -475,12 +479,6 @@ def try_starter(call: Call) -> int:
 
 
 # Parts of the commands
-
-
-def _nothing_seen() -> Any:
-    from impl.tabular.state import Seen
-
-    return Seen({}, {}, "")
 
 
 def _tell_state(call: Call, document: Document, kept: Path | None, seen: Any, current: Mapping[str, Any]) -> None:

@@ -18,13 +18,17 @@ from impl.run.files import replacing
 
 @dataclass(frozen=True)
 class Written:
-    """A file that a destination has made. status: `written`, or `unchanged` where it was up to date."""
+    """A file that a destination has made. status: `written`, or `unchanged` where it was up to date.
+
+    aside: files of rows on its way that were not as expected.
+    """
 
     file: str
     rows: int
     bytes: int
     sha256: str
     status: str = "written"
+    aside: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -60,8 +64,8 @@ class Results:
 
 def written(files: Mapping[str, str], rows: int, status: str = "written") -> Written:
     """Of a destination whose first file (path -> sha256) is its own."""
-    path, sha256 = next(iter(files.items()))
-    return Written(path, rows, Path(path).stat().st_size, sha256, status)
+    (path, sha256), *others = files.items()
+    return Written(path, rows, Path(path).stat().st_size, sha256, status, [one for one, _ in others])
 
 
 def error_as_json(error: EtlError) -> dict[str, Any]:

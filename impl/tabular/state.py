@@ -98,20 +98,24 @@ class Seen:
     engine: str
 
 
-def look(plan: Plan, variables: Mapping[str, str], made_by: str | None = None) -> Seen:
-    """Read all that decides. variables: the environment, which wins over parameters in what `$NAME` stands for."""
+def look(plan: Plan, variables: Mapping[str, str], made_by: str | None = None, since: int | None = None) -> Seen:
+    """Read all that decides. variables: the environment, which wins over parameters in what `$NAME` stands for.
+
+    since: when the plan was begun (`time.time_ns`). Of a file that was written after it, the plan may know what it was before.
+    """
     made_by = made_by or engine()
     settings = digest(_settings(plan.document))
     params = dict(sorted(plan.document.params.items()))
     common = [made_by, settings, plan.document.macros, params]
-    read = _Read({**params, **variables})
+    read = _Read({**params, **variables}, since)
     own: dict[str, str | None] = {}
     contents: dict[str, list[str]] = {"sources_hash": [], "templates_hash": [], "mappings_hash": []}
     for ref, step in plan.steps.items():
         if remote(step):
             own[ref] = None
             continue
-        own[ref] = digest([ref, step.spec.options, read.of(step)])
+        found_in = read.of(step)
+        own[ref] = None if read.written_meanwhile(step) else digest([ref, step.spec.options, found_in])
         for kind, paths in files_of(step).items():
             contents[f"{kind}_hash"] += [read.content(path) for path in paths]
     found: dict[str, str | None] = {}
@@ -168,12 +172,15 @@ def files_of(step: Step) -> dict[str, list[Path]]:
 class _Read:
     """The content of the files that steps read; each file is read once."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self.variables = variables
+    def __init__(self, variables: Mapping[str, str], since: int | None) -> None:
+        self.variables, self.since = variables, since
         self._seen: dict[Path, str] = {}
+        self._of: dict[str, list[Path]] = {}
+        self._step = ""
 
     def of(self, step: Step) -> list[Any]:
         found: list[Any] = []
+        self._step = step.ref
         texts = [text for text in _texts(step.spec.options) if _REFERS.search(text)]
         for kind, paths in files_of(step).items():
             for path in paths:
@@ -186,7 +193,13 @@ class _Read:
         found += self._included(texts, folders)
         return found
 
+    def written_meanwhile(self, step: Step) -> bool:
+        return self.since is not None and any(
+            path.exists() and path.stat().st_mtime_ns > self.since for path in self._of.get(step.ref, ())
+        )
+
     def content(self, path: Path) -> str:
+        self._of.setdefault(self._step, []).append(path)
         if path not in self._seen:
             self._seen[path] = file_digest(path)
         return self._seen[path]

@@ -321,3 +321,19 @@ def test_packages_are_installed_by_deps(project, tmp_path, capsys):
     assert "`deps`" in capsys.readouterr().err
     assert main(["deps"]) == 0
     assert main(["compile"]) == 0
+
+
+def test_rows_that_are_put_aside_are_told_and_cleaned(project):
+    change(
+        project / "earthmover.yaml", "precipitation_mm | float >= 0", "precipitation_mm | float < 12\n    on_fail: quarantine"
+    )
+    assert main(["run", "-r", "r.json"]) == 0
+    found = json.loads((project / "r.json").read_text())
+    aside = project / "output/quarantine/transformations.days_of_gauges.csv"
+    assert found["written"]["$destinations.days"]["aside"] == [str(aside)]
+    assert found["row_counts"]["$destinations.days"] == 4 and len(found["warnings"]) == 1
+    assert main(["run"]) == 99
+    aside.unlink()
+    assert main(["run"]) == 0 and aside.exists()
+    assert main(["clean"]) == 0
+    assert not (project / "output").exists()

@@ -290,6 +290,17 @@ def test_what_was_put_aside_is_made_again_where_it_is_gone(project):
     assert state.current(rows, seen, outputs(plan)) == {}
 
 
+def test_a_file_that_is_written_while_the_plan_is_made_is_not_taken_for_what_the_plan_knows(project):
+    plan = plan_of(project)
+    since = (project / "one.jsont").stat().st_mtime_ns
+    for name in FILES:
+        os.utime(project / name, ns=(since, since))
+    assert None not in state.look(plan, {}, "1", since).fingerprints.values()
+    os.utime(project / "part.jinja", ns=(since, since + 1))
+    seen = state.look(plan, {}, "1", since).fingerprints
+    assert seen["$destinations.one"] is None and seen["$destinations.other"] is not None
+
+
 def test_digests_tell_types_and_order_apart():
     values = [1, "1", True, 1.0, None, [1], [[1]], {"a": 1}, {"a": 1, "b": 2}, {"b": 2, "a": 1}, {1: 1}, {"1": 1}, "", [], {}]
     assert len({state.digest(one) for one in values}) == len(values)
