@@ -344,8 +344,7 @@ def _damaged(file: Path, why: str) -> EtlError:
     return EtlError(
         "this is no state file, or it is damaged",
         where=f"{file}: {why}",
-        hint=f"remove it and run again (everything is then made once more), or name another with `state_file`; "
-        f"its first line has to be {','.join(PEER_COLUMNS)}",
+        hint="name another file with `state_file`; if this is one that was damaged, remove it: everything is then made once more",
     )
 
 
