@@ -138,6 +138,8 @@ def test_fixed_width_is_read_in_bounded_blocks_with_lines_over_their_ends(read, 
             ["a", "b"],
             [("1", "x"), ("2", "")],
         ),
+        ("a.json", '[{"c":"1.0","d":1.0},{"c":"1e3","d":2.0}]', {}, ["c", "d"], [("1", "1"), ("1000", "2")]),
+        ("a.json", '[{"date":"9999-12-31"},{"date":"2020-01-01"}]', {}, ["date"], [("9999-12-31",), ("2020-01-01",)]),
         ("a.json", '[{"a":1},{"a":2}]', {"orientation": "records"}, ["a"], [("1",), ("2",)]),
         ("a.json", '{"a":1}\n{"a":2}\n', {"orientation": "records"}, ["a"], [("1",), ("2",)]),
         (

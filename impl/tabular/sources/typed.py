@@ -94,23 +94,32 @@ class Typed(FileSource):
             ) from error
 
     def _json(self, file: Path) -> pandas.DataFrame:
-        import pandas
-
         lines = self.orientation == "records" and not _begins_with_a_list(file, self.encoding)
-        found = pandas.read_json(
-            file,
-            orient=self.orientation,
-            typ=self.object_type,
-            lines=lines,
-            encoding=self.encoding,
-            encoding_errors="strict",
-        )
-        return found.to_frame(name="0") if isinstance(found, pandas.Series) else found
+        return self._read_json(file, orient=self.orientation, typ=self.object_type, lines=lines)
 
     def _jsonl(self, file: Path) -> pandas.DataFrame:
+        return self._read_json(file, orient="records", lines=True)
+
+    def _read_json(self, file: Path, **options: Any) -> pandas.DataFrame:
+        """What pandas 2 reads. Later ones leave `"1.0"` a float, and know times that no nanoseconds count."""
         import pandas
 
-        return pandas.read_json(file, orient="records", lines=True, encoding=self.encoding)
+        options["encoding"] = self.encoding
+        found = pandas.read_json(file, **options)
+        if isinstance(found, pandas.Series):
+            return found.to_frame(name="0")
+        written: pandas.DataFrame | None = None
+        for place, dtype in enumerate(found.dtypes):
+            values = found.iloc[:, place]
+            if dtype.kind == "f" and len(values) and ((values % 1 == 0) & (values.abs() < 1 << 63)).all():
+                found.isetitem(place, values.astype("int64"))
+            elif isinstance(dtype, pandas.DatetimeTZDtype) or dtype.kind == "M":
+                first, last = (one.tz_localize(values.dt.tz) for one in (pandas.Timestamp.min, pandas.Timestamp.max))
+                if ((values < first.ceil("D")) | (values > last.floor("D"))).any():
+                    if written is None:
+                        written = pandas.read_json(file, **options, convert_dates=False)
+                    found.isetitem(place, written.iloc[:, place])
+        return found
 
     def _excel(self, file: Path) -> pandas.DataFrame:
         import pandas
