@@ -142,8 +142,8 @@ class Partitions:
         part: pl.Expr = pl.lit(0, pl.UInt64)
         for name in self.by:
             part = part * 31 ^ pl.col(name).hash(self.level)
-        for start in range(0, len(self.held), 8):
-            frame = pl.concat(self.held[start : start + 8]).with_columns((part % PARTS).alias("\0part"))
+        for start in range(0, len(self.held), 4):
+            frame = pl.concat(self.held[start : start + 4]).with_columns((part % PARTS).alias("\0part"))
             for (number,), rows in frame.partition_by("\0part", as_dict=True, include_key=False).items():
                 self.parts[number].append(rows)
         self.held, self.bytes = [], 0
@@ -175,7 +175,7 @@ def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
         total = sum(part.bytes for one in sides for part in one.parts)
         for number in range(PARTS):
             size = sum(one.parts[number].bytes for one in sides)
-            if size > share(context) and level < LEVELS and size < 0.9 * total:
+            if size > share(context) // 2 and level < LEVELS and size < 0.9 * total:
                 finer = [Partitions(context, one.by, level + 1) for one in sides]
                 for one, sub in zip(sides, finer, strict=True):
                     assert one.empty is not None

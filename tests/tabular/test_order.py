@@ -1,0 +1,75 @@
+"""sort_rows and distinct_rows. What is expected was read from files that the peer (0.4.9) wrote for the same tables."""
+
+from tests.tabular.test_tables import lines, problems_of
+
+GIVEN = "id,k,m 1,a,10 2,b,~ 3,c,7 4,a,10 5,d,~"
+
+
+def column(text, at=-1):
+    return [row.split(",")[at] for row in text.split(" ")[1:]]
+
+
+def sort(folder, given, *columns, **options):
+    return lines(folder, "sort_rows", given, columns=list(columns), **options)
+
+
+def test_text_is_sorted_by_code_points_and_numbers_as_text(tmp_path):
+    given = "k,n é,1 z,2 Z,3 😀,4 \uffee,5 10,6 9,7"
+    assert column(sort(tmp_path, given, "k"), 0) == ["10", "9", "Z", "z", "é", "\uffee", "😀"]
+
+
+def test_missing_values_come_last_in_both_directions(tmp_path):
+    assert column(sort(tmp_path, GIVEN, "-m"), 0) == ["3", "1", "4", "2", "5"]
+    assert column(sort(tmp_path, GIVEN, "m", "-id"), 0) == ["4", "1", "3", "5", "2"]
+
+
+def test_descending_goes_before_signs(tmp_path):
+    given = "k,n a,1 b,2 a,3"
+    assert column(sort(tmp_path, given, "k", "-n")) == ["3", "1", "2"]
+    assert column(sort(tmp_path, given, "+k", "n", descending=True)) == ["2", "3", "1"]
+
+
+def test_only_the_first_sign_belongs_to_the_order(tmp_path):
+    assert sort(tmp_path, "+k,n 2,a 1,b", "++k") == "+k,n 1,b 2,a"
+
+
+def test_no_columns_and_one_column_twice(tmp_path):
+    assert column(sort(tmp_path, GIVEN), 0) == ["1", "2", "3", "4", "5"]
+    assert column(sort(tmp_path, GIVEN, "k", "-k"), 0) == ["1", "4", "2", "3", "5"]
+
+
+# 60 rows with one of three keys each, numbered from 0, and the numbers as the peer sorts them by the key alone
+KEYS = "accabcbccacabbcaacbccbbcaacacbcacaacababbccbcbbccbabaaababcb"
+UP = "0 33 25 24 34 36 38 16 15 27 11 31 53 9 56 52 3 54 50 57 55 49 39 40 43 51 46 37 45 29 59 4 6 22 21 18 12 13 1 2 5 7 8 10 48 47 30 58 17 42 41 19 20 35 23 26 32 28 14 44".split()
+DOWN = "30 14 1 28 26 41 23 42 20 19 44 17 32 35 47 48 2 10 8 58 7 5 57 37 39 55 40 46 43 51 49 45 59 4 29 6 22 21 18 13 12 33 50 3 56 54 53 52 9 15 11 34 16 24 25 27 38 36 31 0".split()
+
+
+def test_equal_rows_by_one_column_are_in_the_order_that_the_peer_leaves_them_in(tmp_path):
+    given = "k,n " + " ".join(f"{key},{at}" for at, key in enumerate(KEYS))
+    assert column(sort(tmp_path, given, "k")) == UP
+    assert column(sort(tmp_path, given, "-k")) == DOWN
+
+
+def test_equal_rows_by_several_columns_keep_their_order(tmp_path):
+    given = "k,j,n " + " ".join(f"{key},1,{at}" for at, key in enumerate(KEYS))
+    assert column(sort(tmp_path, given, "k", "j")) == [str(at) for key in "abc" for at, one in enumerate(KEYS) if one == key]
+
+
+def test_problems_of_sort():
+    assert problems_of("sort_rows", GIVEN, columns=["-idd"]) == ["there is no column `idd` (did you mean `id`?)"]
+
+
+def test_distinct_rows_keeps_the_first(tmp_path):
+    given = "a,b 1,x 2,x 1,x 1,y"
+    assert lines(tmp_path, "distinct_rows", given) == "a,b 1,x 2,x 1,y"
+    assert lines(tmp_path, "distinct_rows", given, column="b") == "a,b 1,x 1,y"
+    assert lines(tmp_path, "distinct_rows", given, columns=["a"]) == "a,b 1,x 2,x"
+    assert lines(tmp_path, "distinct_rows", given, column="b", columns=["a"]) == "a,b 1,x 1,y"
+
+
+def test_missing_values_are_equal_for_distinct_rows(tmp_path):
+    assert column(lines(tmp_path, "distinct_rows", GIVEN, columns=["m"]), 0) == ["1", "2", "3"]
+
+
+def test_problems_of_distinct_rows():
+    assert problems_of("distinct_rows", GIVEN, columns=["zz"]) == ["there is no column `zz` (there is id, k, m)"]
