@@ -6,7 +6,6 @@ A type is only known when all values were seen, so the file is in memory while i
 from __future__ import annotations
 
 import struct
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,9 +117,7 @@ class Typed(FileSource):
                 first, last = (one.tz_localize(values.dt.tz) for one in (pandas.Timestamp.min, pandas.Timestamp.max))
                 if ((values < first.ceil("D")) | (values > last.floor("D"))).any():
                     if written is None:
-                        with warnings.catch_warnings():
-                            warnings.simplefilter("ignore")  # the only way to leave a date as it stands is to go
-                            written = pandas.read_json(file, **options, dtype=False, convert_dates=False)
+                        written = pandas.read_json(file, **options, dtype=False)
                     found.isetitem(place, written.iloc[:, place])
         return found
 
