@@ -65,7 +65,7 @@ class _Text:
         return [(name, line, name in parsed.tested) for name, line in parsed.reads.items() if name not in known]
 
     def evaluate(self, batch: pl.DataFrame, start: int) -> pl.Series:
-        plan, frame = prepared(batch, self.plan, self.operation)
+        plan, frame = prepared(batch, self.names, self.plan, self.operation)
         if not frame.width and batch.width:  # the height of a frame without columns
             frame = batch.select(batch.columns[0])
         return plan.evaluate(frame, start)

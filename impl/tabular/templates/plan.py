@@ -450,16 +450,21 @@ class Plan:
         return rendered.gather((odd.cast(int).cum_sum() - 1).clip(0)).zip_with(odd, written)
 
 
-def prepared(batch: pl.DataFrame, needed: Callable[[dict[str, Any]], Plan], operation: bool) -> tuple[Plan, pl.DataFrame]:
-    """The plan for a batch's schema, and the columns that it needs as the template sees them."""
+def prepared(
+    batch: pl.DataFrame, names: frozenset[str] | None, plan_for: Callable[[dict[str, Any]], Plan], operation: bool
+) -> tuple[Plan, pl.DataFrame]:
+    """The plan for a batch's schema, and the columns that it needs as the template sees them. names: that it may read; None: all."""
     import polars as pl
 
     batch = widened(batch)
-    if operation:
-        plan = needed(dict(batch.schema))
-        return plan, batch.select([name for name in batch.columns if name in plan.needed])
-    plan = needed({name: pl.String if _scalar(kind) else kind for name, kind in batch.schema.items()})
-    return plan, batch.select([texts(batch[name]) for name in batch.columns if name in plan.needed])
+    if names is not None:
+        batch = batch.select([name for name in batch.columns if name in names])
+    types: dict[str, Any] = dict(batch.schema)
+    if not operation:
+        types = {name: pl.String if _scalar(kind) else kind for name, kind in types.items()}
+    plan = plan_for(types)
+    needed = [name for name in types if name in plan.needed]
+    return plan, batch.select(needed) if operation else batch.select([texts(batch[name]) for name in needed])
 
 
 def _scalar(kind: Any) -> bool:

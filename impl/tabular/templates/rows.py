@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -87,7 +88,9 @@ class Program:
         return render(self.template(), self.names, columns, count, self.loop, self.row, self.selfish, self.numbered)
 
 
+@lru_cache(maxsize=512)
 def compiled(environment: jinja2.Environment, source: str) -> jinja2.Template:
+    """A program's Python; documents have the same expression in many places."""
     return environment.template_class.from_code(
         environment, compile(source, "<template>", "exec"), environment.make_globals(None)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -70,20 +71,50 @@ def _macros(environment: jinja2.Environment) -> tuple[nodes.Node, ...]:
 
 
 def names_read(items: Iterable[nodes.Node]) -> set[str]:
-    return {one.name for item in items for one in walk(item) if isinstance(one, nodes.Name) and one.ctx == "load"}
+    return set().union(*(_remembered(one).read if isinstance(one, nodes.Macro) else _read(one) for one in items))
 
 
 def names_stored(items: Iterable[nodes.Node]) -> list[str]:
     """Names that are set, once for each time."""
     found: list[str] = []
     for item in items:
-        for one in walk(item):
-            if (isinstance(one, nodes.Name) and one.ctx in ("store", "param")) or isinstance(one, nodes.Macro):
-                found.append(one.name)
-            elif isinstance(one, nodes.Import):
-                found.append(one.target)
-            elif isinstance(one, nodes.FromImport):
-                found += [name if isinstance(name, str) else name[1] for name in one.names]
+        found += _remembered(item).stored if isinstance(item, nodes.Macro) else _stored(item)
+    return found
+
+
+@dataclass(frozen=True)
+class _Facts:
+    read: frozenset[str]
+    stored: tuple[str, ...]
+    contextual: bool
+
+
+@lru_cache(maxsize=4096)
+def _remembered(macro: nodes.Macro) -> _Facts:
+    """A project's macros stand before each of its hundreds of expressions, and are looked through once."""
+    return _Facts(frozenset(_read(macro)), tuple(_stored(macro)), _contextual(macro))
+
+
+def _contextual(item: nodes.Node) -> bool:
+    """Whether a piece hands the whole context on."""
+    return any(
+        isinstance(one, SCOPES) or (isinstance(one, nodes.Import | nodes.FromImport) and one.with_context) for one in walk(item)
+    )
+
+
+def _read(item: nodes.Node) -> set[str]:
+    return {one.name for one in walk(item) if isinstance(one, nodes.Name) and one.ctx == "load"}
+
+
+def _stored(item: nodes.Node) -> list[str]:
+    found: list[str] = []
+    for one in walk(item):
+        if (isinstance(one, nodes.Name) and one.ctx in ("store", "param")) or isinstance(one, nodes.Macro):
+            found.append(one.name)
+        elif isinstance(one, nodes.Import):
+            found.append(one.target)
+        elif isinstance(one, nodes.FromImport):
+            found += [name if isinstance(name, str) else name[1] for name in one.names]
     return found
 
 
@@ -106,21 +137,20 @@ def row_field(node: nodes.Node) -> str | None:
 
 
 def _described(environment: jinja2.Environment, body: list[nodes.Node]) -> Parsed:
-    everything = [one for item in body for one in walk(item)]
-    contextual = any(
-        isinstance(one, SCOPES) or (isinstance(one, nodes.Import | nodes.FromImport) and one.with_context) for one in everything
-    )
+    contextual = any(_remembered(one).contextual if isinstance(one, nodes.Macro) else _contextual(one) for one in body)
     stored = names_stored(body)
     portable: dict[str, nodes.Node] = {}
     if not contextual:
         top = {one.name for one in body if isinstance(one, nodes.Macro)}
-        macros = {one.name: one for one in body if isinstance(one, nodes.Macro) and stored.count(one.name) == 1}
+        times = Counter(stored)
         # a macro that reads what the template sets has to stay in its place
         set_names = set(stored) - top
-        for name, macro in macros.items():
-            if not (names_read([macro]) - _inside(macro)) & set_names:
-                portable[name] = macro
-        rest = [one for one in body if one not in portable.values()]
+        for one in body:
+            if not isinstance(one, nodes.Macro) or times[one.name] > 1:
+                continue
+            if not (_remembered(one).read - set(_remembered(one).stored)) & set_names:
+                portable[one.name] = one
+        rest = [one for one in body if not (isinstance(one, nodes.Macro) and one.name in portable)]
         used = closure(names_read(rest), portable)
         portable = {name: portable[name] for name in portable if name in used}
         body = rest
@@ -134,16 +164,12 @@ def _described(environment: jinja2.Environment, body: list[nodes.Node]) -> Parse
     return parsed
 
 
-def _inside(macro: nodes.Macro) -> set[str]:
-    return set(names_stored([macro]))
-
-
 def closure(names: set[str], portable: dict[str, nodes.Node]) -> set[str]:
     """`names` and what the definitions behind them read."""
     found, rest = set(names), list(names)
     while rest:
         if (node := portable.get(rest.pop())) is not None:
-            fresh = names_read(node.iter_child_nodes()) - found
+            fresh = names_read([node]) - found
             found |= fresh
             rest += fresh
     return found

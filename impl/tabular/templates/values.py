@@ -19,8 +19,10 @@ def widened(batch: pl.DataFrame) -> pl.DataFrame:
     """A row of nothing but numbers has one type in the peer: a decimal among them makes decimals of all."""
     import polars as pl
 
+    if not batch.width or not batch.to_series(0).dtype.is_numeric():
+        return batch
     types = batch.dtypes
-    if types and all(one.is_numeric() for one in types) and any(one.is_float() for one in types):
+    if all(one.is_numeric() for one in types) and any(one.is_float() for one in types):
         return batch.cast({name: pl.Float64 for name, one in batch.schema.items() if one.is_integer()})
     return batch
 
