@@ -120,11 +120,11 @@ class Call:
         self.given.show_stacktrace = self.given.show_stacktrace or config.show_stacktrace
         return document
 
-    def plan(self, document: Document, selector: str = "*") -> Plan:
+    def plan(self, document: Document, selector: str = "*", keep: str = "") -> Plan:
         """The plan of the document; what is odd in it is told."""
         from impl.tabular.plan import make_plan
 
-        plan = make_plan(document, selector, trust=self.given.trust)
+        plan = make_plan(document, selector, trust=self.given.trust, keep=keep)
         for one in plan.warnings:
             self.screen.warn(f"{one.where}: {one.what}{f' ({one.hint})' if one.hint else ''}")
         if self.screen.level <= _LEVELS["DEBUG"]:
@@ -385,13 +385,7 @@ def show(call: Call) -> int:
         raise EtlError("`--limit` has to be 1 or more", where=f"--limit {given.limit}")
     document = call.load(served=not given.trust)
     ref = _ref(document, given.rest[0])
-    plan = call.plan(document)
-    if ref not in plan.steps:
-        raise EtlError(
-            f"`{ref}` cannot be shown, as no destination is made of it",
-            where=document.file,
-            hint="add a destination with it as `source`",
-        )
+    plan = call.plan(document, keep=ref)
     step = plan.steps[ref]
     if step.kind == "destinations":
         call.screen.put(_rendered(plan, step, given.limit))

@@ -118,6 +118,7 @@ class Document:
     compiled: dict[Any, Any]
     problems: Problems
     files: list[Path]
+    variables: dict[str, str] = field(default_factory=dict)  # what `$NAME` stands for, in templates too
 
     @cached_property
     def text(self) -> str:
@@ -184,6 +185,7 @@ def load(
         compiled=compiled,
         problems=problems,
         files=[part.path for part in parts],
+        variables={**reader.params, **variables},
         **sections,
     )
 

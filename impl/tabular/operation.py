@@ -38,7 +38,7 @@ class Operation:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.read(spec)
-        spec.done(also=("operation", "sources") if self.sources else ("operation",))
+        spec.done(also=("operation", "repartition", *(("sources",) if self.sources else ())))
 
     def read(self, spec: Spec) -> None:
         """Take the options; what is wrong is noted in `spec`."""

@@ -72,8 +72,11 @@ class Plan:
         return list(found)
 
 
-def make_plan(document: Any, selector: str = "*", *, trust: bool = False) -> Plan:
-    """Read and check all nodes, and order those that the selector chooses. Raises all problems at once."""
+def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: str = "") -> Plan:
+    """Read and check all nodes, and order those that the selector chooses. Raises all problems at once.
+
+    keep: a node that is left in, with what it reads, though no destination is made of it.
+    """
     problems: Problems = document.problems
     nodes = {one.ref: one for kind in KINDS for one in getattr(document, kind).values()}
     environment = _environments(document, trust)
@@ -88,7 +91,7 @@ def make_plan(document: Any, selector: str = "*", *, trust: bool = False) -> Pla
     for ref in ordered:
         _columns(steps[ref], steps, problems)
     problems.raise_if_any()
-    chosen = _chosen(ordered, steps, selector, problems)
+    chosen = _chosen(ordered, steps, selector, problems) | _with_reads([keep] if keep in steps else [], steps)
     return Plan(document, {ref: steps[ref] for ref in ordered if ref in chosen}, problems.warnings)
 
 
@@ -109,7 +112,7 @@ def _step(
         from impl.tabular.destinations import open_destination
 
         reads = [_reference(spec, "source", spec.text("source"), nodes)]
-        part = open_destination(spec, node.path, environment=spec.environment, config=document.config)
+        part = open_destination(spec, node.path, environment=spec.environment, variables=document.variables)
         return Step(ref, node, spec, part, reads, guard)
     return _transformation(ref, node, nodes, spec, guard)
 

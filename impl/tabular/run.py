@@ -134,8 +134,8 @@ class _Flows:
         def batches() -> Iterator[pl.DataFrame]:
             rows = 0
             expectations = _Expectations(step, self.plan, self.context, self.outcome) if guard.expect else None
-            for number, batch in enumerate(flow.batches()):
-                if guard.debug and number == 0:
+            for batch in flow.batches():
+                if guard.debug and not rows and batch.height:
                     self.context.say(f"{step.ref}: {batch.columns}\n{batch.head(5)}")
                 kept = expectations.of(batch) if expectations else batch
                 rows += kept.height
