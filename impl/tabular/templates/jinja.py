@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def _environment(settings: Settings) -> jinja2.Environment:
     made = kind(loader=jinja2.FileSystemLoader(settings.folder))
     made.settings = settings
     made.globals.update(md5=md5, fromjson=fromjson, col=col)
-    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _plain}
+    made.policies["json.dumps_function"] = _json
+    made.policies["json.dumps_kwargs"] = {}
     return made
 
 
@@ -81,8 +83,18 @@ def col(context: Context, name: str) -> Any:
     return context.resolve(name)
 
 
+def _json(value: Any, **options: Any) -> str:
+    """`json.dumps` with sorted keys, without its price for a text: most of what `tojson` is given."""
+    if options:
+        return json.dumps(value, sort_keys=True, default=_plain, **options)
+    return encode_basestring_ascii(value) if type(value) is str else _ENCODER.encode(value)
+
+
 def _plain(value: Any) -> str:
     """What `tojson` writes for values that JSON does not know."""
     if isinstance(value, datetime.date | datetime.time | decimal.Decimal):
         return str(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, default=_plain)
