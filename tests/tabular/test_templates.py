@@ -74,6 +74,11 @@ def test_numbers_and_truth_are_texts_in_templates_and_values_in_operations():
     assert evaluate("{{i}} {{f}} {{t}} {{i == 5}}", frame) == ["5 0.5 True True", "nan 2.0 nan False"]
 
 
+def test_letters_of_numbers_have_no_case():
+    frame = pl.DataFrame({"n": [5, None], "s": ["é", "x"]})
+    assert evaluate("{{ (n ~ s)|upper }}", frame) == ["5É", "NANX"]
+
+
 def test_whole_numbers_beside_nothing_but_decimals_are_decimals():
     numbers = pl.DataFrame({"i": [1, 2], "f": [1.5, 2.0]})
     assert evaluate("{{i}}/{{f}}", numbers) == ["1.0/1.5", "2.0/2.0"]  # as the peer, whose row has one type

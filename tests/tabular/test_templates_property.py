@@ -201,7 +201,7 @@ def compare(seed: int, frame: pl.DataFrame, batches: int, depth: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_templates_give_the_text_of_plain_jinja(seed):
     frame = rows(seed, 60)
     assert sum(compare(seed * 1000 + one, frame, batches=2, depth=2) for one in range(20)) > 0
@@ -220,4 +220,4 @@ def test_each_way_to_render_gives_the_text_of_plain_jinja(way, monkeypatch):
         monkeypatch.setattr(plan, "FEW", 8)
         monkeypatch.setattr(plan.Rows, "judge", lambda self, count, different: False)
     frame = rows(5, 40)
-    assert sum(compare(50_000 + one, frame, batches=3, depth=2) for one in range(60)) > 20
+    assert sum(compare(50_000 + one, frame, batches=3, depth=2) for one in range(25)) > 8

@@ -318,7 +318,7 @@ class Plan:
 
         names = {name for one in vectors for name in one.names} if self.operation else set()
         conditions = [pl.col(name).is_null() for name in sorted(names)]
-        for name in sorted({name for one in vectors for name in one.ascii}):
+        for name in sorted({name for one in vectors for name in one.ascii if self.types[name] == pl.String}):
             conditions.append(pl.col(name).str.len_bytes() != pl.col(name).str.len_chars())
         for one in vectors:
             conditions += [~guard for guard in one.guards]
