@@ -38,6 +38,13 @@ def size_of(frame: pl.DataFrame) -> int:
     return int(frame.estimated_size())
 
 
+def compact(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own: rows picked from a larger frame keep all of its texts in memory otherwise."""
+    import polars as pl
+
+    return frame.with_columns(pl.col(pl.String) + "")
+
+
 class Chunks:
     """Frames in one file, each readable by its number."""
 
@@ -89,7 +96,7 @@ class Spool:
         if not frame.height:
             return
         self.rows += frame.height
-        self.held.append(frame)
+        self.held.append(frame if frame.height > BATCH // 2 else compact(frame))
         self.bytes += size_of(frame)
         if self.bytes > share(self.context):
             self.chunks = self.chunks or Chunks(self.context)
@@ -127,7 +134,7 @@ class Partitions:
         if not frame.height:
             return
         self.rows += frame.height
-        self.held.append(frame)
+        self.held.append(frame if frame.height > BATCH // 2 else compact(frame))
         self.bytes += size_of(frame)
         if self.bytes > share(self.context):
             self.split()
@@ -209,7 +216,7 @@ class Sorter:
             self.empty = frame.clear()
         if not frame.height:
             return
-        self.held.append(frame)
+        self.held.append(frame if frame.height > BATCH // 2 else compact(frame))
         self.bytes += size_of(frame)
         if self.bytes > share(self.context):
             self._write(iter([self._sorted(self.held)]))
@@ -319,7 +326,7 @@ def gathered(batches: Iterator[pl.DataFrame], rows: Callable[[], int], context: 
         held.append(batch)
         size += size_of(batch)
         height += batch.height
-        if height >= rows() or size > share(context):
+        if height >= rows() or size > share(context) // 4:
             yield pl.concat(held)
             held, size, height = [], 0, 0
     if held:

@@ -1,7 +1,5 @@
 """What is held in memory and what is held in files give the same rows."""
 
-import os
-
 import numpy as np
 import polars as pl
 import pytest
@@ -97,7 +95,7 @@ def test_many_runs_are_merged_in_rounds_and_equal_rows_keep_their_order(tmp_path
     assert len(sorter.runs) > 24
     wanted = sorted(frame.rows(), key=lambda row: row[0] or "", reverse=descending)
     assert pl.concat(list(sorter)).rows() == [one for one in wanted if one[0]] + [one for one in wanted if not one[0]]
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_parts_of_two_tables_have_the_same_keys_and_keep_the_order(tmp_path):
@@ -116,7 +114,7 @@ def test_parts_of_two_tables_have_the_same_keys_and_keep_the_order(tmp_path):
         found.append(one)
     assert len(found) > 10
     assert sorted(pl.concat(found)["i"]) == list(range(5000))
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_spool_is_read_again_and_rows_can_be_placed(tmp_path):
@@ -124,12 +122,12 @@ def test_a_spool_is_read_again_and_rows_can_be_placed(tmp_path):
     spool = Spool(context)
     for batch in frame.iter_slices(100):
         spool.add(batch)
-    assert len(os.listdir(tmp_path)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
     for _ in range(2):
         assert pl.concat(list(spool)).equals(frame)
     backwards = np.arange(4999, -1, -1)
     assert pl.concat(list(placed(spool, backwards, context))).equals(frame.reverse())
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_are_removed_when_a_reader_stops_early(tmp_path):
@@ -140,4 +138,4 @@ def test_files_are_removed_when_a_reader_stops_early(tmp_path):
     rows = iter(sorter)
     next(rows)
     rows.close()
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())

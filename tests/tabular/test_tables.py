@@ -1,7 +1,5 @@
 """union and join. What is expected was read from files that the peer (0.4.9) wrote for the same tables, unless a test says otherwise."""
 
-import os
-
 import polars as pl
 import pytest
 
@@ -59,7 +57,7 @@ def result(folder, name, *tables, limit=1 << 30, size=2, **options):
         for of, of_columns in zip(frames, columns, strict=True)
     ]
     out = list(made.run(flows, Context(folder, memory_limit=limit)))
-    assert os.listdir(folder) == []
+    assert not list(folder.iterdir())
     frame = pl.concat(out)
     if announced is not None:
         assert [one.name for one in announced] == frame.columns
@@ -92,10 +90,11 @@ def test_union_fills_columns_that_one_table_lacks(tmp_path):
 
 
 def test_union_of_other_columns_is_a_problem_that_names_them():
-    assert problems_of("union", "a,b 1,x", "b,c 1,x", sources=["$sources.b"]) == [
+    (found,) = problems_of("union", "a,b 1,x", "b,c 1,x", sources=["$sources.b"])
+    assert found == (
         "`$sources.b` has other columns than the tables before it: it lacks `a` and it has also `c` "
         "(rename or drop columns, or set `fill_missing_columns: True`)"
-    ]
+    )
 
 
 def test_union_finds_other_columns_with_the_rows_where_columns_are_not_known_before(tmp_path):
@@ -212,7 +211,7 @@ def test_joins_with_an_empty_table(tmp_path):
         ({"left_drop_columns": ["k"]}, "`k` is a key and cannot be dropped"),
         ({"join_type": "cross"}, "`join_type` cannot be `cross` (there is inner, left, right, outer)"),
         ({"left_keys": ["k"]}, "write either `left_key` or `left_keys`"),
-        ({"left_keyz": "k"}, "there is no option `left_keyz` (did you mean `left_keys`?)"),
+        ({"left_keyz": "k"}, "there is no option `left_keyz` (did you mean `left_key`?)"),
     ],
 )
 def test_problems_of_a_join_are_found_before_any_row(options, problem):

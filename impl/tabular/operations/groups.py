@@ -13,7 +13,7 @@ from impl.tabular.flow import ANY, FLOAT, INTEGER, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.tables import as_text, known
 from impl.tabular.spec import Spec, nearest
-from impl.tabular.spill import Partitions, Sorter, Spool, aligned, gathered, share, size_of
+from impl.tabular.spill import Partitions, Sorter, Spool, aligned, compact, gathered, share, size_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -254,10 +254,11 @@ class _Numbers:
             whole = np.add.reduceat(self.whole_values, self.starts).astype(np.float64)
             total = np.where(self.whole, whole, total)
             return total / self.rows if function == "mean" else total
-        mean = np.repeat(total / count, self.rows)
-        squares = np.where(missing, 0.0, (mean - self.values) ** 2)
-        found = sums(squares, self.starts) / (count - 1)
-        found = np.where(count > 1, found, np.nan)
+        # pandas has bottleneck compute these, one value after the other, as bincount does
+        groups = np.repeat(np.arange(len(self.rows)), self.rows)
+        mean = np.bincount(groups, filled, len(self.rows)) / count
+        squares = np.where(missing, 0.0, (self.values - mean[groups]) ** 2)
+        found = np.where(count > 1, np.bincount(groups, squares, len(self.rows)) / (count - 1), np.nan)
         return np.sqrt(found) if function == "std" else found
 
 
@@ -393,8 +394,8 @@ class Rank(Operation):
             missing = missing or batch.select(by).null_count().sum_horizontal().item() > 0
             spool.add(ranked(batch, seen[0]))
             counts = batch.filter(present).group_by(by).agg(pl.len().cast(pl.Int64).alias("\0before"))
-            seen[0] = pl.concat([seen[0], counts]).group_by(by).agg(pl.col("\0before").sum())
-            if size_of(seen[0]) > share(context):
+            seen[0] = compact(pl.concat([seen[0], counts]).group_by(by).agg(pl.col("\0before").sum()))
+            if size_of(seen[0]) > share(context) // 4:  # what looks values up takes several times their size
                 break
         rest, before = Partitions(context, by), Partitions(context, by)
         for batch in batches:

@@ -10,7 +10,7 @@ from impl.tabular.flow import Column, Context, Flow
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.tables import ONE_PARTITION, known
 from impl.tabular.spec import Spec
-from impl.tabular.spill import Partitions, Sorter, Spool, aligned, gathered, placed, share, size_of
+from impl.tabular.spill import Partitions, Sorter, Spool, aligned, compact, gathered, placed, share, size_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,8 +121,8 @@ class Distinct(Operation):
             new = batch.unique(by, keep="first", maintain_order=True)
             new = new.join(seen[0], on=by, how="anti", nulls_equal=True, maintain_order="left")
             yield new
-            seen[0] = pl.concat([seen[0], new.select(by)])
-            if size_of(seen[0]) > share(context):
+            seen[0] = pl.concat([seen[0], compact(new.select(by))])
+            if size_of(seen[0]) > share(context) // 4:  # what looks values up takes several times their size
                 break
         parts, start = Partitions(context, by), 0
         passed = pl.concat([first.clear(), *seen], how="diagonal").with_columns(pl.lit(-1, pl.Int64).alias("\0row"))
