@@ -43,7 +43,7 @@ class Database(Source):
             raise self.missing("sqlalchemy", "a database") from error
         address = reveal(self.connection, self.spec.where(self.key))
         try:
-            engine = sqlalchemy.create_engine(_with_driver(sqlalchemy.make_url(_modern(address))))
+            engine = sqlalchemy.create_engine(self._placed(_with_driver(sqlalchemy.make_url(_modern(address)))))
         except ImportError as error:
             raise self.missing(error.name, "this database") from error
         except sqlalchemy.exc.SQLAlchemyError as error:
@@ -63,6 +63,13 @@ class Database(Source):
         finally:
             engine.dispose()
         yield from spool.frames()
+
+    def _placed(self, address: Any) -> Any:
+        """A SQLite file begins at the document's folder, as the peer's working directory is there."""
+        file = address.database or ""
+        if address.get_backend_name() != "sqlite" or file in ("", ":memory:") or file.startswith("file:"):
+            return address
+        return address.set(database=str(self.path(file)))
 
     def _names(self, names: list[str]) -> list[str]:
         twice = sorted({one for one in names if names.count(one) > 1})
