@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from impl.run.errors import EtlError
 from impl.run.files import replacing
 from impl.tabular.flow import BATCH, Column, Context, Flow
-from impl.tabular.spec import Spec
+from impl.tabular.spec import Spec, nearest
 from impl.tabular.templates import RowTemplate, has_jinja
+from impl.tabular.types import TYPES, typed
 
 if TYPE_CHECKING:
     import jinja2
@@ -77,6 +78,7 @@ class Destination:
         self.template = self._template(path, variables)
         self.header, self.footer = self._literal("header"), self._literal("footer")
         self.schema = self._schema(path)
+        self.types = self._types()
         if self.format == PARQUET and self.compression != "none":
             spec.note("a Parquet file is compressed inside", "compression", "leave `compression` out")
         spec.done(also=("store", "debug", "expect", "on_fail", "require_rows", "show_progress", "repartition", *also))
@@ -165,8 +167,22 @@ class Destination:
             return None
         return kind(found)
 
+    def _types(self) -> dict[str, str]:
+        found = self.spec.mapping("types", {})
+        if found and self.format == TEMPLATE:
+            self.spec.note(
+                "what a template writes is text", "types", "say `format: parquet`, `jsonl` or `csv`, or leave `types` out"
+            )
+        for name, wanted in found.items():
+            if wanted not in TYPES:
+                self.spec.note(f"there is no type `{wanted}` (of `{name}`)", "types", nearest(str(wanted), TYPES))
+        return {str(name): str(wanted) for name, wanted in found.items()}
+
     def check(self, columns: Sequence[Column] | None) -> None:
-        """Note the names that the template, the header or the footer reads and that are no column."""
+        """Note the names that the template, the header, the footer or `types` reads and that are no column."""
+        for name in self.types if columns is not None else ():
+            if name not in [one.name for one in columns or ()]:
+                self.spec.note(f"there is no column `{name}`", "types", nearest(name, [one.name for one in columns or ()]))
         for one in (self.template, self.header, self.footer):
             if isinstance(one, RowTemplate):
                 one.check(columns, self.spec)
@@ -180,6 +196,7 @@ class Destination:
     def write(self, flow: Flow, output_dir: Path, context: Context) -> int:
         """Write all rows, in their order, and say how many. Raises EtlError; the old file then stays as it was."""
         target = self.file(Path(output_dir))
+        flow = self._typed(flow) if self.types else flow
         if self.place is None:
             self._stays_inside(target, Path(output_dir))
         with replacing(target) as part:
@@ -187,6 +204,22 @@ class Destination:
                 return self._parquet(flow, part)
             with self._opened(part) as file:
                 return self._csv(flow, file) if self.format == CSV else self._lines(flow, file, context)
+
+    def _typed(self, flow: Flow) -> Flow:
+        def failed(what: str, row: int, value: str) -> EtlError:
+            hint = "mend the value (modify_columns, filter_rows), or ask for another type"
+            return EtlError(what, f"{self.spec.where('types')}, row {row:,}: `{value[:200]}`", hint)
+
+        def batches() -> Iterator[pl.DataFrame]:
+            rows = 0
+            for batch in flow.batches():
+                for name in self.types:
+                    if name not in batch.columns:
+                        raise EtlError(f"there is no column `{name}`", self.spec.where("types"), nearest(name, batch.columns))
+                yield typed(batch, self.types, rows, failed)
+                rows += batch.height
+
+        return Flow(flow.columns, batches)
 
     def _stays_inside(self, target: Path, output_dir: Path) -> None:
         if not target.parent.resolve().is_relative_to(output_dir.resolve()):

@@ -155,6 +155,7 @@ DESTINATION: dict[str, Option] = {
     ),
     "compression": text("Of the file; `gzip` adds `.gz` to its name", "none", "gzip", default="none"),
     "schema": text("JSON Schema (path, relative to the document) that every row has to fit"),
+    "types": anything("Column -> integer, float, boolean, date, timestamp or text, for `parquet`, `csv` and `jsonl`"),
     "store": anything("The collection of the store that the rows go to, where a task runs the document"),
 }
 
