@@ -181,6 +181,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
     with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
         if not found.to_do:
             promotion["state"] = "nothing to do"
+            _keep(target, promotion)
             say(f"nothing differs: {target.name} is what {source.name} has shown")
             return promotion
         _keep(target, promotion)
@@ -285,6 +286,10 @@ def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
         "command": f"promote.run from {promotion['from']}",
         "host": os.uname().nodename,
     }
+    before = [  # wherever they came from: what counts is whether the environment could be promoted to
+        {"id": one["id"], "command": told["command"], "outcome": records.SUCCESS if _went_well(one) else records.FAILURE}
+        for one in promotions(target)
+    ]
     try:
         yield
     except BaseException as error:
@@ -292,9 +297,12 @@ def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
         if promotion["state"] in ("building", "switching"):
             promotion["state"] = "failed"
             _keep(target, promotion)
-        tell(
-            target,
-            {**told, "outcome": records.FAILURE, "error": {"what": failure.what, "where": failure.where, "hint": failure.hint}},
-        )
+        said = {"what": failure.what, "where": failure.where, "hint": failure.hint}
+        tell(target, {**told, "outcome": records.FAILURE, "error": said}, before)
         raise
-    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)})
+    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)}, before)
+
+
+def _went_well(promotion: Mapping[str, Any]) -> bool:
+    """Whether an earlier promotion, which is over since this one holds the lock, came to its end."""
+    return promotion["state"] in ("live", "nothing to do", "taken back")

@@ -1,10 +1,12 @@
 """What all tests share: small and read-only disks, the real data, a checkout to type commands in."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,32 @@ def s3_server():
     server.bucket("lake")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def receiver():
+    """A webhook that keeps what it is sent; its status can be set."""
+    got = []
+
+    class Take(http.server.BaseHTTPRequestHandler):
+        status = 200
+
+        def do_POST(self):
+            got.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(Take.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Take)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    server.got, server.take, server.address = got, Take, f"json://127.0.0.1:{server.server_address[1]}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class Checkout:

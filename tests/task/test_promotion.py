@@ -266,3 +266,26 @@ def test_a_check_that_fails_in_development_goes_no_further(three):
     refused = three.promote()
     assert refused.returncode == 1 and "the newest run of development ended with failure" in refused.stderr
     assert three.live().facts("region_county").fingerprint == before
+
+
+def test_one_message_for_each_promotion_and_the_one_after_a_failure_says_so(three, receiver, tmp_path):
+    (tmp_path / "empty").mkdir()
+    environments = {"production": {"source": f"mirror:{tmp_path / 'empty'}", "notify": receiver.address}}
+    three.settings["etl"]["environments"] = environments  # both are lakes
+    three.configure()
+    three.develop()
+    assert three.promote().returncode == 1  # there are no raw files
+    del environments["production"]["source"]
+    three.configure()
+    assert three.promote().returncode == 0
+    assert "nothing differs" in three.promote().stderr
+    titles = [
+        (body["type"], body["title"].removeprefix("production: promote.run from development ")) for _, body in receiver.got
+    ]
+    assert titles == [("failure", "failed"), ("info", "works again"), ("success", "done")]
+    states = [line.split()[1] for line in three.checkout.invoke("promote.list").stdout.splitlines()]
+    assert states == ["failed", "live", "nothing"]
+    failed = three.checkout.invoke("promote.list").stdout.split()[0]
+    texts = [body["message"] for _, body in receiver.got]
+    assert f"the run before, {failed}, had failed" in texts[1] and "checkpoints made" not in texts[1]
+    assert "region_county: 342 rows" in texts[1]
