@@ -6,28 +6,36 @@
     rollback  the version before is live again
 
 The candidate is a store of its own beside the live one: the schema `<schema>_next`, or the folder `<store>.next`. A
-crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped.
+crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped. Only in a
+lake a crash can come between two collections of one switch: the record of the promotion tells what stood there before
+and what comes after, and `settle` brings it to an end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from impl.closing import collections_of, tell
 from impl.run import records
+from impl.run.digest import text_digest
 from impl.run.errors import EtlError
 from impl.run.files import replacing
 from impl.run.lock import only_run
 from impl.store import compare, open_store
-from impl.store.switch import before_switch, beside, restore, switch
+from impl.store.interface import Collection
+from impl.store.switch import before_switch, beside, kept_before, restore, switch
 
 Say = Callable[[str], None]
+
+BUILDING, SWITCHING, LIVE, NOTHING, FAILED = "building", "switching", "live", "nothing to do", "failed"
+TAKING_BACK, TAKEN_BACK = "taking back", "taken back"
+BEFORE, AFTER, OTHER = "as before", "switched", "changed by others"  # where a collection of a switch stands
 
 
 @dataclass
@@ -42,6 +50,7 @@ class Plan:
     changed: dict[str, compare.Changes] = field(default_factory=dict)
     unchanged: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    in_switch: str = ""  # what is said of a promotion that is in the middle of its switch
 
     @property
     def to_do(self) -> list[str]:
@@ -55,7 +64,7 @@ def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bo
     from_store, to_store = open_store(source.store), open_store(target.store)
     chosen = chosen_collections(graph, datasets)
     record = _newest(source, graph, chosen)
-    found = Plan(source, target, record, chosen)
+    found = Plan(source, target, record, chosen, in_switch=_in_switch(target))
     here, there = set(from_store.names()), set(to_store.names())
     for name in chosen:
         if name not in here:
@@ -147,6 +156,7 @@ def plan_text(found: Plan) -> str:
         lines.append(
             f"run {record['id']}, commit {record['code']['commit'][:12] or 'none'}, {len(record.get('inputs', ()))} raw files"
         )
+    lines += [found.in_switch] if found.in_switch else []
     for name in found.new:
         lines.append(f"[+] {name}  new, {open_store(found.source.store).facts(name).rows:,} rows")
     for name, changes in found.changed.items():
@@ -175,12 +185,12 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         "run": found.record["id"],
         "commit": found.record["code"]["commit"],
         "collections": {},
-        "state": "building",
+        "state": BUILDING,
         "started": records._now(),
     }
     with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
         if not found.to_do:
-            promotion["state"] = "nothing to do"
+            promotion["state"] = NOTHING
             _keep(target, promotion)
             say(f"nothing differs: {target.name} is what {source.name} has shown")
             return promotion
@@ -191,13 +201,13 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         built = build(candidate)
         _check_inputs(found.record, built)
         _check_fingerprints(found, candidate)
-        made = open_store(candidate.store)
-        promotion["fingerprints"] = {name: made.facts(name).fingerprint for name in found.to_do}
+        promotion["before"] = _marks(open_store(target.store), found.to_do)
+        promotion["after"] = _marks(open_store(candidate.store), found.to_do)
         promotion["collections"] = before_switch(target.store, found.to_do)
-        promotion["state"] = "switching"
+        promotion["state"] = SWITCHING
         _keep(target, promotion)
         switch(target.store, candidate.store, found.to_do)
-        promotion["state"] = "live"
+        promotion["state"] = LIVE
         promotion["finished"] = records._now()
         _keep(target, promotion)
     for name in found.to_do:
@@ -234,26 +244,113 @@ def _check_fingerprints(found: Plan, candidate: Any) -> None:
 def rollback(target: Any, say: Say) -> dict[str, Any]:
     """Make the version before the last promotion live again."""
     with only_run(Path(target.state) / "promotion.lock"):
-        done = [one for one in promotions(target) if one["state"] in ("live", "switching") and one["collections"]]
-        if not done:
-            raise EtlError(
-                "there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was"
-            )
-        last = done[-1]
-        store = open_store(target.store)
-        for name, fingerprint in last["fingerprints"].items():
-            if name not in store.names() or store.facts(name).fingerprint != fingerprint:
+        last, there = _last(target)
+        names = [name for name, stands in there.items() if stands == AFTER]
+        for name, stands in there.items():
+            if stands == OTHER or (stands == BEFORE and last["state"] == LIVE):
                 raise EtlError(
                     f"`{name}` is not what the promotion {last['id']} left",
                     where=target.name,
-                    hint="somebody changed it since, or the switch did not take place: see `invoke store.list`",
+                    hint="somebody changed it since: see `invoke store.list`",
                 )
-        restore(target.store, last["collections"])
-        last["state"] = "taken back"
-        _keep(target, last)
+        kept = kept_before(target.store, {name: last["collections"][name] for name in names})
+        for name in names:
+            if _mark(kept[name]) != last["before"][name]:
+                raise EtlError(
+                    f"what `{name}` was before the promotion {last['id']} is no longer kept",
+                    where=target.name,
+                    hint="promote the older commit: check it out, build it in development, `invoke promote.run`",
+                )
+        _take_back(target, last, names)
     for name in last["collections"]:
         say(f"[-] {name} is in {target.name} what it was before {last['id']}")
     return last
+
+
+def _last(target: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The last promotion that is live, or half of it, and where its collections stand."""
+    for last in reversed(promotions(target)):
+        if last["state"] in (LIVE, SWITCHING, TAKING_BACK) and last.get("after"):
+            there = _standing(target, last)
+            if last["state"] != SWITCHING or AFTER in there.values():
+                return last, there
+            _end(target, last, FAILED)
+    raise EtlError("there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was")
+
+
+def _take_back(target: Any, promotion: dict[str, Any], names: Sequence[str]) -> None:
+    state = promotion["state"]
+    promotion["state"] = TAKING_BACK
+    _keep(target, promotion)
+    try:
+        if names:
+            restore(target.store, {name: promotion["collections"][name] for name in names})
+    except EtlError:
+        if BEFORE not in _standing(target, promotion).values():
+            _end(target, promotion, state)
+        raise
+    _end(target, promotion, TAKEN_BACK)
+
+
+def settle(target: Any, say: Say) -> None:
+    """Bring to an end what was broken off in the middle of a switch, or of taking one back.
+
+    A switch goes on as long as its candidates are still those that were compared with development; else what is switched
+    is taken back. What others have changed since is left alone.
+    """
+    with only_run(Path(target.state) / "promotion.lock"):
+        for one in promotions(target):
+            if one["state"] == BUILDING:
+                _end(target, one, FAILED)
+            if one["state"] not in (SWITCHING, TAKING_BACK):
+                continue
+            there = _standing(target, one)
+            done, missing = ([name for name in there if there[name] == which] for which in (AFTER, BEFORE))
+            one["broken off"] = True
+            if one["state"] == TAKING_BACK:
+                _take_back(target, one, done)
+                say(f"[-] {one['id']} was broken off while it was taken back: {', '.join(done) or 'nothing'} was left to do")
+            elif not done:
+                _end(target, one, FAILED)
+            elif _marks(open_store(beside(target.store)), missing) == {name: one["after"][name] for name in missing}:
+                if missing:
+                    switch(target.store, beside(target.store), missing)
+                for name in done:
+                    open_store(beside(target.store)).drop(name)
+                _end(target, one, LIVE)
+                say(f"[+] {one['id']} was broken off in its switch: {', '.join(missing) or 'nothing'} was left to do")
+            else:
+                _take_back(target, one, done)
+                _end(target, one, FAILED)
+                say(f"[-] {one['id']} was broken off in its switch, and is taken back: {', '.join(done)}")
+
+
+def _standing(target: Any, promotion: Mapping[str, Any]) -> dict[str, str]:
+    """Where each collection of a promotion stands."""
+    before, after = promotion["before"], promotion["after"]
+    now = _marks(open_store(target.store), after)
+    return {name: AFTER if now[name] == after[name] else BEFORE if now[name] == before[name] else OTHER for name in after}
+
+
+def _in_switch(target: Any) -> str:
+    """What to say of a promotion that is in the middle of its switch; nothing where there is none."""
+    for one in promotions(target):
+        if one["state"] in (SWITCHING, TAKING_BACK):
+            there = ", ".join(f"{name} is {stands}" for name, stands in _standing(target, one).items())
+            hint = "if it was killed, `promote.run` brings it to its end and `promote.rollback` takes it back"
+            return f"{one['id']} is in the middle of {one['state']}: {there}; {hint}"
+    return ""
+
+
+def _marks(store: Any, names: Iterable[str]) -> dict[str, str | None]:
+    """What tells one state of a collection from another, for each; None where it is not there."""
+    known = set(store.names())
+    return {name: _mark(store.facts(name) if name in known else None) for name in names}
+
+
+def _mark(facts: Collection | None) -> str | None:
+    """Rows and columns: what is said about a column may change while all rows stay."""
+    return None if facts is None else text_digest(json.dumps([facts.fingerprint, facts.columns]))
 
 
 def promotions(target: Any) -> list[dict[str, Any]]:
@@ -270,6 +367,11 @@ def list_text(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _folder(target: Any) -> Path:
     return Path(target.state) / "promotions"
+
+
+def _end(target: Any, promotion: dict[str, Any], state: str) -> None:
+    promotion["state"] = state
+    _keep(target, promotion)
 
 
 def _keep(target: Any, promotion: Mapping[str, Any]) -> None:
@@ -294,8 +396,11 @@ def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         failure = error if isinstance(error, EtlError) else EtlError("the promotion was broken off", where=type(error).__name__)
-        if promotion["state"] in ("building", "switching"):
-            promotion["state"] = "failed"
+        promotion["broken off"] = True
+        with suppress(EtlError, OSError):  # a store that does not answer, a full disk: `settle` will see how far it came
+            stands = _standing(target, promotion).values() if promotion["state"] == SWITCHING else ()
+            if AFTER not in stands and promotion["state"] in (BUILDING, SWITCHING):
+                promotion["state"] = FAILED
             _keep(target, promotion)
         said = {"what": failure.what, "where": failure.where, "hint": failure.hint}
         tell(target, {**told, "outcome": records.FAILURE, "error": said}, before)
@@ -304,5 +409,5 @@ def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
 
 
 def _went_well(promotion: Mapping[str, Any]) -> bool:
-    """Whether an earlier promotion, which is over since this one holds the lock, came to its end."""
-    return promotion["state"] in ("live", "nothing to do", "taken back")
+    """Whether an earlier promotion, which is over since this one holds the lock, came to its end by itself."""
+    return promotion["state"] in (LIVE, NOTHING, TAKEN_BACK) and not promotion.get("broken off")

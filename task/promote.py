@@ -29,6 +29,7 @@ def run(c, from_="development", to="production", datasets=""):
     """Promote: build beside what is live, compare with development, switch in one step"""
     from impl.run.graph import to_stderr  # it brings doit
 
+    promote.settle(c.env.named(to), to_stderr)
     found = _plan(c, from_, to, datasets, rows=False)
 
     def build(env):

@@ -216,6 +216,11 @@ class PostGIS:
         """What `take_over` did, undone: what is in `_previous` comes back, what is here goes to `_next`."""
         self._change_places(names, to=self._beside("next"), from_=self._beside("previous"))
 
+    def kept(self, names: Sequence[str]) -> dict[str, Collection | None]:
+        """The facts of what `give_back` would bring back."""
+        with self._connected() as db:
+            return {name: self._beside("previous")._facts(db, name) for name in names}
+
     def _beside(self, which: str) -> PostGIS:
         other = PostGIS(self.address)
         other.schema, other._reader = f"{self.schema}_{which}", f"{self.schema}_{which}_reader"

@@ -2,6 +2,7 @@
 
 In a database all collections change places in one transaction: the live tables move to the schema `<schema>_previous`,
 those of `<schema>_next` into the live one. In a lake each collection is one Delta commit, and the version before stays.
+Killed between two of them, `switch` and `restore` do the rest when they are asked again: the candidates go last.
 """
 
 from __future__ import annotations
@@ -58,6 +59,14 @@ def switch(live: str, candidate: str, names: Sequence[str]) -> None:
         _copy(there, made.facts(name), made.stream(name))
     for name in names:
         made.drop(name)
+
+
+def kept_before(live: str, before: Mapping[str, Any]) -> dict[str, Collection | None]:
+    """The facts of what `restore` would bring back of each collection; None where nothing is kept of it."""
+    store: Any = open_store(live)
+    if hasattr(store, "give_back"):
+        return dict(store.kept(list(before)))
+    return {name: None if version is None else store.facts_at(name, version) for name, version in before.items()}
 
 
 def restore(live: str, before: Mapping[str, Any]) -> None:

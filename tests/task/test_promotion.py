@@ -208,6 +208,159 @@ def test_a_promotion_that_is_killed_leaves_what_is_live(three):
     assert three.live().facts("region_county").fingerprint == wanted
 
 
+def states(three):
+    """The state of each promotion to production, oldest first."""
+    folder = three.data / "production/state/promotions"
+    return [json.loads(path.read_text())["state"] for path in sorted(folder.glob("*.json"))]
+
+
+def fingerprints(store):
+    return {name: store.facts(name).fingerprint for name in ("region_county", "region_state")}
+
+
+def new_names_in_development(three):
+    """Another name for each county and state; the fingerprints that development then has."""
+    three.edit("task/region.py", '"name": "{NAME10}', '"name": "{NAME10}!')
+    three.commit()
+    three.develop()
+
+
+def test_a_promotion_killed_inside_the_transaction_of_the_switch_never_was(three):
+    from adbc_driver_postgresql import dbapi
+
+    three.develop()
+    assert three.promote().returncode == 0
+    before = fingerprints(three.live())
+    new_names_in_development(three)
+    wanted = fingerprints(open_store(three.postgres.address(three.databases["dev"])))
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'ALTER TABLE \"climate\"%state%'"
+
+    def kill_in_the_switch():
+        reader = dbapi.connect(three.postgres.address(three.databases["prod"]))
+        with reader.cursor() as cursor:  # the second of the two tables is in use, the first one is moved already
+            cursor.execute("lock table climate.region_state in access share mode")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "invoke", "promote.run", "--datasets", "region"], cwd=three.root,
+            env=three.checkout.environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        three.postgres.wait_until(lambda: three.postgres.sql(waiting, three.databases["prod"]) != [], seconds=60)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert three.live().read("region_county").num_rows == 342  # though the other table is still held
+        reader.close()
+        assert fingerprints(three.live()) == before and states(three)[-1] == "switching"
+
+    kill_in_the_switch()
+    assert "region_county is as before, region_state is as before" in three.checkout.invoke("promote.plan").stdout
+    assert three.promote().returncode == 0
+    assert fingerprints(three.live()) == wanted and states(three) == ["live", "failed", "live"]
+    three.checkout.invoke("promote.rollback")
+    assert fingerprints(three.live()) == before
+
+    kill_in_the_switch()  # and here `rollback` finds it: the last one that took place is the first
+    three.checkout.invoke("promote.rollback")
+    assert states(three) == ["taken back", "failed", "taken back", "failed"] and three.live().names() == []
+
+
+def test_a_second_rollback_takes_nothing_away_that_the_database_no_longer_keeps(three):
+    three.develop()
+    live = []
+    for _ in range(3):
+        assert three.promote().returncode == 0
+        live.append(fingerprints(three.live()))
+        new_names_in_development(three)
+    three.checkout.invoke("promote.rollback")
+    assert fingerprints(three.live()) == live[1]
+    refused = three.checkout.type("promote.rollback")
+    assert refused.returncode == 1 and "what `region_county` was before the promotion" in refused.stderr
+    assert fingerprints(three.live()) == live[1]
+
+
+KILLED_IN_BETWEEN = """
+import os, signal, sys
+from impl.store import switch
+copy, done = switch._copy, []
+def copy_one(*words):
+    if done:
+        os.kill(os.getpid(), signal.SIGKILL)
+    copy(*words)
+    done.append(words)
+switch._copy = copy_one
+sys.argv = ["invoke", *sys.argv[1:]]
+from invoke.main import program
+program.run()
+"""
+
+
+def killed_in_between(three, *words):
+    """`invoke WORDS`, and the process is gone when the first collection has changed places and the second has not."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_BETWEEN, *words],
+        cwd=three.root,
+        env=three.checkout.environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize("after", ["promote.run", "promote.run, candidate lost", "promote.rollback", "killed rollback"])
+def test_a_lake_whose_switch_was_killed_between_two_collections_mends_itself(three, after):
+    three.settings["etl"]["environments"] = {}
+    three.configure()
+    three.develop()
+    assert three.promote().returncode == 0
+    live = open_store(three.data / "production/store")
+    before = fingerprints(live)
+    new_names_in_development(three)
+    wanted = fingerprints(open_store(three.data / "development/store"))
+    seen, errors, over = set(), [], threading.Event()
+
+    def look(name):
+        while not over.is_set():
+            try:
+                [row] = live.query(
+                    f"select count(*) as n, count(*) filter (where name like '%!') as fresh from {name}"
+                ).to_pylist()
+                seen.add((name, row["n"], row["fresh"]))
+            except EtlError as error:
+                errors.append(error)
+
+    readers = [threading.Thread(target=look, args=(name,)) for name in before]
+    for reader in readers:
+        reader.start()
+    try:
+        half = {"region_county": wanted["region_county"], "region_state": before["region_state"]}
+        if after == "killed rollback":
+            assert three.promote().returncode == 0
+            killed_in_between(three, "promote.rollback")
+            half = {"region_county": before["region_county"], "region_state": wanted["region_state"]}
+        else:
+            killed_in_between(three, "promote.run", "--datasets", "region")
+        assert fingerprints(live) == half
+        plan = three.checkout.invoke("promote.plan", "--datasets", "region").stdout
+        assert "in the middle of" in plan and "is switched" in plan and "is as before" in plan
+        if "rollback" in after:
+            three.checkout.invoke("promote.rollback")
+            assert fingerprints(live) == before and states(three) == ["live", "taken back"]
+        else:
+            if "lost" in after:
+                open_store(three.data / "production/store.next").drop("region_state")
+            done = three.promote()
+            assert done.returncode == 0, done.stderr
+            assert fingerprints(live) == wanted
+            assert states(three) == (["live", "failed", "live"] if "lost" in after else ["live", "live", "nothing to do"])
+            three.checkout.invoke("promote.rollback")
+            assert fingerprints(live) == before
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert errors == []
+    assert seen <= {("region_county", 342, 0), ("region_county", 342, 342), ("region_state", 5, 0), ("region_state", 5, 5)}
+
+
 def test_the_secret_is_nowhere(three):
     three.develop()
     said = three.checkout.invoke("promote.run", "--datasets", "region")
