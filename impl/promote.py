@@ -5,6 +5,8 @@
               fingerprints with development's; switches; records and tells
     rollback  the version before is live again
 
+What no dataset fills any more stays live, unless `run` is told to take it away.
+
 The candidate is a store of its own beside the live one: the schema `<schema>_next`, or the folder `<store>.next`. A
 crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped. Only in a
 lake a crash can come between two collections of one switch: the record of the promotion tells what stood there before
@@ -29,6 +31,7 @@ from impl.run.files import replacing
 from impl.run.lock import only_run
 from impl.store import compare, open_store
 from impl.store.interface import Collection
+from impl.store.rejected import is_rejected
 from impl.store.switch import before_switch, beside, kept_before, restore, switch
 
 Say = Callable[[str], None]
@@ -50,21 +53,32 @@ class Plan:
     changed: dict[str, compare.Changes] = field(default_factory=dict)
     unchanged: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)  # in the target, and no dataset fills them any more
+    remove_orphans: bool = False
     in_switch: str = ""  # what is said of a promotion that is in the middle of its switch
 
     @property
     def to_do(self) -> list[str]:
         return [*self.new, *self.changed]
 
+    @property
+    def to_remove(self) -> list[str]:
+        return self.orphans if self.remove_orphans else []
 
-def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bool = True) -> Plan:
-    """Compare the environment `source` with `target`. graph: that of `source`. rows: count changed rows by key, too."""
+
+def plan(
+    source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bool = True, remove_orphans: bool = False
+) -> Plan:
+    """Compare the environment `source` with `target`.
+
+    graph: that of `source`. rows: count changed rows by key, too. remove_orphans: take away what no dataset fills any more.
+    """
     if source.name == target.name:
         raise EtlError("an environment is not promoted to itself", where=source.name, hint="--from development --to production")
     from_store, to_store = open_store(source.store), open_store(target.store)
     chosen = chosen_collections(graph, datasets)
     record = _newest(source, graph, chosen)
-    found = Plan(source, target, record, chosen, in_switch=_in_switch(target))
+    found = Plan(source, target, record, chosen, remove_orphans=remove_orphans, in_switch=_in_switch(target))
     here, there = set(from_store.names()), set(to_store.names())
     for name in chosen:
         if name not in here:
@@ -77,8 +91,17 @@ def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bo
             found.unchanged.append(name)
         else:
             found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
+    found.orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
     found.refusals += _refusals(found, graph)
     return found
+
+
+def _is_orphan(name: str, datasets: Sequence[str], graph: Any) -> bool:
+    """Whether no checkpoint fills it any more; where datasets are named, only what is called after one of them."""
+    if is_rejected(name) or name in {one.outside.collection for one in graph.checkpoints.values() if one.outside}:
+        return False
+    members = [wanted.replace(".", "_") for wanted in datasets]
+    return not members or any(name == one or name.startswith(f"{one}_") for one in members)
 
 
 def chosen_collections(graph: Any, datasets: Sequence[str]) -> list[str]:
@@ -163,9 +186,12 @@ def plan_text(found: Plan) -> str:
         lines.append(f"[~] {name}  {changes}")
     for name in found.unchanged:
         lines.append(f"[|] {name}  unchanged")
+    stays = "" if found.remove_orphans else "; it stays, unless you add --remove-orphans"
+    lines += [f"[-] {name}  no dataset fills it any more{stays}" for name in found.orphans]
     lines += ["", *(f"refused: {one}" for one in found.refusals)] if found.refusals else []
     if not found.refusals:
-        lines += ["", f"`invoke promote.run --from {found.source.name} --to {found.target.name}` does it"]
+        words = f"--from {found.source.name} --to {found.target.name}{' --remove-orphans' if found.to_remove else ''}"
+        lines += ["", f"`invoke promote.run {words}` does it"]
     return "\n".join(lines)
 
 
@@ -189,29 +215,33 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         "started": records._now(),
     }
     with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
-        if not found.to_do:
+        if not found.to_do and not found.to_remove:
             promotion["state"] = NOTHING
             _keep(target, promotion)
             say(f"nothing differs: {target.name} is what {source.name} has shown")
             return promotion
         _keep(target, promotion)
         candidate = replace(target, store=beside(target.store), unchanged=frozenset(found.unchanged), live=target.store)
-        for name in found.unchanged:  # what an earlier promotion may have left
+        for name in [*found.unchanged, *found.orphans]:  # what an earlier promotion may have left
             open_store(candidate.store).drop(name)
-        built = build(candidate)
-        _check_inputs(found.record, built)
-        _check_fingerprints(found, candidate)
-        promotion["before"] = _marks(open_store(target.store), found.to_do)
-        promotion["after"] = _marks(open_store(candidate.store), found.to_do)
-        promotion["collections"] = before_switch(target.store, found.to_do)
+        if found.to_do:
+            built = build(candidate)
+            _check_inputs(found.record, built)
+            _check_fingerprints(found, candidate)
+        names = [*found.to_do, *found.to_remove]
+        promotion["before"] = _marks(open_store(target.store), names)
+        promotion["after"] = _marks(open_store(candidate.store), names)
+        promotion["collections"] = before_switch(target.store, names)
         promotion["state"] = SWITCHING
         _keep(target, promotion)
-        switch(target.store, candidate.store, found.to_do)
+        switch(target.store, candidate.store, found.to_do, found.to_remove)
         promotion["state"] = LIVE
         promotion["finished"] = records._now()
         _keep(target, promotion)
     for name in found.to_do:
         say(f"[+] {name} is live in {target.name}")
+    for name in found.to_remove:
+        say(f"[-] {name} is gone from {target.name}; `invoke promote.rollback` brings it back")
     return promotion
 
 
@@ -253,7 +283,7 @@ def rollback(target: Any, say: Say) -> dict[str, Any]:
                     where=target.name,
                     hint="somebody changed it since: see `invoke store.list`",
                 )
-        kept = kept_before(target.store, {name: last["collections"][name] for name in names})
+        kept = kept_before(target.store, {name: last["collections"][name] for name in names}, _gone(last, names))
         for name in names:
             if _mark(kept[name]) != last["before"][name]:
                 raise EtlError(
@@ -284,12 +314,17 @@ def _take_back(target: Any, promotion: dict[str, Any], names: Sequence[str]) -> 
     _keep(target, promotion)
     try:
         if names:
-            restore(target.store, {name: promotion["collections"][name] for name in names})
+            restore(target.store, {name: promotion["collections"][name] for name in names}, _gone(promotion, names))
     except EtlError:
         if BEFORE not in _standing(target, promotion).values():
             _end(target, promotion, state)
         raise
     _end(target, promotion, TAKEN_BACK)
+
+
+def _gone(promotion: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those that a promotion takes away."""
+    return [name for name in names if promotion["after"][name] is None]
 
 
 def settle(target: Any, say: Say) -> None:
@@ -314,7 +349,8 @@ def settle(target: Any, say: Say) -> None:
                 _end(target, one, FAILED)
             elif _marks(open_store(beside(target.store)), missing) == {name: one["after"][name] for name in missing}:
                 if missing:
-                    switch(target.store, beside(target.store), missing)
+                    gone = _gone(one, missing)
+                    switch(target.store, beside(target.store), [name for name in missing if name not in gone], gone)
                 for name in done:
                     open_store(beside(target.store)).drop(name)
                 _end(target, one, LIVE)
