@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
-def _mounted(folder, *options):
+def mounted(folder, *options):
+    """A disk of its own at `folder`, which is made; where mounting is not allowed, the test is skipped."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True
@@ -43,7 +44,7 @@ def _mounted(folder, *options):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of one megabyte, mounted for this test."""
-    folder = _mounted(tmp_path / "disk", "size=1m")
+    folder = mounted(tmp_path / "disk", "size=1m")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -51,7 +52,7 @@ def small_disk(tmp_path):
 @pytest.fixture
 def read_only_disk(tmp_path):
     """A disk that nobody can write to."""
-    folder = _mounted(tmp_path / "disk", "size=1m", "ro")
+    folder = mounted(tmp_path / "disk", "size=1m", "ro")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
