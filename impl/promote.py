@@ -335,7 +335,7 @@ def settle(target: Any, say: Say) -> None:
     """
     with only_run(Path(target.state) / "promotion.lock"):
         for one in promotions(target):
-            if one["state"] == BUILDING:
+            if one["state"] in (BUILDING, SWITCHING) and not one.get("after"):  # it never came to its switch
                 _end(target, one, FAILED)
             if one["state"] not in (SWITCHING, TAKING_BACK):
                 continue
@@ -371,7 +371,7 @@ def _standing(target: Any, promotion: Mapping[str, Any]) -> dict[str, str]:
 def _in_switch(target: Any) -> str:
     """What to say of a promotion that is in the middle of its switch; nothing where there is none."""
     for one in promotions(target):
-        if one["state"] in (SWITCHING, TAKING_BACK):
+        if one["state"] in (SWITCHING, TAKING_BACK) and one.get("after"):
             there = ", ".join(f"{name} is {stands}" for name, stands in _standing(target, one).items())
             hint = "if it was killed, `promote.run` brings it to its end and `promote.rollback` takes it back"
             return f"{one['id']} is in the middle of {one['state']}: {there}; {hint}"

@@ -276,42 +276,49 @@ def test_a_second_rollback_takes_nothing_away_that_the_database_no_longer_keeps(
     assert fingerprints(three.live()) == live[1]
 
 
-KILLED_IN_BETWEEN = """
+ENDS_IN_BETWEEN = """
 import os, signal, sys
+from impl.run.errors import EtlError
 from impl.store import switch
 copy, done = switch._copy, []
 def copy_one(*words):
-    if done:
+    if done and how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if done:
+        raise EtlError("the disk is full")
     copy(*words)
     done.append(words)
 switch._copy = copy_one
-sys.argv = ["invoke", *sys.argv[1:]]
+how, sys.argv = sys.argv[1], ["invoke", *sys.argv[2:]]
 from invoke.main import program
 program.run()
 """
 
 
-def killed_in_between(three, *words):
-    """`invoke WORDS`, and the process is gone when the first collection has changed places and the second has not."""
+def ends_in_between(three, how, *words):
+    """`invoke WORDS`, and it ends when the first collection has changed places and the second has not."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_IN_BETWEEN, *words],
+        [sys.executable, "-c", ENDS_IN_BETWEEN, how, *words],
         cwd=three.root,
         env=three.checkout.environment,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert done.returncode == (-signal.SIGKILL if how == "killed" else 1), done.stderr
+    assert how == "killed" or "the disk is full" in done.stderr
 
 
-@pytest.mark.parametrize("after", ["promote.run", "promote.run, candidate lost", "promote.rollback", "killed rollback"])
-def test_a_lake_whose_switch_was_killed_between_two_collections_mends_itself(three, after):
+@pytest.mark.parametrize("after", ["killed", "failed", "killed, candidate lost", "killed, rollback", "killed rollback"])
+def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, after):
     three.settings["etl"]["environments"] = {}
     three.configure()
     three.develop()
     assert three.promote().returncode == 0
     live = open_store(three.data / "production/store")
+    city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join")
+    with_city, without = ["region_city", "region_county", "region_state"], ["region_county", "region_state"]
+    words = ["promote.run", "--datasets", "region", "--remove-orphans"]
     before = fingerprints(live)
     new_names_in_development(three)
     wanted = fingerprints(open_store(three.data / "development/store"))
@@ -333,12 +340,12 @@ def test_a_lake_whose_switch_was_killed_between_two_collections_mends_itself(thr
     try:
         half = {"region_county": wanted["region_county"], "region_state": before["region_state"]}
         if after == "killed rollback":
-            assert three.promote().returncode == 0
-            killed_in_between(three, "promote.rollback")
+            three.checkout.invoke(*words)
+            ends_in_between(three, "killed", "promote.rollback")
             half = {"region_county": before["region_county"], "region_state": wanted["region_state"]}
         else:
-            killed_in_between(three, "promote.run", "--datasets", "region")
-        assert fingerprints(live) == half
+            ends_in_between(three, after.partition(",")[0], *words)
+        assert fingerprints(live) == half and live.names() == (without if after == "killed rollback" else with_city)
         plan = three.checkout.invoke("promote.plan", "--datasets", "region").stdout
         assert "in the middle of" in plan and "is switched" in plan and "is as before" in plan
         if "rollback" in after:
@@ -349,7 +356,7 @@ def test_a_lake_whose_switch_was_killed_between_two_collections_mends_itself(thr
                 open_store(three.data / "production/store.next").drop("region_state")
             done = three.promote()
             assert done.returncode == 0, done.stderr
-            assert fingerprints(live) == wanted
+            assert fingerprints(live) == wanted and live.names() == (with_city if "lost" in after else without)
             assert states(three) == (["live", "failed", "live"] if "lost" in after else ["live", "live", "nothing to do"])
             three.checkout.invoke("promote.rollback")
             assert fingerprints(live) == before
@@ -357,6 +364,7 @@ def test_a_lake_whose_switch_was_killed_between_two_collections_mends_itself(thr
         over.set()
         for reader in readers:
             reader.join()
+    assert live.names() == with_city and live.facts("region_city").fingerprint == city.fingerprint
     assert errors == []
     assert seen <= {("region_county", 342, 0), ("region_county", 342, 342), ("region_state", 5, 0), ("region_state", 5, 5)}
 
