@@ -1,10 +1,12 @@
 """What all tests share: small and read-only disks, the real data, a checkout to type commands in."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
-def _mounted(folder, *options):
+def mounted(folder, *options):
+    """A disk of its own at `folder`, which is made; where mounting is not allowed, the test is skipped."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True
@@ -41,7 +44,7 @@ def _mounted(folder, *options):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of one megabyte, mounted for this test."""
-    folder = _mounted(tmp_path / "disk", "size=1m")
+    folder = mounted(tmp_path / "disk", "size=1m")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -49,7 +52,7 @@ def small_disk(tmp_path):
 @pytest.fixture
 def read_only_disk(tmp_path):
     """A disk that nobody can write to."""
-    folder = _mounted(tmp_path / "disk", "size=1m", "ro")
+    folder = mounted(tmp_path / "disk", "size=1m", "ro")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -85,6 +88,32 @@ def s3_server():
     server.bucket("lake")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def receiver():
+    """A webhook that keeps what it is sent; its status can be set."""
+    got = []
+
+    class Take(http.server.BaseHTTPRequestHandler):
+        status = 200
+
+        def do_POST(self):
+            got.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(Take.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Take)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    server.got, server.take, server.address = got, Take, f"json://127.0.0.1:{server.server_address[1]}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class Checkout:
