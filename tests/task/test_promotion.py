@@ -258,7 +258,7 @@ def test_a_check_that_fails_in_development_goes_no_further(three):
         'accepted_range("area_km2", low=-2, high=-1)',
     )
     three.commit()
-    failed = three.checkout.type("region.stage", ETL_ENV="development")
+    failed = three.checkout.type("region.stage", "--jobs", "1", ETL_ENV="development")  # the counties fail first
     assert failed.returncode == 1 and "rejected_region_county" in failed.stderr
     shown = open_store(three.postgres.address(three.databases["dev"]))
     assert shown.facts("region_county").fingerprint == before  # the version before stays, in development too
