@@ -55,6 +55,7 @@ def finished_files(tmp_path):
     return {path.name: path.read_text() for path in (tmp_path / "place/data").glob("[0-9]")}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
