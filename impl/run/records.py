@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from impl.run.graph import Graph
 
 FORMAT = 1
-LOCKED = ("requirements/run.txt", "requirements/servers.txt", "impl/ncproj/Cargo.lock")
+LOCKED = ("requirements/run.txt", "requirements/servers.txt", "requirements/tabular.txt", "impl/ncproj/Cargo.lock")
 RUNNING, SUCCESS, FAILURE, KILLED = "running", "success", "failure", "killed"
 
 Record = dict[str, Any]
