@@ -52,12 +52,16 @@ def recorded(env: Any, graph: Any, selected: Sequence[str]) -> Iterator[dict[str
             tell(env, record)
 
 
-def tell(env: Any, record: dict[str, Any]) -> None:
-    """Send the message about a run. What goes wrong here is said, and fails nothing."""
+def tell(env: Any, record: dict[str, Any], before: Sequence[dict[str, Any]] | None = None) -> None:
+    """Send the message about a run. What goes wrong here is said, and fails nothing.
+
+    before: the earlier ones that it may be the recovery of; the runs of the environment where nothing else is given.
+    """
     if not env.notify:
         return
     try:
-        refused = notify.send(env.notify, notify.message(record, records.all_of(env.state)))
+        earlier = records.all_of(env.state) if before is None else before
+        refused = notify.send(env.notify, notify.message(record, earlier))
         problem = f"it was not taken by {', '.join(refused)}" if refused else ""
     except Exception as error:  # noqa: BLE001 - a message must not fail the run that it is about
         problem = error.what if isinstance(error, EtlError) else explain(error).what

@@ -5,29 +5,40 @@
               fingerprints with development's; switches; records and tells
     rollback  the version before is live again
 
+What no dataset fills any more stays live, unless `run` is told to take it away.
+
 The candidate is a store of its own beside the live one: the schema `<schema>_next`, or the folder `<store>.next`. A
-crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped.
+crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped. Only in a
+lake a crash can come between two collections of one switch: the record of the promotion tells what stood there before
+and what comes after, and `settle` brings it to an end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from impl.closing import collections_of, tell
 from impl.run import records
+from impl.run.digest import text_digest
 from impl.run.errors import EtlError
 from impl.run.files import replacing
 from impl.run.lock import only_run
 from impl.store import compare, open_store
-from impl.store.switch import before_switch, beside, restore, switch
+from impl.store.interface import Collection
+from impl.store.rejected import is_rejected
+from impl.store.switch import before_switch, beside, kept_before, restore, switch
 
 Say = Callable[[str], None]
+
+BUILDING, SWITCHING, LIVE, NOTHING, FAILED = "building", "switching", "live", "nothing to do", "failed"
+TAKING_BACK, TAKEN_BACK = "taking back", "taken back"
+BEFORE, AFTER, OTHER = "as before", "switched", "changed by others"  # where a collection of a switch stands
 
 
 @dataclass
@@ -42,20 +53,32 @@ class Plan:
     changed: dict[str, compare.Changes] = field(default_factory=dict)
     unchanged: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)  # in the target, and no dataset fills them any more
+    remove_orphans: bool = False
+    in_switch: str = ""  # what is said of a promotion that is in the middle of its switch
 
     @property
     def to_do(self) -> list[str]:
         return [*self.new, *self.changed]
 
+    @property
+    def to_remove(self) -> list[str]:
+        return self.orphans if self.remove_orphans else []
 
-def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bool = True) -> Plan:
-    """Compare the environment `source` with `target`. graph: that of `source`. rows: count changed rows by key, too."""
+
+def plan(
+    source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bool = True, remove_orphans: bool = False
+) -> Plan:
+    """Compare the environment `source` with `target`.
+
+    graph: that of `source`. rows: count changed rows by key, too. remove_orphans: take away what no dataset fills any more.
+    """
     if source.name == target.name:
         raise EtlError("an environment is not promoted to itself", where=source.name, hint="--from development --to production")
     from_store, to_store = open_store(source.store), open_store(target.store)
     chosen = chosen_collections(graph, datasets)
     record = _newest(source, graph, chosen)
-    found = Plan(source, target, record, chosen)
+    found = Plan(source, target, record, chosen, remove_orphans=remove_orphans, in_switch=_in_switch(target))
     here, there = set(from_store.names()), set(to_store.names())
     for name in chosen:
         if name not in here:
@@ -68,8 +91,17 @@ def plan(source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bo
             found.unchanged.append(name)
         else:
             found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
+    found.orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
     found.refusals += _refusals(found, graph)
     return found
+
+
+def _is_orphan(name: str, datasets: Sequence[str], graph: Any) -> bool:
+    """Whether no checkpoint fills it any more; where datasets are named, only what is called after one of them."""
+    if is_rejected(name) or name in {one.outside.collection for one in graph.checkpoints.values() if one.outside}:
+        return False
+    members = [wanted.replace(".", "_") for wanted in datasets]
+    return not members or any(name == one or name.startswith(f"{one}_") for one in members)
 
 
 def chosen_collections(graph: Any, datasets: Sequence[str]) -> list[str]:
@@ -147,15 +179,19 @@ def plan_text(found: Plan) -> str:
         lines.append(
             f"run {record['id']}, commit {record['code']['commit'][:12] or 'none'}, {len(record.get('inputs', ()))} raw files"
         )
+    lines += [found.in_switch] if found.in_switch else []
     for name in found.new:
         lines.append(f"[+] {name}  new, {open_store(found.source.store).facts(name).rows:,} rows")
     for name, changes in found.changed.items():
         lines.append(f"[~] {name}  {changes}")
     for name in found.unchanged:
         lines.append(f"[|] {name}  unchanged")
+    stays = "" if found.remove_orphans else "; it stays, unless you add --remove-orphans"
+    lines += [f"[-] {name}  no dataset fills it any more{stays}" for name in found.orphans]
     lines += ["", *(f"refused: {one}" for one in found.refusals)] if found.refusals else []
     if not found.refusals:
-        lines += ["", f"`invoke promote.run --from {found.source.name} --to {found.target.name}` does it"]
+        words = f"--from {found.source.name} --to {found.target.name}{' --remove-orphans' if found.to_remove else ''}"
+        lines += ["", f"`invoke promote.run {words}` does it"]
     return "\n".join(lines)
 
 
@@ -175,32 +211,37 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         "run": found.record["id"],
         "commit": found.record["code"]["commit"],
         "collections": {},
-        "state": "building",
+        "state": BUILDING,
         "started": records._now(),
     }
     with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
-        if not found.to_do:
-            promotion["state"] = "nothing to do"
+        if not found.to_do and not found.to_remove:
+            promotion["state"] = NOTHING
+            _keep(target, promotion)
             say(f"nothing differs: {target.name} is what {source.name} has shown")
             return promotion
         _keep(target, promotion)
         candidate = replace(target, store=beside(target.store), unchanged=frozenset(found.unchanged), live=target.store)
-        for name in found.unchanged:  # what an earlier promotion may have left
+        for name in [*found.unchanged, *found.orphans]:  # what an earlier promotion may have left
             open_store(candidate.store).drop(name)
-        built = build(candidate)
-        _check_inputs(found.record, built)
-        _check_fingerprints(found, candidate)
-        made = open_store(candidate.store)
-        promotion["fingerprints"] = {name: made.facts(name).fingerprint for name in found.to_do}
-        promotion["collections"] = before_switch(target.store, found.to_do)
-        promotion["state"] = "switching"
+        if found.to_do:
+            built = build(candidate)
+            _check_inputs(found.record, built)
+            _check_fingerprints(found, candidate)
+        names = [*found.to_do, *found.to_remove]
+        promotion["before"] = _marks(open_store(target.store), names)
+        promotion["after"] = _marks(open_store(candidate.store), names)
+        promotion["collections"] = before_switch(target.store, names)
+        promotion["state"] = SWITCHING
         _keep(target, promotion)
-        switch(target.store, candidate.store, found.to_do)
-        promotion["state"] = "live"
+        switch(target.store, candidate.store, found.to_do, found.to_remove)
+        promotion["state"] = LIVE
         promotion["finished"] = records._now()
         _keep(target, promotion)
     for name in found.to_do:
         say(f"[+] {name} is live in {target.name}")
+    for name in found.to_remove:
+        say(f"[-] {name} is gone from {target.name}; `invoke promote.rollback` brings it back")
     return promotion
 
 
@@ -233,26 +274,119 @@ def _check_fingerprints(found: Plan, candidate: Any) -> None:
 def rollback(target: Any, say: Say) -> dict[str, Any]:
     """Make the version before the last promotion live again."""
     with only_run(Path(target.state) / "promotion.lock"):
-        done = [one for one in promotions(target) if one["state"] in ("live", "switching") and one["collections"]]
-        if not done:
-            raise EtlError(
-                "there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was"
-            )
-        last = done[-1]
-        store = open_store(target.store)
-        for name, fingerprint in last["fingerprints"].items():
-            if name not in store.names() or store.facts(name).fingerprint != fingerprint:
+        last, there = _last(target)
+        names = [name for name, stands in there.items() if stands == AFTER]
+        for name, stands in there.items():
+            if stands == OTHER or (stands == BEFORE and last["state"] == LIVE):
                 raise EtlError(
                     f"`{name}` is not what the promotion {last['id']} left",
                     where=target.name,
-                    hint="somebody changed it since, or the switch did not take place: see `invoke store.list`",
+                    hint="somebody changed it since: see `invoke store.list`",
                 )
-        restore(target.store, last["collections"])
-        last["state"] = "taken back"
-        _keep(target, last)
+        kept = kept_before(target.store, {name: last["collections"][name] for name in names}, _gone(last, names))
+        for name in names:
+            if _mark(kept[name]) != last["before"][name]:
+                raise EtlError(
+                    f"what `{name}` was before the promotion {last['id']} is no longer kept",
+                    where=target.name,
+                    hint="promote the older commit: check it out, build it in development, `invoke promote.run`",
+                )
+        _take_back(target, last, names)
     for name in last["collections"]:
         say(f"[-] {name} is in {target.name} what it was before {last['id']}")
     return last
+
+
+def _last(target: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The last promotion that is live, or half of it, and where its collections stand."""
+    for last in reversed(promotions(target)):
+        if last["state"] in (LIVE, SWITCHING, TAKING_BACK) and last.get("after"):
+            there = _standing(target, last)
+            if last["state"] != SWITCHING or AFTER in there.values():
+                return last, there
+            _end(target, last, FAILED)
+    raise EtlError("there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was")
+
+
+def _take_back(target: Any, promotion: dict[str, Any], names: Sequence[str]) -> None:
+    state = promotion["state"]
+    promotion["state"] = TAKING_BACK
+    _keep(target, promotion)
+    try:
+        if names:
+            restore(target.store, {name: promotion["collections"][name] for name in names}, _gone(promotion, names))
+    except EtlError:
+        if BEFORE not in _standing(target, promotion).values():
+            _end(target, promotion, state)
+        raise
+    _end(target, promotion, TAKEN_BACK)
+
+
+def _gone(promotion: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those that a promotion takes away."""
+    return [name for name in names if promotion["after"][name] is None]
+
+
+def settle(target: Any, say: Say) -> None:
+    """Bring to an end what was broken off in the middle of a switch, or of taking one back.
+
+    A switch goes on as long as its candidates are still those that were compared with development; else what is switched
+    is taken back. What others have changed since is left alone.
+    """
+    with only_run(Path(target.state) / "promotion.lock"):
+        for one in promotions(target):
+            if one["state"] in (BUILDING, SWITCHING) and not one.get("after"):  # it never came to its switch
+                _end(target, one, FAILED)
+            if one["state"] not in (SWITCHING, TAKING_BACK):
+                continue
+            there = _standing(target, one)
+            done, missing = ([name for name in there if there[name] == which] for which in (AFTER, BEFORE))
+            one["broken off"] = True
+            if one["state"] == TAKING_BACK:
+                _take_back(target, one, done)
+                say(f"[-] {one['id']} was broken off while it was taken back: {', '.join(done) or 'nothing'} was left to do")
+            elif not done:
+                _end(target, one, FAILED)
+            elif _marks(open_store(beside(target.store)), missing) == {name: one["after"][name] for name in missing}:
+                if missing:
+                    gone = _gone(one, missing)
+                    switch(target.store, beside(target.store), [name for name in missing if name not in gone], gone)
+                for name in done:
+                    open_store(beside(target.store)).drop(name)
+                _end(target, one, LIVE)
+                say(f"[+] {one['id']} was broken off in its switch: {', '.join(missing) or 'nothing'} was left to do")
+            else:
+                _take_back(target, one, done)
+                _end(target, one, FAILED)
+                say(f"[-] {one['id']} was broken off in its switch, and is taken back: {', '.join(done)}")
+
+
+def _standing(target: Any, promotion: Mapping[str, Any]) -> dict[str, str]:
+    """Where each collection of a promotion stands."""
+    before, after = promotion["before"], promotion["after"]
+    now = _marks(open_store(target.store), after)
+    return {name: AFTER if now[name] == after[name] else BEFORE if now[name] == before[name] else OTHER for name in after}
+
+
+def _in_switch(target: Any) -> str:
+    """What to say of a promotion that is in the middle of its switch; nothing where there is none."""
+    for one in promotions(target):
+        if one["state"] in (SWITCHING, TAKING_BACK) and one.get("after"):
+            there = ", ".join(f"{name} is {stands}" for name, stands in _standing(target, one).items())
+            hint = "if it was killed, `promote.run` brings it to its end and `promote.rollback` takes it back"
+            return f"{one['id']} is in the middle of {one['state']}: {there}; {hint}"
+    return ""
+
+
+def _marks(store: Any, names: Iterable[str]) -> dict[str, str | None]:
+    """What tells one state of a collection from another, for each; None where it is not there."""
+    known = set(store.names())
+    return {name: _mark(store.facts(name) if name in known else None) for name in names}
+
+
+def _mark(facts: Collection | None) -> str | None:
+    """Rows and columns: what is said about a column may change while all rows stay."""
+    return None if facts is None else text_digest(json.dumps([facts.fingerprint, facts.columns]))
 
 
 def promotions(target: Any) -> list[dict[str, Any]]:
@@ -271,6 +405,11 @@ def _folder(target: Any) -> Path:
     return Path(target.state) / "promotions"
 
 
+def _end(target: Any, promotion: dict[str, Any], state: str) -> None:
+    promotion["state"] = state
+    _keep(target, promotion)
+
+
 def _keep(target: Any, promotion: Mapping[str, Any]) -> None:
     with replacing(_folder(target) / f"{promotion['id']}.json") as part:
         part.write_text(json.dumps(promotion, indent=1) + "\n")
@@ -285,16 +424,26 @@ def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
         "command": f"promote.run from {promotion['from']}",
         "host": os.uname().nodename,
     }
+    before = [  # wherever they came from: what counts is whether the environment could be promoted to
+        {"id": one["id"], "command": told["command"], "outcome": records.SUCCESS if _went_well(one) else records.FAILURE}
+        for one in promotions(target)
+    ]
     try:
         yield
     except BaseException as error:
         failure = error if isinstance(error, EtlError) else EtlError("the promotion was broken off", where=type(error).__name__)
-        if promotion["state"] in ("building", "switching"):
-            promotion["state"] = "failed"
+        promotion["broken off"] = True
+        with suppress(EtlError, OSError):  # a store that does not answer, a full disk: `settle` will see how far it came
+            stands = _standing(target, promotion).values() if promotion["state"] == SWITCHING else ()
+            if AFTER not in stands and promotion["state"] in (BUILDING, SWITCHING):
+                promotion["state"] = FAILED
             _keep(target, promotion)
-        tell(
-            target,
-            {**told, "outcome": records.FAILURE, "error": {"what": failure.what, "where": failure.where, "hint": failure.hint}},
-        )
+        said = {"what": failure.what, "where": failure.where, "hint": failure.hint}
+        tell(target, {**told, "outcome": records.FAILURE, "error": said}, before)
         raise
-    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)})
+    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)}, before)
+
+
+def _went_well(promotion: Mapping[str, Any]) -> bool:
+    """Whether an earlier promotion, which is over since this one holds the lock, came to its end by itself."""
+    return promotion["state"] in (LIVE, NOTHING, TAKEN_BACK) and not promotion.get("broken off")

@@ -6,30 +6,36 @@ from impl.run import records
 from impl.run.namespace import commands, graph_in, task
 from impl.run.progress import show_on_terminal
 
-HELP = {"from": "the environment that has shown it", "to": "the one that gets it", "datasets": "some, by commas (default: all)"}
+HELP = {
+    "from": "the environment that has shown it",
+    "to": "the one that gets it",
+    "datasets": "some, by commas (default: all)",
+    "remove-orphans": "take away collections that no dataset fills any more",
+}
 
 
-def _plan(c, from_, to, datasets, rows=True):
+def _plan(c, from_, to, datasets, remove_orphans, rows=True):
     source, target = c.env.named(from_), c.env.named(to)
     graph = graph_in(c, source)
     try:
-        return promote.plan(source, target, [one for one in datasets.split(",") if one], graph, rows)
+        return promote.plan(source, target, [one for one in datasets.split(",") if one], graph, rows, remove_orphans)
     finally:
         graph.close()
 
 
 @task(help=HELP)
-def plan(c, from_="development", to="production", datasets=""):
+def plan(c, from_="development", to="production", datasets="", remove_orphans=False):
     """Show what a promotion would change: collections, rows by key, and what speaks against it"""
-    print(promote.plan_text(_plan(c, from_, to, datasets)))
+    print(promote.plan_text(_plan(c, from_, to, datasets, remove_orphans)))
 
 
 @task(help=HELP)
-def run(c, from_="development", to="production", datasets=""):
+def run(c, from_="development", to="production", datasets="", remove_orphans=False):
     """Promote: build beside what is live, compare with development, switch in one step"""
     from impl.run.graph import to_stderr  # it brings doit
 
-    found = _plan(c, from_, to, datasets, rows=False)
+    promote.settle(c.env.named(to), to_stderr)
+    found = _plan(c, from_, to, datasets, remove_orphans, rows=False)
 
     def build(env):
         graph = graph_in(c, env)

@@ -1,11 +1,16 @@
 """What all tests share: small and read-only disks, the real data, a checkout to type commands in."""
 
+import compileall
+import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import pytest
 
@@ -28,7 +33,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
-def _mounted(folder, *options):
+def mounted(folder, *options):
+    """A disk of its own at `folder`, which is made; where mounting is not allowed, the test is skipped."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True
@@ -41,7 +47,7 @@ def _mounted(folder, *options):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of one megabyte, mounted for this test."""
-    folder = _mounted(tmp_path / "disk", "size=1m")
+    folder = mounted(tmp_path / "disk", "size=1m")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -49,9 +55,17 @@ def small_disk(tmp_path):
 @pytest.fixture
 def read_only_disk(tmp_path):
     """A disk that nobody can write to."""
-    folder = _mounted(tmp_path / "disk", "size=1m", "ro")
+    folder = mounted(tmp_path / "disk", "size=1m", "ro")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def ctrl_c():
+    """What this test starts can be interrupted: a pytest in the background ignores SIGINT, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +101,32 @@ def s3_server():
     server.stop()
 
 
+@pytest.fixture
+def receiver():
+    """A webhook that keeps what it is sent; its status can be set."""
+    got = []
+
+    class Take(http.server.BaseHTTPRequestHandler):
+        status = 200
+
+        def do_POST(self):
+            got.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(Take.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Take)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    server.got, server.take, server.address = got, Take, f"json://127.0.0.1:{server.server_address[1]}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 class Checkout:
     """Types commands in a checkout, with data in a folder of its own."""
 
@@ -116,8 +156,10 @@ class Checkout:
         return done
 
     def query(self, sql: str) -> list[dict]:
-        """The rows of `invoke store.query`."""
-        return json.loads(self.invoke("store.query", sql, "--format", "json").stdout)
+        """The rows of `invoke store.query SQL --format json`, without another Python."""
+        from impl.store import open_store, output
+
+        return json.loads(output.as_json(open_store(self.data / "local/store").query(sql)))
 
 
 @pytest.fixture
@@ -163,15 +205,23 @@ def whole_mirror(built, tmp_path):
     return folder
 
 
-@pytest.fixture
-def copy_of_checkout(tmp_path):
-    """A copy of the tracked files, for tests that write modules. The crate is shared: it takes minutes to compile."""
-    root = tmp_path / "checkout"
+@pytest.fixture(scope="session")
+def _copy_of_checkout(tmp_path_factory):
+    root = tmp_path_factory.mktemp("copy") / "checkout"
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         if name.startswith("impl/ncproj/") or not (ROOT / name).exists():
             continue
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, root / name)
+    # Bytecode by the content of its source: each command is quicker, and sees what a test writes within the same second.
+    for folder in (root / "impl", root / "task"):
+        compileall.compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     (root / "impl/ncproj").symlink_to(ROOT / "impl/ncproj")
-    return Checkout(root, tmp_path / "data")
+    return root
+
+
+@pytest.fixture
+def copy_of_checkout(_copy_of_checkout, tmp_path):
+    """A copy of the tracked files, for tests that write modules. The crate is shared: it takes minutes to compile."""
+    return Checkout(Path(shutil.copytree(_copy_of_checkout, tmp_path / "checkout", symlinks=True)), tmp_path / "data")

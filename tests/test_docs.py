@@ -73,7 +73,7 @@ def test_links_between_pages_lead_somewhere():
 
 def test_the_two_commands_are_those_that_ci_runs():
     blocks, script = shell_blocks("README.md"), (ROOT / ".ci/run").read_text()
-    assert blocks[1:3] == ["pip install -e . && invoke all.build", "pip install -e '.[test]' && pytest"]
+    assert blocks[1:3] == ["pip install -e . && invoke all.build", "pip install -e '.[test]' && pytest -n 2 --dist worksteal"]
     assert blocks[1] in script
     assert blocks[2] in script
 

@@ -36,6 +36,7 @@ PATIENCE = 60.0  # seconds without any worker
 LOOK_SECONDS = 0.5  # how often the cluster is looked at
 ATTEMPTS = 3  # of an action whose process is killed; for whole workers Dask counts, see its `allowed-failures`
 SEEN_SECONDS = 60  # a shared folder may show late what a worker wrote
+SHIPPED = (".py", ".yaml", ".jsont", ".jinja", ".csv")  # code, and the documents, templates and maps beside datasets
 GOES_ON = "the same command goes on where this one stopped"
 
 
@@ -381,15 +382,15 @@ def _start_local(count: str, where: str) -> Any:
 
 
 def _packed(modules: Iterable[str]) -> bytes:
-    """The Python files of the packages of `modules` and of this one, as a zip; what is installed is not ours to ship."""
+    """The Python files and documents of the packages of `modules` and of this one, as a zip; what is installed is not ours to ship."""
     ours = Path(__file__).resolve().parents[2]
-    packages = {ours / name.partition(".")[0] for name in modules} | {ours / "impl"}
+    packages = {ours / name.partition(".")[0] for name in modules} | {ours / "impl", ours / "task"}
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as files:
         for package in sorted(packages):
             for folder, below, names in os.walk(package, followlinks=True):
                 below[:] = sorted(set(below) - {"target", "__pycache__"})
-                for path in (Path(folder, name) for name in sorted(names) if name.endswith(".py")):
+                for path in (Path(folder, name) for name in sorted(names) if name.endswith(SHIPPED)):
                     files.write(path, path.relative_to(ours))
     return packed.getvalue()
 

@@ -10,6 +10,7 @@ import os
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from invoke.exceptions import Exit
 
@@ -27,6 +28,7 @@ class EtlError(Exit):
 
     def __init__(self, what: str, where: object = None, hint: str | None = None, code: int = 1) -> None:
         self.what, self.where, self.hint = what, None if where is None else str(where), hint
+        self.checks: list[dict[str, Any]] = []  # what the checks of a load had found, for the record of the run
         self.trace: str | None = None  # of the unforeseen exception behind it; shown with --debug
         super().__init__(None, code)
 
@@ -54,12 +56,14 @@ class EtlError(Exit):
 
     def __reduce__(self):
         # an error crosses from a worker process to the one that prints it
-        return (_restored, (self.what, self.where, self.hint, self.code, self.trace))
+        return (_restored, (self.what, self.where, self.hint, self.code, self.trace, self.checks))
 
 
-def _restored(what: str, where: str | None, hint: str | None, code: int, trace: str | None) -> EtlError:
+def _restored(
+    what: str, where: str | None, hint: str | None, code: int, trace: str | None, checks: list[dict[str, Any]]
+) -> EtlError:
     error = EtlError(what, where, hint, code)
-    error.trace = trace
+    error.trace, error.checks = trace, checks
     return error
 
 

@@ -2,16 +2,30 @@
 
 import os
 import re
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-_PART = re.compile(r"^\..+\.(\d+)\.part$")
+KEPT_SECONDS = 7 * 24 * 3600  # nothing is written for so long without a byte in between
+_PART = re.compile(r"^\.(.+)\.(\d+)\.part$")
 
 
 def beside(target: Path) -> Path:
-    """The hidden name next to `target` under which this process writes it."""
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
+    """The hidden name next to `target` under which this process writes it.
+
+    `.NAME.<host>.<pid>.part`: a folder may be shared, and two hosts have the same numbers. ncproj writes under the same
+    names (impl/ncproj/src/partial.rs).
+    """
+    return target.with_name(f".{target.name}.{this_host()}.{os.getpid()}.part")
+
+
+@cache
+def this_host() -> str:
+    """The name of this machine, as it may stand in the name of a file."""
+    return re.sub(rb"[^A-Za-z0-9-]", b"-", os.fsencode(socket.gethostname())).decode() or "host"
 
 
 @contextmanager
@@ -43,16 +57,28 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove what killed processes left beside their targets below `folder`; what a live process writes stays."""
+    """Remove what killed processes left beside their targets below `folder`; what a live process writes stays.
+
+    Nobody here knows the processes of another host: what they left goes when it is a week old.
+    """
     swept = []
     for root, _, names in os.walk(folder):
         for name in names:
             found = _PART.match(name)
-            if found and not alive(int(found.group(1))):
+            if found and _is_left(Path(root, name), found.group(1), int(found.group(2))):
                 leftover = Path(root, name)
                 leftover.unlink(missing_ok=True)
                 swept.append(leftover)
     return swept
+
+
+def _is_left(path: Path, name_and_host: str, pid: int) -> bool:
+    _, dot, host = name_and_host.rpartition(".")
+    if dot and host == this_host() and not alive(pid):
+        return True
+    with suppress(FileNotFoundError):  # it was just renamed
+        return path.stat().st_mtime < time.time() - KEPT_SECONDS
+    return False
 
 
 def alive(pid: int) -> bool:

@@ -461,7 +461,7 @@ class Graph:
                     "seconds": values.get("seconds"),
                     "finished": values.get("finished"),
                     "signature": text_digest(json.dumps(step.signature, sort_keys=True)),
-                    "checks": result.get("checks", []),
+                    "checks": failure.checks if failure else result.get("checks", []),
                     "worker": step.worker,
                 }
             )

@@ -1,4 +1,4 @@
-"""One message for each run, to where the environment says: success, failure, and recovery after a failure.
+"""One message for each run and each promotion, to where the environment says: success, failure, and recovery after a failure.
 
 Addresses are those of Apprise: `mailto://...`, `slack://${SLACK_TOKEN}/...`, `json://host/path`. A message that
 cannot be sent is said on stderr and changes nothing else.
@@ -30,9 +30,10 @@ def message(record: dict[str, Any], before: Sequence[dict[str, Any]]) -> Message
     kind = "failure" if failed else "recovery" if same and same[-1]["outcome"] != "success" else "success"
     steps = record.get("checkpoints", [])
     count = {what: sum(one["done"] == what for one in steps) for what in ("made", "kept", "failed")}
-    lines = [
-        f"{count['made']} checkpoints made, {count['kept']} up to date, {count['failed']} failed, {record.get('seconds', 0):.0f} s"
-    ]
+    lines = []
+    if "checkpoints" in record:  # a promotion has none of its own
+        told = f"{count['made']} checkpoints made, {count['kept']} up to date, {count['failed']} failed"
+        lines.append(f"{told}, {record.get('seconds', 0):.0f} s")
     if failed:
         error = record.get("error", {})
         lines += [f"error: {error.get('what', record['outcome'])}"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from impl.run.graph import Graph
 
 FORMAT = 1
-LOCKED = ("requirements/run.txt", "requirements/servers.txt", "impl/ncproj/Cargo.lock")
+LOCKED = ("requirements/run.txt", "requirements/servers.txt", "requirements/tabular.txt", "impl/ncproj/Cargo.lock")
 RUNNING, SUCCESS, FAILURE, KILLED = "running", "success", "failure", "killed"
 
 Record = dict[str, Any]
@@ -193,13 +193,19 @@ def show_text(record: Record) -> str:
     if record.get("collections"):
         rows = [(one["name"], f"{one['rows']:,}", one["fingerprint"][:12]) for one in record["collections"]]
         sections.append(aligned(rows, right={1}))
-    results = [(step["name"], one) for step in record.get("checkpoints", ()) for one in step.get("checks", ())]
+    results = [(step, one) for step in record.get("checkpoints", ()) for one in step.get("checks", ())]
     if results:
-        failed = [(name, one) for name, one in results if not one["passed"]]
+        failed = [one for _, one in results if not one["passed"]]
         lines = [f"{len(results)} checks of rows, {len(failed)} did not hold"]
-        lines += [f"  {name}: {one['check']}: {one['bad']:,} rows" for name, one in failed]
+        lines += [f"  {_check_text(step, one)}" for step, one in results if not one["passed"] or step["done"] == "failed"]
         sections.append("\n".join(lines))
     return "\n\n".join(sections) + "\n"
+
+
+def _check_text(step: Record, result: Record) -> str:
+    """What a check found; of a load that failed, those that hold are told too."""
+    said = "holds" if result["passed"] else result["found"] or f"{result['bad']:,} rows"
+    return f"{step['name']}: {result['check']}: {said}"
 
 
 def difference(a: Record, b: Record) -> list[str]:

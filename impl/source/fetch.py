@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from impl.run import progress
 from impl.run.errors import EtlError, explain, nearest
-from impl.run.files import replacing, sync_folder
+from impl.run.files import beside, replacing, sync_folder
 
 BLOCK = 64 * 1024  # bytes that are read at once; what a broken connection can cost
 LONGEST_WAIT = 120.0  # seconds between two tries, also where the server asks for more
@@ -200,10 +200,7 @@ def _partial(target: Path) -> Iterator[_Partial]:
     note: Path | None = path.with_name(f"{path.name}.json")
     handle = _locked(path)
     if handle is None:
-        path, note = (
-            target.with_name(f".{target.name}.{threading.get_ident()}.{os.getpid()}.part"),
-            None,
-        )  # as `files.sweep` knows it
+        path, note = beside(target.with_name(f"{target.name}.{threading.get_ident()}")), None
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
     partial = _Partial(path, handle, note)
     try:

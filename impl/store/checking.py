@@ -54,6 +54,7 @@ class Checking:
         self.load = load
         self.rejected = Rejected(load.types)
         self.rows = 0
+        self.results: list[Result] = []
         others = _Others(load.store, load.name)
         kinds: dict[str, Callable[[Check, Load, _Others, Rejected], Any]] = {
             "not_null": _NotNull,
@@ -82,16 +83,18 @@ class Checking:
         for check, one in self.checks:
             bad, found = one.found()
             results.append(Result(str(check), check.columns, self.rows, bad, not bad, check.warn, found))
+        self.results = results
         failed = [one for one in results if not one.passed and not one.warn]
         if failed:
             what = f"the check {failed[0].check} fails" if len(failed) == 1 else f"{len(failed)} of {len(results)} checks fail"
             faults = [one.found if len(failed) == 1 else f"{one.check}: {one.found}" for one in failed]
             place = f"{describe_part(load.part)} of {load.store.home}" if load.part else load.store.home
-            raise EtlError(
+            error = EtlError(
                 f"`{load.name}` was not loaded: {what}",
                 where="\n     ".join([place, *faults]),
                 hint=f"{self.put_aside()}Mend the step before, or the check in task/{load.name.partition('_')[0]}.py",
             )
+            raise self._with(results[1:], error)  # nobody has looked at the key yet
         return tuple(results)
 
     def put_aside(self) -> str:
@@ -110,7 +113,14 @@ class Checking:
         """The error for keys that are empty or stand twice, once their rows are put aside."""
         self.rejected = Rejected(self.load.types)
         self.rejected.put("unique", fault.rows, [fault.what] * fault.rows.num_rows)
-        return EtlError(fault.what, where=fault.where, hint=f"{fault.hint}; {self.put_aside()}".strip().removesuffix("."))
+        found = [Result("unique", self.load.key, self.rows, fault.rows.num_rows, False, False, fault.what), *self.results[1:]]
+        error = EtlError(fault.what, where=fault.where, hint=f"{fault.hint}; {self.put_aside()}".strip().removesuffix("."))
+        return self._with(found, error)
+
+    def _with(self, results: Sequence[Result], error: EtlError) -> EtlError:
+        """The error, with what the record of the run tells of the checks."""
+        error.checks = [one._asdict() for one in results]
+        return error
 
     def succeeded(self) -> None:
         """The load is done: what earlier ones left of refused rows goes."""

@@ -216,6 +216,11 @@ class PostGIS:
         """What `take_over` did, undone: what is in `_previous` comes back, what is here goes to `_next`."""
         self._change_places(names, to=self._beside("next"), from_=self._beside("previous"))
 
+    def kept(self, names: Sequence[str]) -> dict[str, Collection | None]:
+        """The facts of what `give_back` would bring back."""
+        with self._connected() as db:
+            return {name: self._beside("previous")._facts(db, name) for name in names}
+
     def _beside(self, which: str) -> PostGIS:
         other = PostGIS(self.address)
         other.schema, other._reader = f"{self.schema}_{which}", f"{self.schema}_{which}_reader"
@@ -819,7 +824,10 @@ _SAID = {  # by SQLSTATE, or its class: what is wrong, what to do
     "25006": ("a query reads, and this one would write", "data come into the store through the tasks"),
     "55P03": ("another load held the collection for too long", "run the same command again when that one is done"),
     "40": ("other loads came in the way", "run the same command again"),
-    "53100": ("the disk of the database is full", "free some space there and run the same command again: nothing was changed"),
+    "53100": (
+        "the disk of the database is full",
+        "free some space there (then `VACUUM` frees what this load had written) and run the same command again: nothing was changed",
+    ),
     "53": ("the database has no more room or connections", "run the same command again with fewer jobs at once"),
     "57": ("the database was stopped, or the query was", "run the same command again: nothing was changed"),
     "08": ("the connection to the database broke", "check the server and the network; nothing was changed: run it again"),

@@ -3,6 +3,8 @@
 import io
 import itertools
 import json
+import os
+import subprocess
 
 import cftime
 import netCDF4
@@ -12,6 +14,8 @@ import pyarrow.ipc as ipc
 import pyarrow.parquet as parquet
 import pytest
 import xarray
+
+from impl.run.files import beside
 
 LAT, LON = 40.5 + np.arange(4), -99.5 + np.arange(6)
 TIMES = ["2000-02-27T00:00", "2000-02-28T00:00", "2000-03-01T00:00"]  # noleap: the day after February 28 is March 1
@@ -262,3 +266,16 @@ def test_the_order_of_regions_changes_the_order_of_rows_alone(ncproj, folder, tm
         assert list(pandas.read_csv(tmp_path / "o.csv")["name"]) == names * 3
     assert sorted(lines[0]) == sorted(lines[1]) == sorted(lines[2])
     assert lines[0] != lines[1]
+
+
+def test_what_killed_runs_left_has_the_names_that_python_gives_and_sweeps(ncproj, folder, tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    ours = beside(tmp_path / "o.csv")  # of this process, which lives
+    left = ours.with_name(ours.name.replace(f".{os.getpid()}.", f".{dead.pid}."))
+    theirs = tmp_path / f".o.csv.other.{dead.pid}.part"
+    for path in (ours, left, theirs):
+        path.touch()
+    done = ncproj("aggregate", "--index", folder / "index", "--resume", folder / "t.nc", "-o", tmp_path / "o.csv")
+    assert done.returncode == 0, done.stderr
+    assert sorted(tmp_path.iterdir()) == sorted([ours, theirs, tmp_path / "o.csv"])

@@ -230,6 +230,7 @@ def test_a_worker_that_hangs_is_given_up_and_what_it_does_late_does_no_harm(tmp_
     running.assert_whole()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_when_the_coordinator_is_stopped_the_workers_stop_too(tmp_path, dask_cluster, how):
     dask_cluster.start("anna", "bert")

@@ -13,7 +13,7 @@ import pytest
 
 from impl.run.checkpoint import checkpoint
 from impl.run.errors import EtlError
-from impl.run.files import beside, replacing, sweep
+from impl.run.files import beside, replacing, sweep, this_host
 from impl.run.lock import only_run
 
 from . import actions
@@ -55,6 +55,7 @@ def finished_files(tmp_path):
     return {path.name: path.read_text() for path in (tmp_path / "place/data").glob("[0-9]")}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -115,12 +116,33 @@ def test_sweep_takes_leftovers_of_the_dead_and_leaves_those_of_the_living(tmp_pa
     dead = subprocess.Popen(["true"])
     dead.wait()
     (tmp_path / "deep").mkdir()
-    ghost = tmp_path / f"deep/.x.nc.{dead.pid}.part"
+    ghost = tmp_path / f"deep/.x.nc.{this_host()}.{dead.pid}.part"
     ours = beside(tmp_path / "y")
     for path in (ghost, ours, tmp_path / "kept.part"):
         path.touch()
     assert sweep(tmp_path) == [ghost]
     assert ours.exists()
+
+
+def test_what_another_host_writes_stays_for_a_week(tmp_path):
+    theirs, old = tmp_path / f".x.other.{2**22 + 1}.part", tmp_path / ".x.other.1.part"
+    older = tmp_path / ".x.1.part"  # of a version that did not write the host
+    now = time.time()
+    for path, days in ((theirs, 6.9), (old, 7.1), (older, 7.1)):
+        path.touch()
+        os.utime(path, (now - days * 86400, now - days * 86400))
+    assert sorted(sweep(tmp_path)) == [older, old]
+    assert theirs.exists()
+
+
+@pytest.mark.parametrize("name, said", [("node-7.cluster.local", "node-7-cluster-local"), ("a/b c", "a-b-c"), ("", "host")])
+def test_a_name_of_a_host_fits_into_the_name_of_a_file(tmp_path, monkeypatch, name, said):
+    this_host.cache_clear()
+    monkeypatch.setattr("socket.gethostname", lambda: name)
+    try:
+        assert beside(tmp_path / "x.nc").name == f".x.nc.{said}.{os.getpid()}.part"
+    finally:
+        this_host.cache_clear()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(small_disk, place, runs):

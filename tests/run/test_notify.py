@@ -1,39 +1,11 @@
 """Messages about runs, taken by a real receiver on loopback."""
 
-import http.server
 import json
-import threading
 
 import pytest
 
 from impl.run import notify, secrets
 from impl.run.errors import EtlError
-
-
-@pytest.fixture
-def receiver():
-    """A webhook that keeps what it is sent; its status can be set."""
-    got = []
-
-    class Take(http.server.BaseHTTPRequestHandler):
-        status = 200
-
-        def do_POST(self):
-            got.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-            self.send_response(Take.status)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Take)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    server.got, server.take, server.address = got, Take, f"json://127.0.0.1:{server.server_address[1]}"
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def record(outcome="success", id="b", command="invoke all.build", **more):

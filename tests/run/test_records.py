@@ -57,6 +57,28 @@ def test_a_failed_run_leaves_its_error(staged, records, tmp_path):
     assert f"error: {record['error']['what']}" in staged.invoke("runs.show", "last").stdout
 
 
+def test_a_load_that_fails_a_check_leaves_what_its_checks_found(copy_of_checkout):
+    checkout = copy_of_checkout
+    checkout.invoke("region.state.stage")
+    module = checkout.root / "task/region.py"
+    was = module.read_text()
+    module.write_text(was.replace("low=smallest, high=largest", "low=smallest, high=1"))  # a square kilometre
+    for jobs in ("1", "2"):  # in this process, and in a worker
+        assert checkout.type("region.state.stage", "--jobs", jobs).returncode == 1
+        record = json.loads(checkout.invoke("runs.show", "last", "--json").stdout)
+        load = {one["name"]: one for one in record["checkpoints"]}["region.state.load"]
+        assert load["done"] == "failed" and record["outcome"] == "failure"
+        found = {one["check"].partition("(")[0]: (one["rows"], one["bad"], one["passed"]) for one in load["checks"]}
+        assert found == {"not_null": (5, 0, True), "accepted_range": (5, 5, False), "row_count": (5, 0, True)}
+    shown = checkout.invoke("runs.show", "last").stdout
+    assert "3 checks of rows, 1 did not hold\n" in shown
+    assert "  region.state.load: accepted_range(area_km2, low=100, high=1): " in shown
+    assert "  region.state.load: row_count(at_least=0.9): holds\n" in shown
+    module.write_text(was)
+    checkout.invoke("region.state.stage")
+    assert "4 checks of rows, 0 did not hold" in checkout.invoke("runs.show", "last").stdout  # the key was looked at, too
+
+
 def test_a_killed_run_is_told_as_such(staged, records):
     staged.invoke("region.clean")
     before = len(list((staged.data / "local/state/runs").glob("*.json")))

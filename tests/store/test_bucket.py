@@ -17,6 +17,7 @@ import pytest
 
 from impl.run import secrets
 from impl.run.errors import EtlError
+from impl.run.files import this_host
 from impl.store import open_store, partitions, probe
 from impl.store.bucket import Bucket
 from tests.object_storage import SECRET, prefix_for
@@ -404,7 +405,8 @@ def test_rows_put_aside_by_a_killed_load_are_removed_from_this_machine(store, mo
     rows = pyarrow.Table.from_pylist([{"key": row, "year": row % 3} for row in range(1000)])
     assert store.replace("things", rows, key="key", partition_by=["year"]).rows == 1000
     assert list(scratch.parent.iterdir()) == []
-    left, not_ours = scratch.with_name(f".things.rows.{2**22 + 1}.part"), tmp_path / f".other.{2**22 + 1}.part"
+    left = scratch.with_name(f".things.rows.{this_host()}.{2**22 + 1}.part")
+    not_ours = tmp_path / f".other.{this_host()}.{2**22 + 1}.part"
     left.write_bytes(b"rows")
     not_ours.write_bytes(b"rows")
     store.tidy()

@@ -416,6 +416,8 @@ def test_rows_with_a_faulty_key_are_put_aside_too(store, doubled):
     assert looks_at(SIDE) in error.hint
     assert store.names() == [SIDE]
     assert {row["x"] for row in store.read(SIDE).to_pylist()} == ({1, 3} if doubled else {3})
+    [told] = pickle.loads(pickle.dumps(error)).checks  # for the record of the run, though a worker had found it
+    assert (told["check"], told["rows"], told["bad"], told["passed"]) == ("unique", 3, 2 if doubled else 1, False)
 
 
 def test_more_refused_rows_than_are_kept_are_counted_all_the_same(store, monkeypatch):

@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from impl.run.errors import EtlError
+from impl.run.files import this_host
 from impl.store import manifest, open_store, partitions
 from impl.store.folder import Folder
 from tests.store.conftest import COUNTY_KEY, counties, days, part
@@ -261,7 +262,7 @@ def test_a_reader_beside_a_writer_sees_whole_versions(lake):
 def test_tidy_removes_what_killed_writers_left_and_keeps_the_rest(lake):
     lake.replace("things", [{"key": 1}], key="key")
     folder = Path(lake.home)
-    (folder / f".things.rows.{2**22 + 1}.part").write_bytes(bytes(100))  # no process has this number
+    (folder / f".things.rows.{this_host()}.{2**22 + 1}.part").write_bytes(bytes(100))  # no process has this number
     (folder / ".dropped-old-1").mkdir()
     (folder / ".dropped-old-1" / "x.parquet").write_bytes(bytes(50))
     orphan = folder / "things" / "orphan.parquet"

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 
@@ -12,6 +14,7 @@ import pytest
 from impl.run import secrets
 from impl.run.errors import EtlError
 from impl.store import open_store
+from tests.conftest import mounted
 from tests.postgres import Cluster, schema_for
 from tests.store.conftest import COUNTY_KEY, counties, days, part
 
@@ -263,6 +266,54 @@ def test_a_server_that_stops_in_the_middle_is_said_and_loses_nothing():
         assert store.facts("macav2_county").fingerprint == first.fingerprint
     finally:
         cluster.remove()
+
+
+@pytest.fixture
+def small_tablespace(postgres):
+    """A tablespace on a disk of 8 MB, and how to make that disk larger."""
+    disk = mounted(postgres.folder / "disk", "size=8m")  # the server may not look into pytest's own folders
+    shutil.chown(disk, postgres.user or os.geteuid())
+    postgres.sql(f"create tablespace small location '{disk}'")
+    try:
+        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+    finally:
+        postgres.sql("drop tablespace small")
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+        disk.rmdir()
+
+
+def test_a_disk_of_the_database_that_is_full_is_said_and_loses_nothing(postgres, schema, small_tablespace):
+    database = f"full_{os.getpid()}"
+    postgres.sql(f"create database {database}")
+    try:
+        postgres.sql("create extension postgis", database)  # its own table of reference systems takes 7 MB
+        postgres.sql(f"alter database {database} set default_tablespace = small")
+        store = open_store(postgres.address(database, schema=schema))
+        first = store.replace("macav2_county", many(1000), key=COUNTY_KEY, part=part())
+        store.replace("region_county", counties(), key="gis_join", geometry="geometry")
+        free = shutil.disk_usage(postgres.folder / "disk").free
+        assert 4_000_000 < free < 8_300_000  # the small load lies there, and the next one has 100 bytes a row
+        for year in (2005, 2006):  # rows of a part that is there, and of a new year
+            with pytest.raises(EtlError) as caught:
+                store.replace("macav2_county", many(200_000, year, offset=1.0), key=COUNTY_KEY, part=part(year))
+            assert caught.value.what == "the disk of the database is full"
+            assert "No space left on device" in caught.value.where and database in caught.value.where
+            assert "free some space" in caught.value.hint and "nothing was changed" in caught.value.hint
+            assert store.holds("macav2_county", part(), first.fingerprint) and store.read("macav2_county").num_rows == 1000
+            assert postgres.sql(f"select count(*) from {schema}.macav2_county", database) == [["1000"]]
+            assert store.facts("region_county").rows == 3
+            small_tablespace("9m")  # what was written into a table that stays is dead rows, and VACUUM needs some room itself
+            postgres.sql(f"vacuum {schema}.macav2_county", database)
+            postgres.wait_until(lambda: shutil.disk_usage(postgres.folder / "disk").free > free / 2)
+        small_tablespace("256m")
+        for year in (2005, 2006):
+            done = store.replace("macav2_county", many(200_000, year, offset=1.0), key=COUNTY_KEY, part=part(year))
+            elsewhere = open_store(postgres.address(schema=schema))  # the same rows where there was always room
+            wanted = elsewhere.replace("macav2_county", many(200_000, year, offset=1.0), key=COUNTY_KEY, part=part(year))
+            assert done.fingerprint == wanted.fingerprint
+        assert store.facts("macav2_county").rows == store.read("macav2_county").num_rows == 400_000
+    finally:
+        postgres.sql(f"drop database {database} with (force)")
 
 
 def test_addresses_that_lead_nowhere(postgres):

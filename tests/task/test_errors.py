@@ -136,6 +136,7 @@ def test_two_builds_at_once(staged):
     assert first.returncode == 0, problems
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_says_that_the_next_run_goes_on(staged):
     running = subprocess.Popen(
         [sys.executable, "-m", "invoke", "macav2.stage"], cwd=ROOT, env=staged.environment, start_new_session=True,

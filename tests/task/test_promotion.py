@@ -36,6 +36,7 @@ class Three:
             "macav2": {"years": "2005", "variables": "pr"},
         }
         checkout.environment |= {"INVOKE_RUNTIME_CONFIG": str(self.data.parent / "settings.json"), "DB_WORD": SECRET}
+        checkout.environment["INVOKE_ETL_JOBS"] = "1"  # with so few rows a second process costs more than it brings
         self.configure()
         for words in (["init", "-q"], ["config", "user.email", "a@b.c"], ["config", "user.name", "A"]):
             self.git(*words)
@@ -73,6 +74,7 @@ def three(copy_of_checkout, postgres, tmp_path):
 
 
 def test_all_of_it_goes_live_and_comes_back(three):
+    del three.checkout.environment["INVOKE_ETL_JOBS"]  # side by side
     three.develop("all.build")
     plan = three.checkout.invoke("promote.plan").stdout
     assert "[+] macav2_county  new, 124,830 rows" in plan and "refused" not in plan
@@ -180,6 +182,7 @@ def test_nothing_is_done_by_hand_in_production(three):
 
 
 def test_a_promotion_that_is_killed_leaves_what_is_live(three):
+    del three.checkout.environment["INVOKE_ETL_JOBS"]  # with workers to kill
     three.develop()
     assert three.promote().returncode == 0
     before = {name: three.live().facts(name).fingerprint for name in three.live().names()}
@@ -206,6 +209,167 @@ def test_a_promotion_that_is_killed_leaves_what_is_live(three):
         assert three.live().read("region_county").num_rows == 342
     assert three.promote().returncode == 0
     assert three.live().facts("region_county").fingerprint == wanted
+
+
+def states(three):
+    """The state of each promotion to production, oldest first."""
+    folder = three.data / "production/state/promotions"
+    return [json.loads(path.read_text())["state"] for path in sorted(folder.glob("*.json"))]
+
+
+def fingerprints(store):
+    return {name: store.facts(name).fingerprint for name in ("region_county", "region_state")}
+
+
+def new_names_in_development(three):
+    """Another name for each county and state; the fingerprints that development then has."""
+    three.edit("task/region.py", '"name": "{NAME10}', '"name": "{NAME10}!')
+    three.commit()
+    three.develop()
+
+
+def test_a_promotion_killed_inside_the_transaction_of_the_switch_never_was(three):
+    from adbc_driver_postgresql import dbapi
+
+    three.develop()
+    assert three.promote().returncode == 0
+    before = fingerprints(three.live())
+    new_names_in_development(three)
+    wanted = fingerprints(open_store(three.postgres.address(three.databases["dev"])))
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'ALTER TABLE \"climate\"%state%'"
+
+    def kill_in_the_switch():
+        reader = dbapi.connect(three.postgres.address(three.databases["prod"]))
+        with reader.cursor() as cursor:  # the second of the two tables is in use, the first one is moved already
+            cursor.execute("lock table climate.region_state in access share mode")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "invoke", "promote.run", "--datasets", "region"], cwd=three.root,
+            env=three.checkout.environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        three.postgres.wait_until(lambda: three.postgres.sql(waiting, three.databases["prod"]) != [], seconds=60)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert three.live().read("region_county").num_rows == 342  # though the other table is still held
+        reader.close()
+        assert fingerprints(three.live()) == before and states(three)[-1] == "switching"
+
+    kill_in_the_switch()
+    assert "region_county is as before, region_state is as before" in three.checkout.invoke("promote.plan").stdout
+    assert three.promote().returncode == 0
+    assert fingerprints(three.live()) == wanted and states(three) == ["live", "failed", "live"]
+    three.checkout.invoke("promote.rollback")
+    assert fingerprints(three.live()) == before
+
+    kill_in_the_switch()  # and here `rollback` finds it: the last one that took place is the first
+    three.checkout.invoke("promote.rollback")
+    assert states(three) == ["taken back", "failed", "taken back", "failed"] and three.live().names() == []
+
+
+def test_a_second_rollback_takes_nothing_away_that_the_database_no_longer_keeps(three):
+    three.develop()
+    live = []
+    for _ in range(3):
+        assert three.promote().returncode == 0
+        live.append(fingerprints(three.live()))
+        new_names_in_development(three)
+    three.checkout.invoke("promote.rollback")
+    assert fingerprints(three.live()) == live[1]
+    refused = three.checkout.type("promote.rollback")
+    assert refused.returncode == 1 and "what `region_county` was before the promotion" in refused.stderr
+    assert fingerprints(three.live()) == live[1]
+
+
+ENDS_IN_BETWEEN = """
+import os, signal, sys
+from impl.run.errors import EtlError
+from impl.store import switch
+copy, done = switch._copy, []
+def copy_one(*words):
+    if done and how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if done:
+        raise EtlError("the disk is full")
+    copy(*words)
+    done.append(words)
+switch._copy = copy_one
+how, sys.argv = sys.argv[1], ["invoke", *sys.argv[2:]]
+from invoke.main import program
+program.run()
+"""
+
+
+def ends_in_between(three, how, *words):
+    """`invoke WORDS`, and it ends when the first collection has changed places and the second has not."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_IN_BETWEEN, how, *words],
+        cwd=three.root,
+        env=three.checkout.environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == (-signal.SIGKILL if how == "killed" else 1), done.stderr
+    assert how == "killed" or "the disk is full" in done.stderr
+
+
+@pytest.mark.parametrize("after", ["killed", "failed", "killed, candidate lost", "killed, rollback", "killed rollback"])
+def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, after):
+    three.settings["etl"]["environments"] = {}
+    three.configure()
+    three.develop()
+    assert three.promote().returncode == 0
+    live = open_store(three.data / "production/store")
+    city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join")
+    with_city, without = ["region_city", "region_county", "region_state"], ["region_county", "region_state"]
+    words = ["promote.run", "--datasets", "region", "--remove-orphans"]
+    before = fingerprints(live)
+    new_names_in_development(three)
+    wanted = fingerprints(open_store(three.data / "development/store"))
+    seen, errors, over = set(), [], threading.Event()
+
+    def look(name):
+        while not over.is_set():
+            try:
+                [row] = live.query(
+                    f"select count(*) as n, count(*) filter (where name like '%!') as fresh from {name}"
+                ).to_pylist()
+                seen.add((name, row["n"], row["fresh"]))
+            except EtlError as error:
+                errors.append(error)
+
+    readers = [threading.Thread(target=look, args=(name,)) for name in before]
+    for reader in readers:
+        reader.start()
+    try:
+        half = {"region_county": wanted["region_county"], "region_state": before["region_state"]}
+        if after == "killed rollback":
+            three.checkout.invoke(*words)
+            ends_in_between(three, "killed", "promote.rollback")
+            half = {"region_county": before["region_county"], "region_state": wanted["region_state"]}
+        else:
+            ends_in_between(three, after.partition(",")[0], *words)
+        assert fingerprints(live) == half and live.names() == (without if after == "killed rollback" else with_city)
+        plan = three.checkout.invoke("promote.plan", "--datasets", "region").stdout
+        assert "in the middle of" in plan and "is switched" in plan and "is as before" in plan
+        if "rollback" in after:
+            three.checkout.invoke("promote.rollback")
+            assert fingerprints(live) == before and states(three) == ["live", "taken back"]
+        else:
+            if "lost" in after:
+                open_store(three.data / "production/store.next").drop("region_state")
+            done = three.promote()
+            assert done.returncode == 0, done.stderr
+            assert fingerprints(live) == wanted and live.names() == (with_city if "lost" in after else without)
+            assert states(three) == (["live", "failed", "live"] if "lost" in after else ["live", "live", "nothing to do"])
+            three.checkout.invoke("promote.rollback")
+            assert fingerprints(live) == before
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert live.names() == with_city and live.facts("region_city").fingerprint == city.fingerprint
+    assert errors == []
+    assert seen <= {("region_county", 342, 0), ("region_county", 342, 342), ("region_state", 5, 0), ("region_state", 5, 5)}
 
 
 def test_the_secret_is_nowhere(three):
@@ -248,6 +412,44 @@ def test_between_two_lakes(three):
     assert live.facts("region_county").columns == before.columns
 
 
+@pytest.mark.parametrize("home", ["postgis", "lake"])
+def test_what_no_dataset_fills_any_more_stays_until_it_is_told_to_go(three, home):
+    if home == "lake":
+        three.settings["etl"]["environments"] = {}
+        three.configure()
+    live = open_store(three.data / "production/store") if home == "lake" else three.live()
+    three.develop()
+    city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join", columns={"name": "its name"})
+    rows = [{"gis_join": "G08", "year": year, "rain_mm": 1.5} for year in (2004, 2005)]
+    rain = live.replace("gridmet_county", rows, key=["gis_join", "year"], partition_by=["year"])
+    plan = three.checkout.invoke("promote.plan", "--datasets", "region").stdout
+    assert "[-] region_city  no dataset fills it any more; it stays, unless you add --remove-orphans" in plan
+    assert "gridmet_county" not in plan  # it is named after a dataset that is not asked for
+    assert three.promote().returncode == 0
+    assert live.names() == ["gridmet_county", "region_city", "region_county", "region_state"]
+
+    words = ["--datasets", "region", "--remove-orphans"]
+    plan = three.checkout.invoke("promote.plan", *words).stdout
+    assert "[-] region_city  no dataset fills it any more\n" in plan and "--remove-orphans` does it" in plan
+    done = three.checkout.invoke("promote.run", *words)  # all else is unchanged
+    assert "[-] region_city is gone from production" in done.stderr
+    assert live.names() == ["gridmet_county", "region_county", "region_state"]
+    three.checkout.invoke("promote.rollback")
+    assert live.facts("region_city").fingerprint == city.fingerprint
+    assert [column.meaning for column in live.facts("region_city").columns] == ["", "its name"]
+
+    new_names_in_development(three)  # with something that changes, and a table by years
+    three.develop("all.build")
+    three.checkout.invoke("promote.run", "--remove-orphans")
+    assert live.names() == ["macav2_county", "region_county", "region_state"]
+    assert live.query("select count(*) as n from region_county where name like '%!'").to_pylist() == [{"n": 342}]
+    three.checkout.invoke("promote.rollback")
+    assert live.names() == ["gridmet_county", "region_city", "region_county", "region_state"]
+    assert live.facts("gridmet_county").fingerprint == rain.fingerprint
+    assert sorted(live.read("gridmet_county").column("year").to_pylist()) == [2004, 2005]
+    assert live.query("select count(*) as n from region_county where name like '%!'").to_pylist() == [{"n": 0}]
+
+
 def test_a_check_that_fails_in_development_goes_no_further(three):
     three.develop()
     assert three.promote().returncode == 0
@@ -258,7 +460,7 @@ def test_a_check_that_fails_in_development_goes_no_further(three):
         'accepted_range("area_km2", low=-2, high=-1)',
     )
     three.commit()
-    failed = three.checkout.type("region.stage", ETL_ENV="development")
+    failed = three.checkout.type("region.stage", "--jobs", "1", ETL_ENV="development")  # the counties fail first
     assert failed.returncode == 1 and "rejected_region_county" in failed.stderr
     shown = open_store(three.postgres.address(three.databases["dev"]))
     assert shown.facts("region_county").fingerprint == before  # the version before stays, in development too
@@ -266,3 +468,26 @@ def test_a_check_that_fails_in_development_goes_no_further(three):
     refused = three.promote()
     assert refused.returncode == 1 and "the newest run of development ended with failure" in refused.stderr
     assert three.live().facts("region_county").fingerprint == before
+
+
+def test_one_message_for_each_promotion_and_the_one_after_a_failure_says_so(three, receiver, tmp_path):
+    (tmp_path / "empty").mkdir()
+    environments = {"production": {"source": f"mirror:{tmp_path / 'empty'}", "notify": receiver.address}}
+    three.settings["etl"]["environments"] = environments  # both are lakes
+    three.configure()
+    three.develop()
+    assert three.promote().returncode == 1  # there are no raw files
+    del environments["production"]["source"]
+    three.configure()
+    assert three.promote().returncode == 0
+    assert "nothing differs" in three.promote().stderr
+    titles = [
+        (body["type"], body["title"].removeprefix("production: promote.run from development ")) for _, body in receiver.got
+    ]
+    assert titles == [("failure", "failed"), ("info", "works again"), ("success", "done")]
+    states = [line.split()[1] for line in three.checkout.invoke("promote.list").stdout.splitlines()]
+    assert states == ["failed", "live", "nothing"]
+    failed = three.checkout.invoke("promote.list").stdout.split()[0]
+    texts = [body["message"] for _, body in receiver.got]
+    assert f"the run before, {failed}, had failed" in texts[1] and "checkpoints made" not in texts[1]
+    assert "region_county: 342 rows" in texts[1]

@@ -1,5 +1,6 @@
 """The dataset region: on the sample, on changed archives, and on the real files."""
 
+import json
 import shutil
 import threading
 import zipfile
@@ -26,6 +27,12 @@ def test_gis_join_is_made_of_the_codes(staged):
     )
     assert wrong == []
     assert staged.query("select gis_join from region_state where gis_join != 'G' || state_fips || '0'") == []
+
+
+def test_a_typed_query_answers_as_the_store_does(staged):
+    sql = "select * exclude (geometry), now() > timestamp '2020-01-01' as later from region_state order by gis_join"
+    typed = json.loads(staged.invoke("store.query", sql, "--format", "json").stdout)
+    assert typed == staged.query(sql) and len(typed) == 5  # which is what the other tests ask
 
 
 def test_one_level_can_be_staged_alone(checkout):

@@ -4,6 +4,7 @@
 //! with its place, its length and its hash. A window that is not whole ends the file: it is cut off and worked out again.
 
 use crate::error::{Error, Result, base_name};
+use crate::partial::remove_leftovers;
 use crate::plan::Span;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -149,25 +150,6 @@ fn place_bytes((span, from, to): Place) -> [u8; 20] {
     out[4..12].copy_from_slice(&(from as u64).to_le_bytes());
     out[12..].copy_from_slice(&(to as u64).to_le_bytes());
     out
-}
-
-/// The unfinished outputs of runs that are no more.
-fn remove_leftovers(folder: &Path, name: &str) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let file = entry.file_name();
-        let pid = file
-            .to_str()
-            .and_then(|f| f.strip_prefix(&format!(".{name}.")))
-            .and_then(|f| f.strip_suffix(".part"))
-            .filter(|p| !p.is_empty() && p.chars().all(|c| c.is_ascii_digit()));
-        if let Some(pid) = pid
-            && Path::new("/proc/self").exists()
-            && !Path::new("/proc").join(pid).exists()
-        {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// A name for everything that the numbers depend on: what was asked for, and the files by size, time and both ends.
