@@ -1,0 +1,242 @@
+"""The tabular engine beside its peer, earthmover: whole processes, the same documents, outputs compared byte for byte.
+
+    python3.11 -m venv peer && peer/bin/pip install -r benchmarks/peers/tabular.txt
+    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c] [--runs 1] [--folder FOLDER] [--alone]
+
+The rows are made up: day, school_id (10,000 of them), session, student_id, attended, duration, separated by tabs; 37 MB a
+million. a: map_values, rename_columns, a left join with 10,000 rows, add_columns with Jinja, a template of 15 lines (380 bytes
+a row). b: group_by with count, sum, mean, max and str_min. c: filter_rows, distinct_rows and sort_rows on three columns.
+Then what one pays for nothing: the start, and 500 operations on 10 rows.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from measure import Cost, cost  # noqa: E402
+
+SCHOOLS = 10_000
+OPERATIONS = 500
+PATIENCE = 100  # seconds that the peer gets for the 500 operations
+RANDOM = 20_240_101
+
+TEMPLATE = """{
+  "studentSchoolAttendanceEvent": {
+    "eventDate": "{{ day }}",
+    "attendanceEventCategoryDescriptor": "uri://example.org/AttendanceEventCategory#{{ category }}",
+    "schoolReference": { "schoolId": {{ school }}, "name": {{ name | tojson }} },
+    "sessionReference": { "session": {{ session | tojson }}, "year": {{ year }}, "place": "{{ city | lower }}" },
+    "studentReference": { "studentUniqueId": "{{ student_id }}" }
+    {% if duration != "" %},
+    "eventDuration": {{ duration }}
+    {% endif %}
+    {% if category == "Absence" %},
+    "reason": "not given"
+    {% endif %}
+  }
+}
+"""
+
+DOCUMENTS = {
+    "a": """version: 2
+config: {output_dir: ./output}
+sources:
+  days: {file: days.tsv}
+  schools: {file: schools.csv}
+transformations:
+  events:
+    source: $sources.days
+    operations:
+      - {operation: map_values, column: attended, mapping: {"0": Absence, "1": Attendance, "2": Tardy}}
+      - {operation: rename_columns, columns: {attended: category, school_id: school}}
+      - {operation: join, sources: [$sources.schools], join_type: left, left_key: school, right_key: school}
+      - {operation: add_columns, columns: {year: "{%raw%}{{day[0:4]}}{%endraw%}"}}
+destinations:
+  out: {source: $transformations.events, template: row.jsont, extension: jsonl}
+""",
+    "b": """version: 2
+config: {output_dir: ./output}
+sources:
+  days: {file: days.tsv}
+transformations:
+  schools:
+    source: $sources.days
+    operations:
+      - operation: group_by
+        group_by_columns: [school_id]
+        create_columns:
+          rows: count()
+          total: sum(duration)
+          mean: mean(duration)
+          most: max(duration)
+          first: str_min(day)
+destinations:
+  out: {source: $transformations.schools, extension: jsonl}
+""",
+    "c": """version: 2
+config: {output_dir: ./output}
+sources:
+  days: {file: days.tsv}
+transformations:
+  some:
+    source: $sources.days
+    operations:
+      - {operation: filter_rows, behavior: include, query: "attended == '0' or duration == '7'"}
+      - {operation: distinct_rows, columns: [school_id, session, day]}
+      - {operation: sort_rows, columns: [school_id, session, day]}
+destinations:
+  out: {source: $transformations.some, extension: jsonl}
+""",
+}
+
+
+def make_rows(folder: Path, rows: int) -> None:
+    """days.tsv, schools.csv and row.jsont: the same bytes for the same number of rows."""
+    import numpy as np
+    import polars as pl
+
+    chance = np.random.default_rng(RANDOM)
+    folder.mkdir(parents=True, exist_ok=True)
+    days = [f"{year}-{month:02}-{day:02}" for year in (2023, 2024) for month in range(1, 13) for day in range(1, 29)]
+    school = pl.Series(chance.integers(0, SCHOOLS, rows) + 100_000)
+    table = pl.DataFrame(
+        {
+            "day": pl.Series(days)[chance.integers(0, len(days), rows)],
+            "school_id": school.cast(pl.String),
+            "session": pl.Series(["Fall", "Spring", "Summer"])[chance.integers(0, 3, rows)],
+            "student_id": pl.Series(chance.integers(0, 500_000, rows) + 1_000_000).cast(pl.String),
+            "attended": pl.Series(chance.choice(["0", "1", "2"], rows, p=[0.05, 0.9, 0.05])),
+            "duration": pl.Series(chance.integers(0, 60, rows)).cast(pl.String),
+        }
+    )
+    table.write_csv(folder / "days.tsv", separator="\t")
+    # one school in a hundred is not in the list, so that the join leaves something missing
+    known = [number for number in range(SCHOOLS) if number % 100]
+    pl.DataFrame(
+        {
+            "school": [str(100_000 + number) for number in known],
+            "name": [f'École n° {number} "{number % 7}"' for number in known],
+            "city": [f"City {number % 97} & Co" for number in known],
+        }
+    ).write_csv(folder / "schools.csv")
+    (folder / "row.jsont").write_text(TEMPLATE, encoding="utf-8")
+
+
+def make_job(folder: Path, name: str) -> Path:
+    """The document of a job, beside the rows; its output goes to a folder of its own."""
+    document = folder / f"{name}.yaml"
+    document.write_text(DOCUMENTS[name].replace("./output", f"./{name}"), encoding="utf-8")
+    return document
+
+
+def make_wide(folder: Path) -> Path:
+    """500 operations on 10 rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "few.csv").write_text("id,text\n" + "".join(f"{number},x{number}\n" for number in range(10)))
+    lines = ["version: 2", "config: {output_dir: ./output}", "sources:", "  few: {file: few.csv}", "transformations:", "  all:"]
+    lines += ["    source: $sources.few", "    operations:"]
+    for number in range(OPERATIONS):
+        expression = f"{{%raw%}}{{{{id}}}}-{number}{{{{text}}}}{{%endraw%}}"
+        lines.append(f'      - {{operation: add_columns, columns: {{added_{number % 50}: "{expression}"}}}}')
+    lines += ["destinations:", "  out: {source: $transformations.all, extension: jsonl}", ""]
+    document = folder / "wide.yaml"
+    document.write_text("\n".join(lines), encoding="utf-8")
+    return document
+
+
+def ours(*words: object) -> list[object]:
+    return [sys.executable, "-m", "impl.tabular.command", *words]
+
+
+def peers(python: str, *words: object) -> list[object]:
+    return ["env", "PYTHONHASHSEED=0", Path(python).parent / "earthmover", *words]
+
+
+def same(one: Path, other: Path) -> str:
+    """How two files compare, without holding them."""
+    with one.open("rb") as a, other.open("rb") as b:
+        while True:
+            left, right = a.read(1 << 20), b.read(1 << 20)
+            if left != right:
+                break
+            if not left:
+                return f"the same {one.stat().st_size:,} bytes"
+    if sorted(one.read_bytes().splitlines()) == sorted(other.read_bytes().splitlines()):
+        return "THE SAME LINES IN ANOTHER ORDER"
+    return "NOT THE SAME"
+
+
+def say(name: str, costs: Cost) -> None:
+    print(f"{name:<44} {costs}", flush=True)
+
+
+def middle(many: list[Cost]) -> Cost:
+    """The run with the middle of CPU seconds."""
+    return sorted(many, key=lambda one: one.cpu)[(len(many) - 1) // 2]
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--peer", help="Python with the peer")
+    arguments.add_argument("--rows", type=int, default=1_000_000)
+    arguments.add_argument("--jobs", default="a,b,c,start,wide")
+    arguments.add_argument("--runs", type=int, default=1)
+    arguments.add_argument("--folder", type=Path, help="where to keep the generated files (default: a temporary folder)")
+    arguments.add_argument("--alone", action="store_true", help="only ours")
+    wish = arguments.parse_args()
+    if not wish.peer and not wish.alone:
+        arguments.error("name the peer's Python with --peer, or run --alone")
+    environment = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (wish.folder or Path(temporary)).resolve()
+        jobs = wish.jobs.split(",")
+        if set(jobs) & set(DOCUMENTS):
+            make_rows(folder, wish.rows)
+        for name in jobs:
+            if name == "start":
+                title, document = "start (--version)", None
+            elif name == "wide":
+                title, document = f"{OPERATIONS} operations on 10 rows", make_wide(folder)
+            else:
+                title, document = f"job {name}, {wish.rows:,} rows", make_job(folder, name)
+            print(f"\n{title}")
+            words: list[object] = ["-v"] if document is None else ["run", "-c", document]
+            made = {}
+            found: dict[str, list[Cost]] = {"mover": [], "earthmover": []}
+            for _ in range(wish.runs):
+                for who, command in (("mover", ours(*words)), ("earthmover", peers(wish.peer or "", *words))):
+                    if who == "earthmover" and wish.alone:
+                        continue
+                    out = folder / ("output" if name == "wide" else name) / "out.jsonl"
+                    out.unlink(missing_ok=True)
+                    if name == "wide" and who == "earthmover":
+                        command = ["timeout", str(PATIENCE), *command]
+                    try:
+                        found[who].append(cost(command, **environment))
+                    except SystemExit:
+                        if name != "wide" or who == "mover":
+                            raise
+                        print(f"earthmover was not done after {PATIENCE} s")
+                        continue
+                    if document is not None:
+                        made[who] = out.rename(folder / f"{name}.{who}.jsonl")
+            for who, many in found.items():
+                if many:
+                    say(who, middle(many))
+            if found["earthmover"]:
+                one, other = middle(found["mover"]), middle(found["earthmover"])
+                print(
+                    f"ratio: {other.cpu / one.cpu:.1f}x CPU, {other.wall / one.wall:.1f}x wall, {other.memory / one.memory:.1f}x memory"
+                )
+            if len(made) == 2:
+                print(f"output: {same(made['mover'], made['earthmover'])}")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
