@@ -64,8 +64,9 @@ def test_there_is_no_utils():
     assert list(ROOT.glob("impl/**/*util*.py")) == []
 
 
-def test_installing_leaves_no_modules_behind():
+def test_installing_brings_impl_for_the_command_and_no_other_module():
     import tomllib
 
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert settings["packages"] == settings["py-modules"] == []
+    assert settings["py-modules"] == []
+    assert {one.partition(".")[0] for one in settings["packages"]["find"]["include"]} == {"impl"}
