@@ -39,6 +39,7 @@ INTENDED: tuple[tuple[str, str], ...] = (
     ("`header_rows: 0` and pickle files", "as documented (pickle only with `--trust`, since reading one runs code); the peer fails"),
     ("a first row that is longer than the header", "is an error with its line; the peer shifts every value by one column"),
     ("`limit_rows` with an offset, on few rows", "`compat: strict` gives the peer's rows and a warning, `compat: fixed` the right ones"),
+    ("`group_by_with_rank` behind a filter, a sort, a limit or distinct rows", "ranks are those of the rows as they stand; the peer gives them to other rows, and none to some"),
     ("a selector that chooses nothing", "is an error; the peer does nothing and says that it is done"),
     ("options that nobody knows", "are errors with the nearest right name; the peer passes them"),
     ("columns that are not there", "are found before a row is read, all at once; the peer finds one when it comes to it"),

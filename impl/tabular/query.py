@@ -31,7 +31,10 @@ _EACH_ROW = {
     "isnull", "isna", "notnull", "notna", "isin", "between", "eq", "ne", "lt", "le", "gt", "ge",
     "fillna", "astype", "abs", "round", "str", "dt",
 }  # fmt: skip
-_STRIPPED = "".join(chr(code) for code in range(0x110000) if chr(code).isspace() and not 0xD800 <= code < 0xE000)
+# what Python's strip() takes away, written out: to look for it takes a tenth of a second
+_STRIPPED = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 # patterns that mean the same to Rust as to Python: plain characters, `.`, `|`, `^`, and one quantifier after a character
 _SAME_PATTERN = re.compile(r"\^?(?:[\w ,:;@%='\"<>!~/&-][*+?]?|[^\x00-\x7f][*+?]?|\.[*+?]?|\|\^?)*", re.ASCII)
 
