@@ -80,7 +80,7 @@ def test_all_of_it_goes_live_and_comes_back(three):
     assert "[+] macav2_county  new, 124,830 rows" in plan and "refused" not in plan
     three.checkout.invoke("promote.run")
     shown = open_store(three.postgres.address(three.databases["dev"]))
-    assert three.live().names() == ["macav2_county", "region_county", "region_state"] == shown.names()
+    assert three.live().names() == ["census_county", "macav2_county", "region_county", "region_state"] == shown.names()
     for name in shown.names():
         assert three.live().facts(name).fingerprint == shown.facts(name).fingerprint
     assert "[|] macav2_county  unchanged" in three.checkout.invoke("promote.plan").stdout
@@ -441,7 +441,7 @@ def test_what_no_dataset_fills_any_more_stays_until_it_is_told_to_go(three, home
     new_names_in_development(three)  # with something that changes, and a table by years
     three.develop("all.build")
     three.checkout.invoke("promote.run", "--remove-orphans")
-    assert live.names() == ["macav2_county", "region_county", "region_state"]
+    assert live.names() == ["census_county", "macav2_county", "region_county", "region_state"]
     assert live.query("select count(*) as n from region_county where name like '%!'").to_pylist() == [{"n": 342}]
     three.checkout.invoke("promote.rollback")
     assert live.names() == ["gridmet_county", "region_city", "region_county", "region_state"]
