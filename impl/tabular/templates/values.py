@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,5 +85,5 @@ def json_texts(series: pl.Series) -> pl.Series:
 
 def json_text(value: Any) -> str:
     """What `tojson` makes of a value that JSON knows."""
-    written = json.dumps(value, sort_keys=True)
+    written = encode_basestring_ascii(value) if type(value) is str else json.dumps(value, sort_keys=True)
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("'", "\\u0027")
