@@ -48,3 +48,20 @@ def test_the_golden_projects_have_every_operation():
     used = set(re.findall(r"operation: (\w+)", text))
     assert len(OPERATIONS) > 20
     assert used == set(OPERATIONS)
+
+
+def test_the_example_of_the_page_gives_what_the_page_says(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs/tabular.md").read_text(encoding="utf-8")
+    blocks = {kind: re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("csv", "yaml", "json")}
+    (tmp_path / "days.csv").write_text(blocks["csv"])
+    (tmp_path / "earthmover.yaml").write_text(blocks["yaml"])
+    assert (peer.run_ours(tmp_path / "earthmover.yaml") / "wet.jsonl").read_text() == blocks["json"]
+
+
+def test_the_page_names_every_operation_type_and_flag_of_our_own():
+    import impl.tabular.operations  # noqa: F401 - registers them
+    from impl.tabular.sources.file import TYPES
+
+    page = (Path(__file__).resolve().parents[2] / "docs/tabular.md").read_text(encoding="utf-8")
+    names = {*OPERATIONS, *TYPES.values(), "--json", "--limit", "--key", "--trust", "--explain-diff"}
+    assert sorted(one for one in names if f"`{one}`" not in page) == []
