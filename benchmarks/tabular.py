@@ -192,7 +192,14 @@ def main() -> None:
     if not wish.peer and not wish.alone:
         arguments.error("name the peer's Python with --peer, or run --alone")
     environment = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    # both with their bytecode at hand: an environment that forbids to write it would let each start compile everything
+    environment["env"].pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as temporary:
+        warm = make_wide(Path(temporary))
+        warm.write_text(warm.read_text().split("      - {operation")[0].replace("operations:", "operations: []")
+                        + "destinations:\n  out: {source: $transformations.all}\n")  # fmt: skip
+        for command in (ours("run", "-c", warm), *([] if wish.alone else [peers(wish.peer, "run", "-c", warm)])):
+            cost(command, **environment)
         folder = (wish.folder or Path(temporary)).resolve()
         jobs = wish.jobs.split(",")
         if set(jobs) & set(DOCUMENTS):

@@ -292,11 +292,19 @@ def _ahead(flow: Flow) -> Flow:
 
         thread = threading.Thread(target=read, daemon=True)
         thread.start()
+        # a batch without rows costs each operation as much as one with few: it only passes where there is no other
+        empty, any_rows = None, False
         try:
             while (batch := ready.get()) is not None:
                 if isinstance(batch, BaseException):
                     raise batch
+                if not batch.height:
+                    empty = batch
+                    continue
+                any_rows = True
                 yield batch
+            if not any_rows and empty is not None:
+                yield empty
         finally:
             stop.set()
             thread.join()
