@@ -43,6 +43,7 @@ INTENDED: tuple[tuple[str, str], ...] = (
     ("a selector that chooses nothing", "is an error; the peer does nothing and says that it is done"),
     ("options that nobody knows", "are errors with the nearest right name; the peer passes them"),
     ("columns that are not there", "are found before a row is read, all at once; the peer finds one when it comes to it"),
+    ("names in templates and expressions that are no column", "are errors before any row, unless `is defined` or `default` asks about them; the peer writes nothing there"),
     ("errors", "name file, line, node, operation and row, whatever the log level"),
     ("files that are written", "appear whole, when they are whole; the peer leaves empty or half files behind an error"),
     ("results files", "are also written where nothing was to do or something failed, with `exit_code` and `error`"),
