@@ -32,7 +32,16 @@ def call(*words, set=None, **options):
 
 @task(help=RUN, iterable=["set"])
 def run(
-    c, config="", params="", set=None, selector="", force=False, skip_hashing=False, show_graph=False, results_file="", json=False
+    c,
+    config="",
+    params="",
+    set=None,
+    selector="",
+    force=False,
+    skip_hashing=False,
+    show_graph=False,
+    results_file="",
+    json=False,
 ):
     """Run a document: sources -> transformations -> destinations"""
     more = {"config-file": config, "skip-hashing": skip_hashing, "show-graph": show_graph, "results-file": results_file}

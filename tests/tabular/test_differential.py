@@ -18,6 +18,7 @@ from tests.tabular import peer
 # What comes out of the peer's test project in the order of its partitions: groups after a union or after a join of unions.
 UNORDERED = {"families.jsonl", "total_of_each_species.jsonl", "zoo_count_by_species.jsonl"}
 OWN = "own"  # the golden project with options that the peer lacks
+pytestmark = pytest.mark.slow
 CHAINS = int(os.environ.get("ETL_TABULAR_CHAINS", "60"))
 SEED = int(os.environ.get("ETL_TABULAR_SEED", "1"))
 LARGE = 1_000_000
@@ -354,7 +355,6 @@ def test_random_chains_of_operations_give_the_same_bytes_in_both_engines(python,
     assert run >= CHAINS * 0.5
 
 
-@pytest.mark.slow
 def test_a_million_rows_give_the_same_bytes_in_both_engines(python, tmp_path, capsys):
     from benchmarks.tabular import make_job, make_rows
 
