@@ -11,7 +11,7 @@ from impl.run.checkpoint import Checkpoint, Outside, checkpoint
 from impl.source import fetch
 from impl.source.fetch import Pin
 from impl.store import load, open_store, rejected
-from impl.tabular.checkpoints import ENGINE, run_document
+from impl.tabular.checkpoints import run_document
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,13 +50,15 @@ def tabular_document(
     reads: what `${NAME}` in it stands for -> a file that it reads. targets: destination -> the file that it becomes.
     also: further files of the checkout that decide: templates, maps. parameters: other `${NAME}`.
     """
+    from impl.tabular.state import engine
+
     return checkpoint(
         name,
         run_document,
         document,
         dict(targets),
         parameters={**parameters, **reads},
-        engine=ENGINE,
+        engine=engine(),
         file_dep=[*(ROOT / one for one in (document, *also)), *reads.values()],
         targets=list(targets.values()),
     )

@@ -8,15 +8,14 @@ from typing import Any
 
 from impl.run.errors import EtlError
 
-ENGINE = 1  # what comes out of a document may change with it; counts for what is up to date
-
 
 def run_document(
-    document: str, targets: Mapping[str, Path], *, parameters: Mapping[str, Any], engine: int = ENGINE
+    document: str, targets: Mapping[str, Path], *, parameters: Mapping[str, Any], engine: str = ""
 ) -> dict[str, Any]:
     """Run the document at `document` (below the checkout) and write its destinations to `targets`: name -> file.
 
-    parameters: what `${NAME}` in it stands for; a path among them is a file that it reads. Facts: rows by destination.
+    parameters: what `${NAME}` in it stands for; a path among them is a file that it reads. engine: what decides beside them
+    what comes out (`state.engine`); with another one it is run again. Facts: rows by destination.
     """
     from impl.tabular.document import load
     from impl.tabular.plan import make_plan
