@@ -78,6 +78,9 @@ def test_all_of_it_goes_live_and_comes_back(three):
     three.develop("all.build")
     plan = three.checkout.invoke("promote.plan").stdout
     assert "[+] macav2_county  new, 124,830 rows" in plan and "refused" not in plan
+    three.checkout.invoke("promote.run", "--datasets", "census,region")  # a part of what the run was about
+    assert three.live().names() == ["census_county", "region_county", "region_state"]
+    three.checkout.invoke("promote.rollback")
     three.checkout.invoke("promote.run")
     shown = open_store(three.postgres.address(three.databases["dev"]))
     assert three.live().names() == ["census_county", "macav2_county", "region_county", "region_state"] == shown.names()
