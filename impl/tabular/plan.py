@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: 
     for ref in ordered:
         _columns(steps[ref], steps, problems)
     problems.raise_if_any()
-    chosen = _chosen(ordered, steps, selector, problems) | _with_reads([keep] if keep in steps else [], steps)
+    chosen = _chosen(ordered, steps, selector, problems) | with_reads([keep] if keep in steps else [], steps)
     return Plan(document, {ref: steps[ref] for ref in ordered if ref in chosen}, problems.warnings)
 
 
@@ -233,15 +233,16 @@ def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, probl
     for ref in ordered:
         if below & set(steps[ref].reads):
             below.add(ref)
-    found = _with_reads(below, steps)
-    useful = _with_reads([ref for ref in found if steps[ref].kind == "destinations"], steps)
+    found = with_reads(below, steps)
+    useful = with_reads([ref for ref in found if steps[ref].kind == "destinations"], steps)
     for ref in ordered:
         if ref in found and ref not in useful:
             problems.warn("no destination is made of it, so it is left out", steps[ref].spec.where())
     return useful
 
 
-def _with_reads(refs: Iterable[str], steps: dict[str, Step]) -> set[str]:
+def with_reads(refs: Iterable[str], steps: Mapping[str, Step]) -> set[str]:
+    """The nodes and all that they are made of."""
     found: set[str] = set()
     waiting = list(refs)
     while waiting:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError
 from impl.run.files import replacing
+from impl.tabular.plan import with_reads
 
 if TYPE_CHECKING:
     from impl.tabular.plan import Plan, Step
@@ -120,28 +121,16 @@ def look(plan: Plan, variables: Mapping[str, str], made_by: str | None = None, s
             contents[f"{kind}_hash"] += [read.content(path) for path in paths]
     found: dict[str, str | None] = {}
     for step in plan.destinations:
-        parts = [own[ref] for ref in sorted(behind(plan, [step.ref]))]
+        parts = [own[ref] for ref in sorted(with_reads([step.ref], plan.steps))]
         found[step.ref] = None if None in parts else digest([*common, *parts])[:SHORT]
     hashes = {kind: digest(sorted(one))[:SHORT] if one else "" for kind, one in contents.items()}
     hashes |= {"config_hash": settings[:SHORT], "params_hash": digest(params)[:SHORT] if params else ""}
     return Seen(found, hashes, made_by)
 
 
-def behind(plan: Plan, refs: Iterable[str]) -> set[str]:
-    """The nodes and all that they are made of."""
-    found: set[str] = set()
-    waiting = list(refs)
-    while waiting:
-        ref = waiting.pop()
-        if ref not in found:
-            found.add(ref)
-            waiting += plan.steps[ref].reads
-    return found
-
-
 def only(plan: Plan, refs: Iterable[str]) -> Plan:
     """The part of a plan that makes these nodes."""
-    wanted = behind(plan, refs)
+    wanted = with_reads(refs, plan.steps)
     return type(plan)(plan.document, {ref: step for ref, step in plan.steps.items() if ref in wanted}, plan.warnings)
 
 
@@ -426,7 +415,7 @@ def made_now(plan: Plan, seen: Seen, written: Mapping[str, Path], counts: Mappin
     found = {}
     for ref, path in written.items():
         files = {str(path): file_digest(path)}
-        for one in sorted(behind(plan, [ref])):
+        for one in sorted(with_reads([ref], plan.steps)):
             put_aside = aside / f"{one.removeprefix('$')}.csv"
             if plan.steps[one].guard.on_fail == QUARANTINE and put_aside.is_file():
                 files[str(put_aside)] = file_digest(put_aside)
