@@ -15,6 +15,7 @@ A class per operation in `operations/*.py`, registered under the name that docum
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 OPERATIONS: dict[str, type[Operation]] = {}
 
 
-class Operation:
+class Operation(ABC):
     """One operation of a transformation. `sources`: further nodes that it reads (`$sources.x`), for union and join."""
 
     name: ClassVar[str] = ""
@@ -40,19 +41,19 @@ class Operation:
         self.read(spec)
         spec.done(also=("operation", "repartition", *(("sources",) if self.sources else ())))
 
-    def read(self, spec: Spec) -> None:
+    def read(self, spec: Spec) -> None:  # noqa: B027 - not all have options
         """Take the options; what is wrong is noted in `spec`."""
 
+    @abstractmethod
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
         """The columns that come out, from those of the main input and of `sources`; None where only rows tell.
 
         Unknown columns are noted as problems here if the input's columns are known, else raised when rows come.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         """The rows that come out, from those of the main input and of `sources`."""
-        raise NotImplementedError
 
     def failed(self, what: str, hint: str = "", row: int | None = None, value: Any = None, key: Any = None) -> EtlError:
         """The error of this operation while rows flow: it names file, line, node, operation, row (from 1) and value."""
@@ -75,8 +76,9 @@ class Operation:
 class RowWise(Operation):
     """Works on each batch by itself and keeps the order of rows. Neighbours in a document run in one pass."""
 
+    @abstractmethod
     def apply(self, batch: pl.DataFrame) -> pl.DataFrame:
-        raise NotImplementedError
+        """One batch in, one out."""
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         self.begin(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import string
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,8 +35,9 @@ class _Columns(RowWise):
         """The columns that come out; as good as can be told where there are problems."""
         return given
 
+    @abstractmethod
     def change(self, batch: pl.DataFrame) -> pl.DataFrame:
-        raise NotImplementedError
+        """The batch, changed."""
 
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
         if given[0] is None:
@@ -245,8 +247,9 @@ class _Cased(_Columns):
         """There are no options."""
 
     @staticmethod
+    @abstractmethod
     def cased(name: str) -> str:
-        raise NotImplementedError
+        """The new name of a column."""
 
     def problems(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         first: dict[str, str] = {}

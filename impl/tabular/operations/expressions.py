@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,9 @@ class _Computed(RowWise):
         self.demanded = True
         return done
 
+    @abstractmethod
     def compute(self, batch: pl.DataFrame, start: int) -> pl.DataFrame:
-        raise NotImplementedError
+        """The batch with the computed columns; `start` rows came before it."""
 
 
 @operation("add_columns")

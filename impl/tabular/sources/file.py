@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,9 +126,9 @@ class FileSource(Source):
             raise bytestream.absent(file, self.spec.where(self.key))
         yield from self.rows(file, context)
 
+    @abstractmethod
     def rows(self, file: Path, context: Context) -> Iterator[pl.DataFrame]:
         """The rows of `file`, which is here."""
-        raise NotImplementedError
 
     def unique(self, names: list[str], file: Path) -> list[str]:
         """`names`, each of which has to be there once."""

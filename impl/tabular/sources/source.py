@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NoReturn
@@ -19,7 +20,7 @@ GLOBAL = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repart
 INSTALL = "pip install -e '.[tabular]'"
 
 
-class Source:
+class Source(ABC):
     """One source of a document.
 
     remote: it has no files that can be hashed. reads: facts that tell whether it reads something else than before, without
@@ -41,12 +42,13 @@ class Source:
         self.read(spec)
         spec.done(also=GLOBAL)
 
-    def read(self, spec: Spec) -> None:
+    def read(self, spec: Spec) -> None:  # noqa: B027 - not all have options
         """Take the options; what is wrong is noted in `spec`."""
 
     @property
+    @abstractmethod
     def reads(self) -> dict[str, str]:
-        raise NotImplementedError
+        """What it reads, in words for a record; no passwords."""
 
     def files(self) -> list[Path]:
         """The local files that it reads, those that exist or not."""
@@ -56,9 +58,9 @@ class Source:
         """The columns as they stand in the file, where a glance tells; else None. Raises `EtlError`."""
         return None
 
+    @abstractmethod
     def frames(self, context: Context) -> Iterator[pl.DataFrame]:
         """The rows with all columns of the file; at least one frame. Raises `EtlError`."""
-        raise NotImplementedError
 
     def columns(self) -> list[Column] | None:
         """The columns that come out, or None where only rows tell; problems are noted, and then None comes back."""

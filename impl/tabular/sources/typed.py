@@ -74,7 +74,7 @@ class Typed(FileSource):
             "stata": self._stata,
             "xml": self._xml,
             "html": self._html,
-            "pickle": self._pickle,
+            **self.more(),
         }
         try:
             return readers[self.type](file)
@@ -204,12 +204,16 @@ class Typed(FileSource):
             found.columns = [" ".join(dict.fromkeys(map(str, parts))) for parts in found.columns]
         return found
 
-    def _pickle(self, file: Path) -> pandas.DataFrame:
-        raise NotImplementedError
+    def more(self) -> dict[str, Callable[[Path], pandas.DataFrame]]:
+        """Further types and how they are read."""
+        return {}
 
 
 class Pickle(Typed):
     """Only where the document is trusted."""
+
+    def more(self) -> dict[str, Callable[[Path], pandas.DataFrame]]:
+        return {"pickle": self._pickle}
 
     def _pickle(self, file: Path) -> pandas.DataFrame:
         import pandas
