@@ -14,6 +14,7 @@ import contextlib
 import io
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,14 +81,13 @@ class Chunks:
         self.path.unlink(missing_ok=True)
 
 
-class Spool:
-    """Batches in the order they came, as often as they are wanted. empty: a frame of no rows with the columns."""
+class _Held(ABC):
+    """Batches that are kept in memory until they are too much. empty: a frame of no rows with the columns."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.held: list[pl.DataFrame] = []
         self.bytes = self.rows = 0
-        self.chunks: Chunks | None = None
         self.empty: pl.DataFrame | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
@@ -99,10 +99,25 @@ class Spool:
         self.held.append(frame if frame.height > BATCH // 2 else compact(frame))
         self.bytes += size_of(frame)
         if self.bytes > share(self.context):
-            self.chunks = self.chunks or Chunks(self.context)
-            for one in self.held:
-                self.chunks.append(one)
-            self.held, self.bytes = [], 0
+            self.write()
+
+    @abstractmethod
+    def write(self) -> None:
+        """What is held goes to files."""
+
+
+class Spool(_Held):
+    """Batches in the order they came, as often as they are wanted. empty: a frame of no rows with the columns."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.chunks: Chunks | None = None
+
+    def write(self) -> None:
+        self.chunks = self.chunks or Chunks(self.context)
+        for one in self.held:
+            self.chunks.append(one)
+        self.held, self.bytes = [], 0
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """The batches; one of no rows if there were none."""
@@ -118,26 +133,16 @@ class Spool:
         self.held = []
 
 
-class Partitions:
+class Partitions(_Held):
     """Rows by the hash of columns; `aligned` gives them back, several tables that were split alike side by side."""
 
     def __init__(self, context: Context, by: Sequence[str], level: int = 0) -> None:
-        self.context, self.by, self.level = context, list(by), level
-        self.held: list[pl.DataFrame] = []
-        self.bytes = self.rows = 0
-        self.empty: pl.DataFrame | None = None
+        super().__init__(context)
+        self.by, self.level = list(by), level
         self.parts: list[Chunks] = []
 
-    def add(self, frame: pl.DataFrame) -> None:
-        if self.empty is None:
-            self.empty = frame.clear()
-        if not frame.height:
-            return
-        self.rows += frame.height
-        self.held.append(frame if frame.height > BATCH // 2 else compact(frame))
-        self.bytes += size_of(frame)
-        if self.bytes > share(self.context):
-            self.split()
+    def write(self) -> None:
+        self.split()
 
     def split(self) -> None:
         """Write what is held to its parts."""
