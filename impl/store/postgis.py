@@ -343,8 +343,13 @@ class PostGIS:
     @contextmanager
     def _connected(self) -> Iterator[_Database]:
         """A connection with a transaction begun; what is not committed is undone at the end."""
-        from adbc_driver_manager import Error
-        from adbc_driver_postgresql import dbapi
+        try:
+            from adbc_driver_manager import Error
+            from adbc_driver_postgresql import dbapi
+        except ImportError as error:
+            raise EtlError(
+                "what PostGIS needs is not installed", where=self.home, hint="pip install -e '.[servers]'"
+            ) from error
         from pyarrow import ArrowException
 
         try:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -358,3 +359,10 @@ def test_a_text_that_the_database_cannot_hold(store):
     with pytest.raises(EtlError, match="no place for"):
         store.replace("things", [{"key": "a\x00b"}], key="key")
     assert store.names() == []
+
+
+def test_without_its_libraries_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    with pytest.raises(EtlError, match="what PostGIS needs is not installed") as caught:
+        open_store("postgresql://etl@127.0.0.1:1/etl").names()
+    assert caught.value.hint == "pip install -e '.[servers]'"
