@@ -214,7 +214,12 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         "state": BUILDING,
         "started": records._now(),
     }
-    with only_run(Path(target.state) / "promotion.lock"), _said_at_end(target, promotion):
+    command = f"promote.run from {source.name}"
+    with (
+        only_run(Path(target.state) / "promotion.lock"),
+        _told(target, promotion["id"], command, _earlier(target, command)),
+        _kept_if_broken_off(target, promotion),
+    ):
         if not found.to_do and not found.to_remove:
             promotion["state"] = NOTHING
             _keep(target, promotion)
@@ -274,29 +279,38 @@ def _check_fingerprints(found: Plan, candidate: Any) -> None:
 
 
 def rollback(target: Any, say: Say) -> dict[str, Any]:
-    """Make the version before the last promotion live again."""
+    """Make the version before the last promotion live again, and tell it."""
     with only_run(Path(target.state) / "promotion.lock"):
         last, there = _last(target)
-        names = [name for name, stands in there.items() if stands == AFTER]
-        for name, stands in there.items():
-            if stands == OTHER or (stands == BEFORE and last["state"] == LIVE):
-                raise EtlError(
-                    f"`{name}` is not what the promotion {last['id']} left",
-                    where=target.name,
-                    hint="somebody changed it since: see `invoke store.list`",
-                )
-        kept = kept_before(target.store, {name: last["collections"][name] for name in names}, _gone(last, names))
-        for name in names:
-            if _mark(kept[name]) != last["before"][name]:
-                raise EtlError(
-                    f"what `{name}` was before the promotion {last['id']} is no longer kept",
-                    where=target.name,
-                    hint="promote the older commit: check it out, build it in development, `invoke promote.run`",
-                )
-        _take_back(target, last, names)
+        with _told(target, last["id"], "promote.rollback"):
+            names = [name for name, stands in there.items() if stands == AFTER]
+            _check_left(target, last, there)
+            _check_kept(target, last, names)
+            _take_back(target, last, names)
     for name in last["collections"]:
         say(f"[-] {name} is in {target.name} what it was before {last['id']}")
     return last
+
+
+def _check_left(target: Any, last: Mapping[str, Any], there: Mapping[str, str]) -> None:
+    for name, stands in there.items():
+        if stands == OTHER or (stands == BEFORE and last["state"] == LIVE):
+            raise EtlError(
+                f"`{name}` is not what the promotion {last['id']} left",
+                where=target.name,
+                hint="somebody changed it since: see `invoke store.list`",
+            )
+
+
+def _check_kept(target: Any, last: Mapping[str, Any], names: Sequence[str]) -> None:
+    kept = kept_before(target.store, {name: last["collections"][name] for name in names}, _gone(last, names))
+    for name in names:
+        if _mark(kept[name]) != last["before"][name]:
+            raise EtlError(
+                f"what `{name}` was before the promotion {last['id']} is no longer kept",
+                where=target.name,
+                hint="promote the older commit: check it out, build it in development, `invoke promote.run`",
+            )
 
 
 def _last(target: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -418,32 +432,39 @@ def _keep(target: Any, promotion: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _said_at_end(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
-    """Tell how it ended to whom the environment names."""
-    told = {
-        "id": promotion["id"],
-        "environment": target.name,
-        "command": f"promote.run from {promotion['from']}",
-        "host": os.uname().nodename,
-    }
-    before = [  # wherever they came from: what counts is whether the environment could be promoted to
-        {"id": one["id"], "command": told["command"], "outcome": records.SUCCESS if _went_well(one) else records.FAILURE}
-        for one in promotions(target)
-    ]
+def _told(target: Any, which: str, command: str, before: Sequence[dict[str, Any]] = ()) -> Iterator[None]:
+    """Tell how it ended to whom the environment names. before: what it may be the recovery of."""
+    told = {"id": which, "environment": target.name, "command": command, "host": os.uname().nodename}
     try:
         yield
     except BaseException as error:
-        failure = error if isinstance(error, EtlError) else EtlError("the promotion was broken off", where=type(error).__name__)
+        failure = error if isinstance(error, EtlError) else EtlError("it was broken off", where=type(error).__name__)
+        said = {"what": failure.what, "where": failure.where, "hint": failure.hint}
+        tell(target, {**told, "outcome": records.FAILURE, "error": said}, before)
+        raise
+    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)}, before)
+
+
+def _earlier(target: Any, command: str) -> list[dict[str, Any]]:
+    """The promotions before, for the message: wherever they came from, what counts is whether one could be promoted."""
+    return [
+        {"id": one["id"], "command": command, "outcome": records.SUCCESS if _went_well(one) else records.FAILURE}
+        for one in promotions(target)
+    ]
+
+
+@contextmanager
+def _kept_if_broken_off(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
         promotion["broken off"] = True
         with suppress(EtlError, OSError):  # a store that does not answer, a full disk: `settle` will see how far it came
             stands = _standing(target, promotion).values() if promotion["state"] == SWITCHING else ()
             if AFTER not in stands and promotion["state"] in (BUILDING, SWITCHING):
                 promotion["state"] = FAILED
             _keep(target, promotion)
-        said = {"what": failure.what, "where": failure.where, "hint": failure.hint}
-        tell(target, {**told, "outcome": records.FAILURE, "error": said}, before)
         raise
-    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)}, before)
 
 
 def _went_well(promotion: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""One message for each run and each promotion, to where the environment says: success, failure, and recovery after a failure.
+"""One message for each run, promotion and rollback, to where the environment says: success, failure, recovery after a failure.
 
 Addresses are those of Apprise: `mailto://...`, `slack://${SLACK_TOKEN}/...`, `json://host/path`. A message that
 cannot be sent is said on stderr and changes nothing else.

@@ -12,6 +12,8 @@ import pytest
 
 from impl.run.errors import EtlError
 from impl.store import open_store
+from tests.object_storage import SECRET as S3_SECRET
+from tests.object_storage import prefix_for
 
 SECRET = "planted-word-4711"
 
@@ -44,6 +46,13 @@ class Three:
 
     def configure(self, **etl):
         (self.data.parent / "settings.json").write_text(json.dumps({**self.settings, "etl": {**self.settings["etl"], **etl}}))
+
+    def in_lakes(self, address=None):
+        """Development and production are lakes from now on, in folders or below an `address`; the live one."""
+        homes = {name: address(name) if address else f"{self.data / name}/store" for name in ("development", "production")}
+        self.settings["etl"]["environments"] = {name: {"store": home} for name, home in homes.items()} if address else {}
+        self.configure()
+        return [open_store(home) for home in homes.values()]
 
     def git(self, *words):
         return subprocess.run(["git", *words], cwd=self.root, check=True, capture_output=True, text=True).stdout
@@ -315,19 +324,22 @@ def ends_in_between(three, how, *words):
     assert how == "killed" or "the disk is full" in done.stderr
 
 
-@pytest.mark.parametrize("after", ["killed", "failed", "killed, candidate lost", "killed, rollback", "killed rollback"])
-def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, after):
-    three.settings["etl"]["environments"] = {}
-    three.configure()
+ENDS = ["killed", "failed", "killed, candidate lost", "killed, rollback", "killed rollback"]
+
+
+@pytest.mark.parametrize(
+    ("lakes", "after"), [*(("folder", end) for end in ENDS), ("s3", ENDS[0]), ("s3", ENDS[-1])], indirect=["lakes"]
+)
+def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, lakes, after):
+    development, live, candidate = lakes
     three.develop()
     assert three.promote().returncode == 0
-    live = open_store(three.data / "production/store")
     city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join")
     with_city, without = ["region_city", "region_county", "region_state"], ["region_county", "region_state"]
     words = ["promote.run", "--datasets", "region", "--remove-orphans"]
     before = fingerprints(live)
     new_names_in_development(three)
-    wanted = fingerprints(open_store(three.data / "development/store"))
+    wanted = fingerprints(development)
     seen, errors, over = set(), [], threading.Event()
 
     def look(name):
@@ -359,7 +371,7 @@ def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, a
             assert fingerprints(live) == before and states(three) == ["live", "taken back"]
         else:
             if "lost" in after:
-                open_store(three.data / "production/store.next").drop("region_state")
+                candidate.drop("region_state")
             done = three.promote()
             assert done.returncode == 0, done.stderr
             assert fingerprints(live) == wanted and live.names() == (with_city if "lost" in after else without)
@@ -396,14 +408,26 @@ def test_the_secret_is_nowhere(three):
     assert SECRET not in str(tables)
 
 
-def test_between_two_lakes(three):
-    three.settings["etl"]["environments"] = {}
-    three.configure()
+@pytest.fixture(params=["folder", "s3"])
+def lakes(request, three, tmp_path):
+    """The stores of development and production, both of them lakes; and the candidate."""
+    if request.param == "folder":
+        return [*three.in_lakes(), open_store(three.data / "production/store.next")]
+    server, prefix = request.getfixturevalue("s3_server"), prefix_for(tmp_path)
+    three.checkout.environment |= S3_SECRET
+    return [
+        *three.in_lakes(lambda name: server.address("lake", f"{prefix}/{name}")),
+        open_store(server.address("lake", f"{prefix}/production.next")),
+    ]
+
+
+def test_between_two_lakes(three, lakes):
+    development, live, candidate = lakes
     three.develop()
     assert three.promote().returncode == 0
-    live = open_store(three.data / "production/store")
     before = live.facts("region_county")
-    assert before.rows == 342 and not (three.data / "production/store.next/region_county").exists()
+    assert before.rows == 342 and before.fingerprint == development.facts("region_county").fingerprint
+    assert candidate.names() == []
     three.edit("task/region.py", '"name": "{NAME10}"', '"name": "{NAME10} (2010)"')
     three.commit()
     three.develop()
@@ -417,10 +441,7 @@ def test_between_two_lakes(three):
 
 @pytest.mark.parametrize("home", ["postgis", "lake"])
 def test_what_no_dataset_fills_any_more_stays_until_it_is_told_to_go(three, home):
-    if home == "lake":
-        three.settings["etl"]["environments"] = {}
-        three.configure()
-    live = open_store(three.data / "production/store") if home == "lake" else three.live()
+    live = three.in_lakes()[1] if home == "lake" else three.live()
     three.develop()
     city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join", columns={"name": "its name"})
     rows = [{"gis_join": "G08", "year": year, "rain_mm": 1.5} for year in (2004, 2005)]
@@ -492,5 +513,13 @@ def test_one_message_for_each_promotion_and_the_one_after_a_failure_says_so(thre
     assert states == ["failed", "live", "nothing"]
     failed = three.checkout.invoke("promote.list").stdout.split()[0]
     texts = [body["message"] for _, body in receiver.got]
+    live = three.checkout.invoke("promote.list").stdout.splitlines()[1].split()[0]
+    three.checkout.invoke("promote.rollback")
+    *_, (_, taken_back) = receiver.got
+    assert (taken_back["type"], taken_back["title"]) == ("success", "production: promote.rollback done")
+    assert f"run {live} on " in taken_back["message"]
+    assert (
+        three.checkout.type("promote.rollback").returncode == 1 and len(receiver.got) == 4
+    )  # there is none: a mistake in typing
     assert f"the run before, {failed}, had failed" in texts[1] and "checkpoints made" not in texts[1]
     assert "region_county: 342 rows" in texts[1]
