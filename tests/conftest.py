@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items):
     """What types whole commands is slow: each starts Python anew. What talks to a server of its own is told apart too."""
     for item in items:
         home = getattr(item, "callspec", None) and item.callspec.params.get("home")
-        if home in ("postgis", "s3") or SERVERS & set(getattr(item, "fixturenames", ())):
+        if home in ("postgis", "s3", "gs") or SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.servers)
         if TYPES_COMMANDS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

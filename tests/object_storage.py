@@ -1,7 +1,15 @@
-"""A real S3 server for tests: moto's, over HTTP, on a free port of 127.0.0.1."""
+"""A real S3 server for tests: moto's, over HTTP, on a free port of 127.0.0.1.
 
+It answers as Google's Cloud Storage too, whose XML API is that of S3 with other words for who asks and for the condition
+of a put (cloud.google.com/storage/docs/xml-api/reference-headers).
+"""
+
+import json
 import re
+import tempfile
 import threading
+from functools import cached_property
+from pathlib import Path
 
 REGION = "us-east-1"
 SECRET = {"TEST_S3_SECRET": "kept away from everybody"}
@@ -19,6 +27,9 @@ class _Recorded:
         self._one_by_one = threading.Lock()
 
     def __call__(self, environment, start):
+        who = environment.get("HTTP_AUTHORIZATION", "")
+        if who.startswith("Bearer "):
+            start = self._as_google(environment, start)
         if self.deaf:  # as a server that ignores the conditions of a put
             for header in ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"):
                 environment.pop(header, None)
@@ -27,7 +38,7 @@ class _Recorded:
                 environment["REQUEST_METHOD"],
                 environment["PATH_INFO"],
                 environment["QUERY_STRING"],
-                environment.get("HTTP_AUTHORIZATION", ""),
+                who,
             )
         )
         status = self.hook(environment) if self.hook else None
@@ -38,6 +49,22 @@ class _Recorded:
             status = status[1]
         start(status, [("Content-Type", "application/xml")])
         return [f"<Error><Code>{status.partition(' ')[2].replace(' ', '')}</Code></Error>".encode()]
+
+    def _as_google(self, environment, start):
+        """The words of Google as those of S3, and the answer with what its clients look for."""
+        environment["HTTP_AUTHORIZATION"] = (
+            "AWS4-HMAC-SHA256 Credential=etl/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+        )
+        if environment.pop("HTTP_X_GOOG_IF_GENERATION_MATCH", None) == "0":  # 0: it must not be there yet
+            environment["HTTP_IF_NONE_MATCH"] = "*"
+        for name in [name for name in environment if name.startswith("HTTP_X_GOOG_META_")]:
+            environment[name.replace("GOOG", "AMZ")] = environment.pop(name)
+
+        def answer(status, headers, *more):
+            meant = [(re.sub("(?i)^x-amz-meta-", "x-goog-meta-", name), value) for name, value in headers]
+            return start(status, [*meant, ("x-goog-generation", "1")], *more)
+
+        return answer
 
     def _answer(self, environment, start):
         """moto looks whether an object is there and then puts it; S3 does both in one step."""
@@ -91,6 +118,24 @@ class Server:
         asked = {"endpoint_url": self.endpoint, "region": REGION, "access_key_id": "etl"}
         asked |= {"secret_access_key": "${TEST_S3_SECRET}"} | options
         return f"s3://{bucket}/{prefix}?" + "&".join(f"{name}={value}" for name, value in asked.items() if value)
+
+    def google_address(self, bucket, prefix):
+        """The same place for a client of Google, with the key of a service account that nobody else knows."""
+        return f"gs://{bucket}/{prefix}?service_account={self._service_account}"
+
+    @cached_property
+    def _service_account(self):
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        account = {"client_email": "etl@example.org", "private_key_id": "1", "private_key": key.decode()}
+        self._accounts = tempfile.TemporaryDirectory(prefix="etl-test-google-")
+        file = Path(self._accounts.name) / "account.json"
+        file.write_text(json.dumps({**account, "gcs_base_url": self.endpoint}))
+        return file
 
     def objects(self, bucket, prefix=""):
         """The names of all objects below `prefix`."""

@@ -1,6 +1,7 @@
 """The data folder in object storage: a real S3 server, and workers that share no folder with the coordinator."""
 
 import hashlib
+import random
 import shutil
 
 import pytest
@@ -126,6 +127,32 @@ def test_the_digest_is_carried_and_not_computed_again(runs, place, stored, addre
     assert elsewhere.of(other.data / "nothing") is None
     assert elsewhere.size(other.data / "sum") == 1
     assert len(stored.read_times("sum")) == before
+
+
+def test_google_is_another_address(place, s3_server, stored, tmp_path):
+    address = s3_server.google_address("lake", prefix_for(tmp_path))
+    runs, seen = Runs(place, address), len(s3_server.app.requests)
+    runs(*sums(place))
+    assert stored.read("sum") == "6"
+    shutil.rmtree(place.data)
+    runs(*sums(place))
+    assert made(runs) == []
+    asked = {who.partition(" ")[0] for method, *_, who in s3_server.app.requests[seen:] if method == "PUT"}
+    assert asked == {"Bearer"}
+
+
+@pytest.mark.parametrize("provider", ["s3", "gs"])
+def test_a_large_file_goes_in_parts_and_comes_back_as_it_was(place, s3_server, stored, tmp_path, provider):
+    address = {"s3": s3_server.address, "gs": s3_server.google_address}[provider]("lake", prefix_for(tmp_path))
+    depot, file = Depot(address, place.data), place.data / "raw/large"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content := random.Random(1).randbytes(23_000_000))
+    depot.put(file, digest := hashlib.sha256(content).hexdigest())
+    assert [query for *_, query, _ in s3_server.app.requests if "partNumber=3" in query and "uploadId" in query]
+    file.unlink()
+    depot.fetch(file, digest)
+    assert file.read_bytes() == content
+    assert Digests(tmp_path / "other.sqlite", Depot(address, place.data)).of(file) == digest
 
 
 def test_what_changed_on_the_way_is_not_taken_for_what_was_meant(place, address, stored):

@@ -8,7 +8,7 @@ from impl.store import open_store
 from tests.object_storage import prefix_for
 from tests.postgres import schema_for
 
-HOMES = ["lake", "postgis", "s3"]  # a further home: its name here, its address in `home`
+HOMES = ["lake", "postgis", "s3", "gs"]  # a further home: its name here, its address in `home`
 
 COUNTY_KEY = ["gis_join", "timestamp", "model", "scenario"]
 
@@ -20,6 +20,8 @@ def home(request, tmp_path):
         return request.getfixturevalue("postgres").address(schema=schema_for(tmp_path))
     if request.param == "s3":
         return request.getfixturevalue("s3_server").address("lake", prefix_for(tmp_path))
+    if request.param == "gs":
+        return request.getfixturevalue("s3_server").google_address("lake", prefix_for(tmp_path))
     return tmp_path / "store"
 
 

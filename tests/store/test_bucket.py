@@ -171,7 +171,9 @@ def test_a_store_that_ignores_conditions_would_lose_rows(server, store, address,
     assert store.read("things").num_rows == 11  # 10 of 20 new rows are gone
 
 
-def test_a_store_that_ignores_conditions_is_refused_before_the_first_write(server, store, prefix):
+@pytest.mark.parametrize("provider", ["s3", "gs"])
+def test_a_store_that_ignores_conditions_is_refused_before_the_first_write(server, address, prefix, provider):
+    store = open_store(address if provider == "s3" else server.google_address("lake", prefix))
     server.app.deaf = True
     with pytest.raises(EtlError, match="does not honour conditional put") as caught:
         store.replace("things", [{"key": 1}], key="key")
