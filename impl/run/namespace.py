@@ -8,6 +8,7 @@ them. (A "collection" in this repository is a table in the store; invoke's Colle
 """
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -192,7 +193,7 @@ def discover(
     namespace.add_collection(_all(everything, closing))
     for node in nodes:
         namespace.add_collection(everything.collection(node))
-    check_typed(sys.argv, namespace.task_names)
+    check_typed(sys.argv, namespace)
     return namespace
 
 
@@ -209,31 +210,31 @@ def _import(name: str, file: Path) -> Any:
         ) from exception
 
 
-def check_typed(argv: Sequence[str], known: Iterable[str]) -> None:
-    """Raise `EtlError` with the nearest names where the first task in `argv` is not `known`.
+def check_typed(argv: Sequence[str], namespace: Collection) -> None:
+    """Raise `EtlError` with the nearest names where `argv` has a task or an option that is not there.
 
     invoke itself only says that it has no idea. Asked when invoke loads tasks.py, since a parser of its own it
-    does not let us give.
+    does not let us give; what else is wrong, invoke says.
     """
     if Path(argv[0]).name not in ("invoke", "inv") and Path(argv[0]).parent.name != "invoke":
         return
-    typed = _first_task(argv[1:])
-    if typed and typed not in set(known):
-        raise unknown("task", typed, known, hint="`invoke -l` lists them")
+    if "--complete" in argv:
+        return
+    from invoke.exceptions import ParseError
+    from invoke.main import program
+    from invoke.parser import Parser
 
-
-def _first_task(words: Sequence[str]) -> str | None:
-    takes_value = {"-c", "-r", "-f", "-T", "-F", "-D", "--collection", "--search-root", "--config", "--command-timeout", "--list-format", "--list-depth", "--print-completion-script", "--help", "-h", "--list", "-l", "--complete", "--prompt-for-sudo-password"}  # fmt: skip
-    if set(words) & {"--complete", "--help", "-h", "--list", "-l"}:
-        return None
-    words = list(words)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            return word
-        if word in takes_value and words:
-            words.pop(0)
-    return None
+    try:
+        Parser(initial=program.initial_context, contexts=namespace.to_contexts()).parse_argv(list(argv[1:]))
+    except ParseError as error:
+        found = re.fullmatch("No idea what '(.+)' is!", str(error))
+        if found and found[1].startswith("-") and error.context is not None:
+            asked = error.context.name
+            where = f"invoke {asked}" if asked else "invoke"
+            listing = f"invoke --help {asked}" if asked else "invoke --help"
+            raise unknown("option", found[1], error.context.flags, where=where, hint=f"`{listing}` lists them") from None
+        if found:
+            raise unknown("task", found[1], namespace.task_names, hint="`invoke -l` lists them") from None
 
 
 def run(c: Any, name: str, verb: str) -> None:

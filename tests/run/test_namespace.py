@@ -199,13 +199,36 @@ def test_ctrl_c_is_a_word_and_130(typed):
     assert err.startswith("error: interrupted")
 
 
-def test_an_unknown_task_names_the_nearest(typed):
-    known = typed.namespace.task_names
+@pytest.mark.parametrize(
+    "words", ["--echo wether.build --jobs 2", "weather.map --day 1 wether.build", "-f x.yaml wether.build"]
+)
+def test_an_unknown_task_names_the_nearest(typed, words):
     with pytest.raises(EtlError, match=r"there is no task `wether\.build`") as caught:
-        check_typed(["invoke", "--echo", "wether.build", "--jobs", "2"], known)
+        check_typed(["invoke", *words.split()], typed.namespace)
     assert "`weather.build`" in caught.value.hint
-    check_typed(["invoke", "-f", "settings.yaml", "weather.build"], known)
-    check_typed(["pytest", "wether.build"], known)
+
+
+def test_an_unknown_option_names_the_nearest(typed):
+    with pytest.raises(EtlError, match=r"there is no option `--jbos`") as caught:
+        check_typed(["invoke", "place.stage", "weather.build", "--jbos", "2"], typed.namespace)
+    assert "`--jobs`" in caught.value.hint and "`invoke --help weather.build`" in caught.value.hint
+    assert caught.value.where == "invoke weather.build"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "invoke -f settings.yaml weather.build",
+        "invoke weather.build --echo weather.map --day 1",
+        "invoke -l",
+        "invoke --list weather",
+        "invoke --help weather.map",
+        "invoke --complete -- invoke weather.bu",
+        "pytest wether.build",
+    ],
+)
+def test_what_can_be_typed_is_let_pass(typed, words):
+    check_typed(words.split(), typed.namespace)
 
 
 def test_an_unknown_setting_names_the_nearest(typed, tmp_path):
