@@ -10,7 +10,9 @@ do what is the same by partition as over all rows: work row by row, and joins to
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +24,7 @@ from impl.run.errors import EtlError
 from impl.tabular.document import Document, Node
 from impl.tabular.spec import Problems, Spec
 
+COUNTS = "`__row_number__` counts anew in each partition"
 LOOKED_AT = 32  # documents that are compared with the first, to see what differs between partitions
 OVER_ALL_ROWS = {  # operation: what it would do by partition
     "group_by": "its groups would be those of each partition",
@@ -31,15 +34,8 @@ OVER_ALL_ROWS = {  # operation: what it would do by partition
     "limit_rows": "it would take so many rows of each partition",
     "pivot": "each partition would have columns of its own",
 }
-ROW_BY_ROW = (
-    *("add_columns", "modify_columns", "rename_columns", "duplicate_columns", "drop_columns", "keep_columns"),
-    *("combine_columns", "map_values", "date_format", "snake_case_columns", "lowercase_columns", "uppercase_columns"),
-    *("filter_rows", "flatten", "melt", "debug"),
-)
-# Methods of a column in a filter's query that look at more than the row.
-_LOOKS_AROUND = re.compile(
-    r"(?<!\.str)\.(min|max|mean|median|sum|std|var|count|nunique|mode|quantile|rank|shift|diff|duplicated|cum\w+|value_counts)\s*\("
-)
+ALSO_BY_PARTITION = ("melt", "debug")  # not row by row to the engine, but the same rows by partition
+ROW_NUMBER = "__row_number__"
 _YEARS = re.compile(r"(\d{4})-(\d{4})")
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -65,7 +61,7 @@ def make(name: str, values: Iterable[Any]) -> list[Partition]:
     values = list(values)
     said = [value.stem if isinstance(value, Path) else str(value) for value in values]
     plain = [re.sub(r"[^A-Za-z0-9._-]+", "-", one).strip(".-") for one in said]
-    alike = Counter(one.casefold() for one in plain)
+    alike = Counter(one.casefold() for one, text in zip(plain, said, strict=True) if one == text)
     doubled = [str(value) for value, times in Counter(map(str, values)).items() if times > 1]
     if doubled:
         raise EtlError("a partition is named twice", where=f"{name}: {doubled[0]}", hint="name each once")
@@ -110,9 +106,8 @@ def _years(piece: str) -> list[str]:
 
 def _files(text: str, pattern: str, folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
-        beginning = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else folder
-        relative = pattern.removeprefix(str(beginning)) if Path(pattern).is_absolute() else pattern
-        found = sorted(one for one in beginning.glob(relative) if one.is_file())
+        named = glob.glob(os.path.expanduser(pattern), root_dir=folder, recursive=True)  # noqa: PTH111, PTH207 - patterns may be absolute
+        found = sorted(path for path in (folder / one for one in named) if path.is_file())
         if found:
             return found
     raise EtlError(
@@ -182,6 +177,8 @@ class _Look:
                 self.parted(ref)
             elif not self.parted(str(node.options.get("source"))):
                 self.result.found.append(f"{self._where(node)}: its rows are the same in every partition")
+            elif ROW_NUMBER in _template(node):
+                self.result.found.append(f"{self._where(node, 'template')}: {COUNTS}")
         if len({str(one.config.output_dir) for one in (self.first, *self.others)}) > 1:
             self.result.always.append(f"{self.first.file}: `output_dir` is another in each partition")
         return self.result
@@ -219,9 +216,9 @@ class _Look:
         theirs = [self.parted(one) for one in beside]
         if not parted and not any(theirs):
             return False
-        why = _why(name, options, parted, theirs)
+        spec = Spec(options, Problems(), node.ref, name, number)
+        why = _why(spec, parted, theirs)
         if why:
-            spec = Spec(options, Problems(), node.ref, name, number)
             self.result.found.append(f"{spec.where()}: {why}")
         return True
 
@@ -229,22 +226,41 @@ class _Look:
         return node.spec(Problems()).where(key)
 
 
+def _template(node: Node) -> str:
+    """The text of a destination's template; of one that cannot be read the plan tells."""
+    named = node.options.get("template")
+    try:
+        return node.path(str(named)).read_text(encoding="utf-8") if named else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _operations(node: Node) -> list[Any]:
     listed = node.options.get("operations")
     return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
 
-def _why(name: str, options: Mapping[str, Any], parted: bool, theirs: Sequence[bool]) -> str:
+def _why(spec: Spec, parted: bool, theirs: Sequence[bool]) -> str:
     """Why an operation gives something else by partition; nothing where it does not."""
+    name, options = spec.name, spec.options
     if name in OVER_ALL_ROWS:
         return OVER_ALL_ROWS[name]
     if name == "union":
         return "" if parted and all(theirs) else "rows that all partitions read would come once for each"
     if name == "join":
         return _why_join(str(options.get("join_type")), parted, theirs)
-    if name == "filter_rows" and _LOOKS_AROUND.search(str(options.get("query"))):
-        return "its query looks at more than the row"
-    return "" if name in ROW_BY_ROW else "it is not known to work row by row"
+    if ROW_NUMBER in str(options):
+        return COUNTS
+    return "" if name in ALSO_BY_PARTITION or _is_row_wise(name, spec) else "it looks at more than one row"
+
+
+def _is_row_wise(name: str, spec: Spec) -> bool:
+    """Whether the operation looks at each row by itself: what it is made depends on its options."""
+    import impl.tabular.operations  # noqa: F401 - registers them
+    from impl.tabular.operation import OPERATIONS, RowWise
+
+    kind: Any = OPERATIONS.get(name)
+    return kind is not None and isinstance(kind.__new__(kind, spec), RowWise)
 
 
 def _why_join(kind: str, parted: bool, theirs: Sequence[bool]) -> str:
