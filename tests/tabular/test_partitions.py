@@ -84,7 +84,10 @@ def test_what_is_the_same_by_partition_may_be_run(faults, operation):
         ("operation: map_values, column: n, mapping: {'3': 103}", "more than one row"),
         ("operation: add_columns, columns: {at: '{% raw %}{{ __row_number__ }}{% endraw %}'}", "counts anew in each partition"),
         ("operation: union, sources: [$sources.stations]", "would come once for each"),
-        ("operation: join, sources: [$sources.stations], join_type: outer, left_key: station, right_key: station", "once for each"),
+        (
+            "operation: join, sources: [$sources.stations], join_type: outer, left_key: station, right_key: station",
+            "once for each",
+        ),
         ("operation: join, sources: [$sources.trips], join_type: inner, left_key: n, right_key: n", "would not meet"),
     ],
 )
@@ -105,7 +108,9 @@ def test_before_the_partition_begins_everything_may_be_done(faults):
 
 
 def test_a_table_that_all_partitions_read_may_be_made_of_anything(faults):
-    text = "  s: {source: $sources.stations, operations: [{operation: distinct_rows}, {operation: sort_rows, columns: [name]}]}\n"
+    text = (
+        "  s: {source: $sources.stations, operations: [{operation: distinct_rows}, {operation: sort_rows, columns: [name]}]}\n"
+    )
     joined = "operation: join, sources: [$transformations.s], join_type: left, left_key: station, right_key: station"
     assert faults(text + chain(joined)) == []
     turned = "operation: join, sources: [$sources.trips], join_type: {}, left_key: station, right_key: station"
@@ -232,7 +237,9 @@ def test_partitions_with_other_columns_are_named(folder):
     (folder / "friday.csv").write_text("station,n,extra\nA,5,x\n")
     for name in ("table.csv", "typed.parquet"):
         how = WRITTEN[name]
-        (folder / "earthmover.yaml").write_text(HEAD + chain() + f"destinations:\n  out: {{source: $transformations.t, {how}}}\n")
+        (folder / "earthmover.yaml").write_text(
+            HEAD + chain() + f"destinations:\n  out: {{source: $transformations.t, {how}}}\n"
+        )
         target = folder / "other" / name
         parts = [part_of(target, day) for day in ("monday", "friday")]
         for day, part in zip(("monday", "friday"), parts, strict=True):
