@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from impl.documents import Loading, main, made_by
+from impl.documents import Loading, made_by, main
 from impl.run.errors import EtlError
 from impl.store import checks, open_store
 from impl.tabular.collections import CHECKS, read_collection
