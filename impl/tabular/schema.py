@@ -159,8 +159,12 @@ DESTINATION: dict[str, Option] = {
     ),
     "compression": text("Of the file; `gzip` adds `.gz` to its name", "none", "gzip", default="none"),
     "schema": text("JSON Schema (path, relative to the document) that every row has to fit"),
-    "types": anything("Column -> integer, float, boolean, date, timestamp or text, for `parquet`, `csv`, `jsonl` and collections"),
-    "store": text("The collection of the store that the rows go to, in the place of a file", pattern=r"^[a-z][a-z0-9_]*$|\$|\{"),
+    "types": anything(
+        "Column -> integer, float, boolean, date, timestamp or text, for `parquet`, `csv`, `jsonl` and collections"
+    ),
+    "store": text(
+        "The collection of the store that the rows go to, in the place of a file", pattern=r"^[a-z][a-z0-9_]*$|\$|\{"
+    ),
     "key": texts("Of a collection: the columns that tell its rows apart"),
     "columns": mapping("Of a collection: column -> its meaning, or [unit, meaning]", {"type": ["string", "array", "null"]}),
     "partition_by": texts("Of a collection: columns by which it is kept in parts, as `year`"),
@@ -173,7 +177,7 @@ DESTINATION: dict[str, Option] = {
         "type": "array",
         "items": {
             "type": "object",
-            "properties": {name: CHECK for name in CHECKS},
+            "properties": dict.fromkeys(CHECKS, CHECK),
             "additionalProperties": False,
             "minProperties": 1,
             "maxProperties": 1,

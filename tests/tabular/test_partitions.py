@@ -10,6 +10,7 @@ from impl.run.errors import EtlError
 from impl.tabular.checkpoints import loaded, run_document, run_partition
 from impl.tabular.partitions import LOOKED_AT, asked, make, refuse, some
 from impl.tabular.parts import gather, part_of
+from impl.tabular.state import files_behind
 
 HEAD = """\
 version: 2
@@ -135,6 +136,19 @@ def test_a_node_that_is_not_in_every_partition_is_named(faults):
     more = "{% if '${DAY}' == 'friday' %}  more: {source: $sources.trips, operations: []}\n{% endif %}"
     (said,) = faults(chain() + more)
     assert said.endswith("$transformations.more is not there in every partition")
+
+
+def test_all_that_decides_is_known_without_opening_data(folder):
+    """What a partition that is run by hand depends on."""
+    (folder / "row.jsont").write_text("{% include 'part.jsont' %}")
+    (folder / "part.jsont").write_text("{{ n }}")
+    (folder / "map.csv").write_text("from,to\n3,three\n")
+    mapped = "operation: map_values, column: n, map_file: map.csv"
+    text = "destinations:\n  out: {source: $transformations.t, template: row.jsont}\n"
+    (folder / "earthmover.yaml").write_text(HEAD + chain(mapped) + text)
+    document = loaded(str(folder / "earthmover.yaml"), {"DAY": "sunday"})
+    wanted = ("earthmover.yaml", "sunday.csv", "stations.csv", "all.csv", "map.csv", "row.jsont", "part.jsont")
+    assert sorted(one.name for one in files_behind(document, {})) == sorted(wanted)  # there is no sunday: that is seen, too
 
 
 # Names
