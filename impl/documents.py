@@ -185,18 +185,22 @@ class _ByPartition:
         self.steps = call.plan(first, call.given.selector).destinations
         self.output = Path(first.config.output_dir)
         self.stored = {step.ref: step.part.collection for step in self.steps if step.part.collection}
+        for step in self.steps:
+            step.part.stays_inside(self.target(step), self.output)
         if self.stored:
             call.loading("run", "`store:` of a destination").check(list(self.stored.values()), self.file)
 
     def _variables(self) -> dict[str, str]:
         """Of the environment what the document and its templates name: a worker has another one. Not the partition's own."""
-        document = loaded(str(self.file), self.call.params(), self.call.given.set or (), self.call.variables)
+        first = self.partitions[0]
+        variables = {name: value for name, value in self.call.variables.items() if name != first.name}
+        document = loaded(str(self.file), self._given(first), self._overrides(first), variables)
         templates = [
             one.path(str(one.options["template"])) for one in document.destinations.values() if one.options.get("template")
         ]
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in [*document.files, *templates] if path.is_file()]
-        named = {name for text in texts for name in _NAMES.findall(text)} - {self.partitions[0].name}
-        return {name: self.call.variables[name] for name in sorted(named) if name in self.call.variables}
+        named = {name for text in texts for name in _NAMES.findall(text)}
+        return {name: variables[name] for name in sorted(named) if name in variables}
 
     def _document(self, one: Partition) -> Any:
         return loaded(str(self.file), self._given(one), self._overrides(one), self.variables)

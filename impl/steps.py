@@ -202,35 +202,45 @@ def keep_parts(store: str, collection_name: str, target: Path, *, column: str, v
 
 
 def document_collection(
-    c: Any, name: str, document: str, destination: str, rows: Path, *, after: Iterable[str] = (), reads: Iterable[Path] = ()
+    c: Any,
+    name: str,
+    document: str,
+    destination: str,
+    rows: Path,
+    *,
+    after: Iterable[str] = (),
+    reads: Iterable[Path] = (),
+    **parameters: Any,
 ) -> Checkpoint:
-    """The checkpoint that loads `rows`, which `tabular_document` made, as the document itself declares it: `store`, `key`, ..."""
-    facts = dict(declared(document)(destination))
+    """The checkpoint that loads `rows`, which `tabular_document` made, as the document itself declares it: `store`, `key`, ...
+
+    parameters: `${NAME}`, where the document cannot be read without.
+    """
+    facts = declared(document, destination, parameters)
     return collection(c, name, facts.pop("name"), rows, after=after, reads=reads, **facts)
 
 
-@cache
-def declared(document: str) -> Callable[[str], Mapping[str, Any]]:
-    """What a document below the checkout declares of the collections of its destinations, as settings of `collection`."""
-    from impl.tabular.checkpoints import loaded
+def declared(document: str, destination: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document below the checkout declares of a destination's collection: its name, and settings of `collection`."""
     from impl.tabular.collections import read_collection
 
-    found = loaded(document, {})
+    found = _read(document, tuple((name, str(value)) for name, value in parameters.items()))
+    if destination not in found.destinations:
+        raise unknown("destination", destination, found.destinations, where=document)
+    wanted = read_collection(found.destinations[destination].spec(found.problems))
+    found.problems.raise_if_any()
+    if wanted is None:
+        raise EtlError(
+            f"the destination `{destination}` names no collection", where=document, hint="write `store: COLLECTION` and `key`"
+        )
+    return {"name": wanted.name, **collection_facts(wanted)}
 
-    def of(destination: str) -> Mapping[str, Any]:
-        if destination not in found.destinations:
-            raise unknown("destination", destination, found.destinations, where=document)
-        wanted = read_collection(found.destinations[destination].spec(found.problems))
-        found.problems.raise_if_any()
-        if wanted is None:
-            raise EtlError(
-                f"the destination `{destination}` names no collection",
-                where=document,
-                hint="write `store: COLLECTION` and `key`",
-            )
-        return {"name": wanted.name, **collection_facts(wanted)}
 
-    return of
+@cache
+def _read(document: str, parameters: tuple[tuple[str, str], ...]) -> Any:
+    from impl.tabular.checkpoints import loaded
+
+    return loaded(document, dict(parameters))
 
 
 def collection_facts(wanted: Any) -> dict[str, Any]:

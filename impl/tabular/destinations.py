@@ -203,7 +203,7 @@ class Destination:
         target = self.file(Path(output_dir))
         flow = self._typed(flow) if self.types else flow
         if self.place is None:
-            self._stays_inside(target, Path(output_dir))
+            self.stays_inside(target, Path(output_dir))
         with replacing(target) as part:
             if self.format == PARQUET:
                 return self._parquet(flow, part)
@@ -226,7 +226,7 @@ class Destination:
 
         return Flow(flow.columns, batches)
 
-    def _stays_inside(self, target: Path, output_dir: Path) -> None:
+    def stays_inside(self, target: Path, output_dir: Path) -> None:
         if not target.parent.resolve().is_relative_to(output_dir.resolve()):
             where = f"{self.spec.where()}: {target.parent.resolve()}"
             raise EtlError(f"`{target}` leaves the output folder", where, "is there a link in the way?")

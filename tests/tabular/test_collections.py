@@ -12,6 +12,7 @@ import pytest
 
 from impl.documents import Loading, made_by, main
 from impl.run.errors import EtlError
+from impl.steps import keep_parts
 from impl.store import checks, open_store
 from impl.tabular.collections import CHECKS, read_collection
 from impl.tabular.spec import Map, Problems, Spec
@@ -218,6 +219,23 @@ def test_the_environment_names_the_store_too(project, tmp_path, monkeypatch):
 def test_show_has_the_rows_of_a_collection(project, capsys):
     assert main(["show", "$destinations.days", "--limit", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["G1", "2024-01-02", "2024", "1.5"]
+
+
+def test_parts_without_a_partition_lose_their_rows_and_no_others(home, tmp_path):
+    store = open_store(home)
+    for year in (2019, 2020, 2021):
+        rows = [{"gauge": "G1", "rain_mm": float(year - 2000)}]
+        store.replace("gauge_years", rows, key="gauge", part={"year": year}, columns={"rain_mm": ("mm", "rain of the year")})
+    kept = store.facts("gauge_years").fingerprint_of({"year": 2020})
+    said = keep_parts(home, "gauge_years", tmp_path / "kept.json", column="year", values=[2020])
+    assert said == "2019, 2021 taken out of gauge_years"
+    assert store.query("select gauge, rain_mm, year from gauge_years").to_pylist() == [
+        {"gauge": "G1", "rain_mm": 20.0, "year": 2020}
+    ]
+    facts = store.facts("gauge_years")
+    assert facts.fingerprint == kept and facts.columns[1].unit == "mm"
+    assert keep_parts(home, "gauge_years", tmp_path / "kept.json", column="year", values=[2020]) == ""
+    assert keep_parts(home, "not_there_yet", tmp_path / "kept.json", column="year", values=[2020]) == ""
 
 
 # What is declared

@@ -9,6 +9,7 @@ from impl.store import open_store
 from tests.conftest import ROOT, Checkout
 from tests.dask_cluster import DaskCluster
 from tests.object_storage import SECRET, prefix_for
+from tests.postgres import schema_for
 
 pytestmark = pytest.mark.slow
 
@@ -250,9 +251,26 @@ def test_people_type_the_partitions_and_get_the_files_of_the_document(checkout, 
     assert checkout.query("select count(*) as n from days_by_hand") == [{"n": 2}]
 
 
+def test_parts_go_to_postgis_too(checkout, project, two_workers, postgres, tmp_path):
+    home = postgres.address(schema=schema_for(tmp_path))
+    there = {"ETL_STORE": home, "ETL_CLUSTER": two_workers.address}
+    assert run(checkout, project, **there).returncode == 0
+    assert run(checkout, project, **there).returncode == 99
+    assert open_store(home).query("select station, trips from days_by_hand order by day, station").to_pylist() == [
+        {"station": station, "trips": trips} for station, trips in (("A", 3), ("B", 4), ("A", 1), ("C", 9))
+    ]
+    open_store(home).drop("days_by_hand")
+    assert run(checkout, project, **there).returncode == 0  # what is gone is loaded again
+    assert open_store(home).facts("days_by_hand").rows == 4
+
+
 def test_the_environment_s_variables_go_to_the_workers_but_not_over_the_partition_s_own(checkout, project, two_workers):
     document = project / "trips.yaml"
-    document.write_text(document.read_text().replace('header: "["', 'header: "${TITLE} "'))
+    written = document.read_text().replace('header: "["', 'header: "${TITLE} "')
+    # A document that cannot be read without the parameter.
+    document.write_text(
+        written.replace("sources:\n", "{% if '${TRIPS}'[-4:] != '.csv' %}{{ 1 // 0 }}{% endif %}\nsources:\n", 1)
+    )
     done = run(checkout, project, ETL_CLUSTER=two_workers.address, TITLE="all days", TRIPS="nowhere.csv")
     assert done.returncode == 0, done.stderr
     assert (project / "out/lines").read_text().startswith('all days { "day": "mo"')
