@@ -1,17 +1,20 @@
-"""The steps that most datasets share, as checkpoints: get a raw file, load a collection.
+"""The steps that most datasets share, as checkpoints: get a raw file, run a document, load a collection.
 
 Here a checkpoint meets the source and the store; those two know nothing of each other, and `run` knows neither.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from impl.run.checkpoint import Checkpoint, Outside, checkpoint
+from impl.run.errors import EtlError, unknown
+from impl.run.files import replacing
 from impl.source import fetch
 from impl.source.fetch import Pin
 from impl.store import load, open_store, rejected
-from impl.tabular.checkpoints import run_document
+from impl.tabular.checkpoints import check_partitions, gather_parts, run_document, run_partition
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,6 +65,199 @@ def tabular_document(
         file_dep=[*(ROOT / one for one in (document, *also)), *reads.values()],
         targets=list(targets.values()),
     )
+
+
+def partitioned_document(
+    name: str,
+    document: str,
+    *,
+    over: Mapping[str, Iterable[Any]],
+    targets: Mapping[str, Path],
+    reads: Mapping[str, Path | Callable[[Any], Path]] | None = None,
+    also: Iterable[str] = (),
+    independent: bool = False,
+    gathered: bool = True,
+    **parameters: Any,
+) -> Iterator[Checkpoint]:
+    """The checkpoints that run a document once per partition, each by itself, and put their parts together in `targets`.
+
+    over: one parameter and its values, `{"YEAR": [2019, 2020]}`; a value that is a path is a file that its partition reads.
+        With dots it is a place in the document: `{"sources.trips.file": files}`. The result has the order of the values.
+    reads: as for `tabular_document`; a function says which file the partition of a value reads.
+    independent: the module promises that no group, no key and no order goes across partitions. Without it a document that
+        would give something else than over all rows is refused (docs/tabular.md#by-partition).
+    gathered: False leaves the parts by themselves, for `partitioned_collection`.
+
+    A new or changed file runs its partition and the gathering; one that is gone is left out of the result.
+    """
+    from impl.tabular.parts import ends_of, part_of
+    from impl.tabular.state import engine
+
+    code = engine()
+    parts: dict[str, list[Path]] = {one: [] for one in targets}
+    runs: list[Checkpoint] = []
+    each: list[tuple[Mapping[str, Any], Sequence[str]]] = []
+    checked = next(iter(targets.values())).with_name(f"{next(iter(targets.values())).name}.parts") / "partitions.json"
+    for one in _partitions(name, over):
+        files = {key: file(one.value) if callable(file) else file for key, file in (reads or {}).items()}
+        own = {destination: part_of(target, one.label) for destination, target in targets.items()}
+        given = {**parameters, **files, **one.parameters}
+        each.append((given, one.overrides))
+        for destination, part in own.items():
+            parts[destination].append(part)
+        read = [*files.values(), *([one.value] if isinstance(one.value, Path) else [])]
+        runs.append(
+            checkpoint(
+                f"{name}.{one.label}",
+                run_partition,
+                document,
+                own,
+                parameters=given,
+                overrides=one.overrides,
+                engine=code,
+                file_dep=[*(ROOT / file for file in (document, *also)), *read],
+                targets=[file for part in own.values() for file in (part, ends_of(part))],
+                after=[f"{name}.partitions"],
+            )
+        )
+    yield checkpoint(
+        f"{name}.partitions",
+        check_partitions,
+        document,
+        checked,
+        by=next(iter(over)),
+        each=each,
+        independent=independent,
+        engine=code,
+        file_dep=[ROOT / file for file in (document, *also)],
+        targets=[checked],
+    )
+    yield from runs
+    if gathered:
+        read = [file for listed in parts.values() for part in listed for file in (part, ends_of(part))]
+        yield checkpoint(name, gather_parts, parts, dict(targets), file_dep=read, targets=list(targets.values()))
+
+
+def _partitions(name: str, over: Mapping[str, Iterable[Any]]) -> list[Any]:
+    from impl.tabular.partitions import make
+
+    if len(over) != 1:
+        raise EtlError(
+            "a document is partitioned by one parameter",
+            where=f"{name}: {', '.join(over) or 'none'}",
+            hint='write `over={"YEAR": [2019, 2020]}`',
+        )
+    ((parameter, values),) = over.items()
+    return make(parameter, values)
+
+
+def partitioned_collection(
+    c: Any,
+    name: str,
+    collection_name: str,
+    target: Path,
+    *,
+    over: Mapping[str, Iterable[Any]],
+    column: str,
+    key: str | list[str],
+    **facts: Any,
+) -> Iterator[Checkpoint]:
+    """The checkpoints that load the parts of a `partitioned_document` into a collection, each as a part of its own.
+
+    target, over: as there. column: has the value of the partition in each row; values are texts or whole numbers. A part of
+    which the partition is gone loses its rows. Readers see each part as it was before or after.
+    """
+    from impl.tabular.parts import part_of
+
+    partitions = _partitions(name, over)
+    values = [one.value for one in partitions]
+    kept = target.with_name(f"{target.name}.parts") / f"kept-{collection_name}.json"
+    yield checkpoint(
+        f"{name}.kept", keep_parts, c.env.store, collection_name, kept, column=column, values=values, targets=[kept]
+    )
+    after = [*facts.pop("after", ()), f"{name}.kept"]
+    for one in partitions:
+        rows, part = part_of(target, one.label), {column: one.value}
+        yield collection(c, f"{name}.{one.label}", collection_name, rows, key=key, part=part, after=after, **facts)
+
+
+def keep_parts(store: str, collection_name: str, target: Path, *, column: str, values: Sequence[Any]) -> str:
+    """Empty the parts of a collection that have no partition any more. target: is written to have been here."""
+    import json
+
+    home, gone = open_store(store), []
+    if collection_name in home.names():
+        facts = home.facts(collection_name)
+        there = [one[facts.partition_by.index(column)] for one, part in facts.parts.items() if part.rows]
+        gone = [value for value in there if value not in values]
+        none = home.read(collection_name, where="1 = 0") if gone else None
+        for value in gone:
+            home.replace(
+                collection_name, none, key=facts.key, part={column: value}, geometry=facts.geometry, may_be_empty=True,
+                columns={one.name: (one.unit, one.meaning) for one in facts.columns},
+            )  # fmt: skip
+    with replacing(target) as file:
+        file.write_text(json.dumps(list(values)) + "\n")
+    return f"{', '.join(map(str, gone))} taken out of {collection_name}" if gone else ""
+
+
+def document_collection(
+    c: Any,
+    name: str,
+    document: str,
+    destination: str,
+    rows: Path,
+    *,
+    after: Iterable[str] = (),
+    reads: Iterable[Path] = (),
+    **parameters: Any,
+) -> Checkpoint:
+    """The checkpoint that loads `rows`, which `tabular_document` made, as the document itself declares it: `store`, `key`, ...
+
+    parameters: `${NAME}`, where the document cannot be read without.
+    """
+    facts = declared(document, destination, parameters)
+    return collection(c, name, facts.pop("name"), rows, after=after, reads=reads, **facts)
+
+
+def declared(document: str, destination: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document below the checkout declares of a destination's collection: its name, and settings of `collection`."""
+    from impl.tabular.collections import read_collection
+
+    found = _read(document, tuple((name, str(value)) for name, value in parameters.items()))
+    if destination not in found.destinations:
+        raise unknown("destination", destination, found.destinations, where=document)
+    wanted = read_collection(found.destinations[destination].spec(found.problems))
+    found.problems.raise_if_any()
+    if wanted is None:
+        raise EtlError(
+            f"the destination `{destination}` names no collection", where=document, hint="write `store: COLLECTION` and `key`"
+        )
+    return {"name": wanted.name, **collection_facts(wanted)}
+
+
+@cache
+def _read(document: str, parameters: tuple[tuple[str, str], ...]) -> Any:
+    from impl.tabular.checkpoints import loaded
+
+    return loaded(document, dict(parameters))
+
+
+def collection_facts(wanted: Any) -> dict[str, Any]:
+    """What a document declares of a collection, as settings of `impl.store.load`."""
+    from impl.store import checks
+
+    made = [getattr(checks, one.kind)(*one.given, **one.settings) for one in wanted.checks]
+    return {
+        "key": list(wanted.key),
+        "columns": dict(wanted.columns),
+        "partition_by": list(wanted.partition_by),
+        "description": wanted.description,
+        "source": wanted.origin,
+        "licence": wanted.licence,
+        "may_be_empty": wanted.may_be_empty,
+        "checks": made,
+    }
 
 
 def collection(
@@ -117,7 +313,7 @@ def collection(
     )
 
 
-def load_rows(store: str, collection_name: str, rows: Path, **facts: Any) -> dict[str, Any]:
+def load_rows(store: str, collection_name: str, rows: Path | Sequence[Path], **facts: Any) -> dict[str, Any]:
     """Load `rows` and say how many there were, and what checks that only warn have found."""
     loaded = dict(load(store, collection_name, rows, **facts))
     unchanged = "" if loaded["changed"] else ", unchanged"

@@ -2,7 +2,7 @@
 
 from invoke.exceptions import Exit
 
-from impl.run.namespace import commands, task
+from impl.run.namespace import HELP, check_direct, collections_in, commands, task
 from impl.tabular import command
 
 DOCUMENT = {
@@ -18,14 +18,20 @@ RUN = {
     "show-graph": "draw the graph, too",
     "results-file": "write what was done as JSON",
     "json": "tell everything as JSON lines",
+    "partitions": "once for each value, side by side: `YEAR=2019,2020`, or each file: `'sources.NAME.file=raw/*.csv'`",
+    "independent": "of partitions: no group, no key and no order goes across them",
+    "direct": HELP["direct"],
 }
 
 
-def call(*words, set=None, **options):
-    """The command with these words; an option that is empty is left out."""
+def call(c, *words, set=None, direct="", **options):
+    """The command with these words, in the environment; an option that is empty is left out."""
+    from impl.documents import InEnvironment
+
     pairs = [word for pair in set or () for word in pair.split("=", 1)]
     given = [word for name, value in options.items() if value for word in (f"--{name}", *([] if value is True else [value]))]
-    code = command.main([*words, *given, *(["--set", *pairs] if pairs else [])])
+    around = InEnvironment(c.env, lambda: collections_in(c), lambda typed: check_direct(c, typed, direct))
+    code = command.main([*words, *given, *(["--set", *pairs] if pairs else [])], around)
     if code:
         raise Exit(code=code)
 
@@ -42,34 +48,38 @@ def run(
     show_graph=False,
     results_file="",
     json=False,
+    partitions="",
+    independent=False,
+    direct="",
 ):
     """Run a document: sources -> transformations -> destinations"""
     more = {"config-file": config, "skip-hashing": skip_hashing, "show-graph": show_graph, "results-file": results_file}
-    call("run", set=set, params=params, selector=selector, force=force, json=json, **more)
+    more |= {"partitions": partitions, "independent": independent}
+    call(c, "run", set=set, params=params, selector=selector, force=force, json=json, direct=direct, **more)
 
 
 @task(help=DOCUMENT, iterable=["set"])
 def compile(c, config="", params="", set=None):
     """Write the compiled document and check it, without a row"""
-    call("compile", set=set, params=params, **{"config-file": config})
+    call(c, "compile", set=set, params=params, **{"config-file": config})
 
 
 @task(help=DOCUMENT, iterable=["set"])
 def deps(c, config="", params="", set=None):
     """Install the packages that a document is built on"""
-    call("deps", set=set, params=params, **{"config-file": config})
+    call(c, "deps", set=set, params=params, **{"config-file": config})
 
 
-@task(help={**DOCUMENT, "force": "the whole output folder"}, iterable=["set"])
-def clean(c, config="", params="", set=None, force=False):
+@task(help={**DOCUMENT, "force": "the whole output folder", "direct": HELP["direct"]}, iterable=["set"])
+def clean(c, config="", params="", set=None, force=False, direct=""):
     """Remove what a document made"""
-    call("clean", set=set, params=params, force=force, **{"config-file": config})
+    call(c, "clean", set=set, params=params, force=force, direct=direct, **{"config-file": config})
 
 
 @task(positional=["name"], help={"name": "of the new folder"})
 def init(c, name):
     """Make a folder with a small document to begin with"""
-    call("init", name)
+    call(c, "init", name)
 
 
 @task(
@@ -79,7 +89,7 @@ def init(c, name):
 )
 def show(c, node, limit=10, config="", params="", set=None):
     """Show the first rows of a node"""
-    call("show", node, set=set, params=params, limit=str(limit), **{"config-file": config})
+    call(c, "show", node, set=set, params=params, limit=str(limit), **{"config-file": config})
 
 
 @task(
@@ -88,13 +98,13 @@ def show(c, node, limit=10, config="", params="", set=None):
 )
 def diff(c, a, b, key=""):
     """Show what differs between the outputs of two runs, by key"""
-    call("diff", a, b, key=key)
+    call(c, "diff", a, b, key=key)
 
 
 @task(help=DOCUMENT, iterable=["set"])
 def graph(c, config="", params="", set=None):
     """Draw the graph of a document"""
-    call("graph", set=set, params=params, **{"config-file": config})
+    call(c, "graph", set=set, params=params, **{"config-file": config})
 
 
 namespace = commands("tabular", run, compile, deps, clean, init, show, diff, graph)

@@ -48,6 +48,7 @@ class Checkpoint:
     raw: bool
     slow: str = ""
     outside: Outside | None = None
+    here: bool = False
     dataset: str = field(default="", compare=False)
     verb: str = field(default="", compare=False)
 
@@ -62,6 +63,7 @@ def checkpoint(
     raw: bool = False,
     slow: str = "",
     outside: Outside | None = None,
+    here: bool = False,
     **kwargs: Any,
 ) -> Checkpoint:
     """The step `action(*args, **kwargs)` under the name `name`.
@@ -76,6 +78,7 @@ def checkpoint(
     raw: the targets are raw data: `clean` keeps them unless told otherwise.
     slow: what to say when it starts, if it takes minutes.
     outside: what it leaves in a store.
+    here: on a cluster too it runs on this machine, since its targets are to be here.
 
     It is passed when the content of `file_dep`, the arguments, the text of `action` and the content of the
     targets are as they were at the last success, and `outside` still holds.
@@ -100,6 +103,7 @@ def checkpoint(
         raw=raw,
         slow=slow,
         outside=outside,
+        here=here,
     )
 
 

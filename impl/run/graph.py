@@ -182,7 +182,7 @@ class _Step:
         if None in reads.values():
             raise graph.missing_input(step.name, "an input is missing")
         # A tool is compiled on this machine: a worker needs no compiler, and takes the program from the shared folder.
-        executor = graph.here if step.verb == "compile" else graph.executor
+        executor = graph.here if step.here or step.verb == "compile" else graph.executor
         call = (step.name, step.action, step.args, step.kwargs)
         if graph.depot and not executor.away:
             with progress.track(step.name):
@@ -466,6 +466,11 @@ class Graph:
                 }
             )
         return rows
+
+    def result(self, name: str) -> dict[str, Any]:
+        """What the action of a checkpoint has returned, in the last run or when it was made before."""
+        made = self.done.get(name) == "made"
+        return dict((self.steps[name].saved if made else self.state.get_values(name)).get("result", {}))
 
     def inputs(self, selected: Sequence[str]) -> list[dict[str, Any]]:
         """The raw files that a run of `selected` reads, with size and SHA-256; those that are not there are left out."""

@@ -260,6 +260,12 @@ class _In:
         return self.config[name]
 
 
+def collections_in(c: Any) -> dict[str, str]:
+    """The collections that checkpoints of this environment fill, with their datasets."""
+    steps: list[Checkpoint] = c.config["resolve"]["everything"].checkpoints(c)
+    return {one.outside.collection: one.dataset for one in steps if one.outside and one.outside.collection}
+
+
 def docs_facts(c: Any, make: Callable[..., Any]) -> Any:
     """What the generated tables of the docs are made of, as `make(tasks=..., settings=..., ...)`."""
     everything: _Everything = c.config["resolve"]["everything"]
@@ -347,7 +353,7 @@ class _Everything:
             from impl.run.progress import show_on_terminal
 
             if not dry_run and verb != "compile":
-                _check_direct(c, f"{label}.{verb}", direct)
+                check_direct(c, f"{label}.{verb}", direct)
             if jobs < 0:
                 raise EtlError("the number of jobs is not a number", where=f"--jobs {jobs}", hint="write 1, 2, ...")
 
@@ -390,7 +396,7 @@ class _Everything:
             from impl.run.graph import to_stderr
 
             if not dry_run:
-                _check_direct(c, f"{label}.clean", direct)
+                check_direct(c, f"{label}.clean", direct)
             graph = self.graph(c)
             try:
                 chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths]
@@ -406,7 +412,7 @@ class _Everything:
         )
 
 
-def _check_direct(c: Any, typed: str, direct: str) -> None:
+def check_direct(c: Any, typed: str, direct: str) -> None:
     """An environment that is only promoted to is not changed by hand, unless its name is given."""
     if c.env.direct or direct == c.env.name:
         return

@@ -2,6 +2,8 @@
 
 Exit codes are the peer's: 0, 99 nothing has changed, 255 an error, 1 what was asked for is unknown or there is nothing to
 do, 2 flags that cannot be read. `diff` ends with 1 where something differs.
+
+The engine knows no store and no cluster. Whoever calls `main` may hand it the `Surroundings` that do (impl/documents.py).
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from impl.run.errors import INTERRUPTED, EtlError, explain, nearest
 
 if TYPE_CHECKING:
+    from impl.tabular.collections import Declared
     from impl.tabular.document import Document
+    from impl.tabular.flow import Context, Flow
     from impl.tabular.plan import Plan, Step
     from impl.tabular.results import Results
 
@@ -32,6 +36,29 @@ STARTER = Path(__file__).parent / "starter"
 SHOWN_ROWS = 10
 WIDEST = 40  # letters of a column that are shown
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+class Loading(Protocol):
+    """A store that a document's destinations may go to. file: the document."""
+
+    def check(self, wanted: Sequence[Declared], file: Path) -> None:
+        """Raise an EtlError where one of the collections is not the document's to replace."""
+
+    def load(self, wanted: Declared, rows: Path, file: Path) -> dict[str, Any]:
+        """Put the rows of a Parquet file in the place of the collection: rows, fingerprint, changed, warnings."""
+
+    def remove(self, names: Sequence[str], file: Path) -> list[str]:
+        """Take away those of the collections that the document made; their names."""
+
+
+class Surroundings(Protocol):
+    """What there is around the engine where it is called."""
+
+    def store(self, typed: str, address: str) -> Loading | None:
+        """The store, for what was typed (`run`); at `address`, if one was given. None where none is known."""
+
+    def by_partition(self, call: Call) -> int:
+        """Run the document by partition (`--partitions`); the exit code."""
 
 
 @dataclass
@@ -81,6 +108,7 @@ class Call:
     variables: Mapping[str, str]
     folder: Path
     results: Results | None = field(default=None)
+    around: Surroundings | None = None
 
     @property
     def document(self) -> Path | None:
@@ -120,6 +148,19 @@ class Call:
         self.given.show_stacktrace = self.given.show_stacktrace or config.show_stacktrace
         return document
 
+    def loading(self, typed: str, where: str, needed: bool = True) -> Any:
+        """The store that collections go to. EtlError where one is needed and none is known."""
+        address = self.given.store or self.variables.get("ETL_STORE", "")
+        found = self.around.store(typed, address) if self.around is not None else None
+        if found is None and needed:
+            raise EtlError(
+                "a destination goes to the store, and no store is named",
+                where=where,
+                hint="name one with `--store ADDRESS` or ETL_STORE: a folder, or `postgresql://etl:${DB_PASSWORD}@host/database`; "
+                "`invoke tabular.run` takes the one of the environment",
+            )
+        return found
+
     def plan(self, document: Document, selector: str = "*", keep: str = "") -> Plan:
         """The plan of the document; what is odd in it is told."""
         from impl.tabular.plan import make_plan
@@ -133,7 +174,7 @@ class Call:
         return plan
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) -> int:
     """Do what the words ask for; returns the exit code and raises nothing."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = make_parser()
@@ -143,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else USAGE
     # What `show` and `diff` print is data already; what is told beside it goes to stderr.
     screen = Screen(lines=given.json and given.command not in ("show", "diff"))
-    call = Call(given, screen, dict(os.environ), Path.cwd())
+    call = Call(given, screen, dict(os.environ), Path.cwd(), around=around)
     try:
         return _answer(call, unknown)
     except BrokenPipeError:  # who reads our output has seen enough
@@ -184,6 +225,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--set", nargs="*", metavar="KEY VALUE", help="override what stands in the document: --set config.tmp_dir /tmp")
     add("--trust", action="store_true", help="render packages outside the sandbox and read pickle files: both can run code")
     add("--json", action="store_true", help="tell everything as JSON lines on stdout")
+    add("--store", metavar="ADDRESS", help="run: where collections go (`store:` of a destination); else ETL_STORE")
+    add("--partitions", metavar="NAME=VALUES", help="run: once for each value of a parameter, or for each file (raw/*.csv)")
+    add("--independent", action="store_true", help="run: no group, key or order goes across partitions")
     add("--limit", type=int, default=SHOWN_ROWS, metavar="N", help=f"show: so many rows ({SHOWN_ROWS})")
     add("--key", metavar="COLUMNS", help="diff: columns that tell rows apart, with commas between")
     add("--explain-diff", action="store_true", help="list what we do differently from the peer, and why")
@@ -225,7 +269,7 @@ def _answer(call: Call, unknown: Sequence[str]) -> int:
 
 
 def run(call: Call) -> int:
-    """make what the document's destinations say (the default)"""
+    """make what the document's destinations say (the default); `--partitions` does it part by part"""
     import time
 
     from impl.tabular import results, state
@@ -233,6 +277,8 @@ def run(call: Call) -> int:
 
     since = time.time_ns()
     given, screen = call.given, call.screen
+    if given.partitions:
+        return _by_partition(call)
     if given.command is None:
         screen.warn("no command was given; taking `run`, but better say so")
     if given.results_file:
@@ -263,7 +309,7 @@ def run(call: Call) -> int:
     if not plan.destinations:
         _write_results(call, UNCHANGED)
         return UNCHANGED
-    outcome = run_plan(plan, say=screen.say)
+    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan))
     made = {}
     if kept or call.results or screen.lines:
         aside = Path(config.output_dir) / QUARANTINE
@@ -328,7 +374,7 @@ def clean(call: Call) -> int:
     """remove what `run` and `compile` have made"""
     document = call.load()
     output = Path(os.path.normpath(document.config.output_dir))
-    gone = []
+    gone: list[Path | str] = []
     compiled = document.folder / COMPILED
     if compiled.is_file():
         compiled.unlink()
@@ -344,6 +390,7 @@ def clean(call: Call) -> int:
             gone.append(output)
         else:
             gone += _remove_made(call, document, output)
+    gone += _remove_collections(call, document)
     for one in gone:
         call.screen.say(f"removed {one}")
     if not gone:
@@ -387,7 +434,9 @@ def show(call: Call) -> int:
     ref = _ref(document, given.rest[0])
     plan = call.plan(document, keep=ref)
     step = plan.steps[ref]
-    if step.kind == "destinations":
+    if step.kind == "destinations" and step.part.collection:
+        ref = step.reads[0]  # of a collection its rows
+    elif step.kind == "destinations":
         call.screen.put(_rendered(plan, step, given.limit))
         return OK
     rows = first_rows(plan, ref, given.limit)
@@ -473,6 +522,59 @@ def try_starter(call: Call) -> int:
 
 
 # Parts of the commands
+
+
+def _by_partition(call: Call) -> int:
+    if call.around is None:
+        raise needs_environment("--partitions")
+    return call.around.by_partition(call)
+
+
+def needs_environment(flag: str) -> EtlError:
+    return EtlError(
+        f"`{flag}` wants an environment, and none is here",
+        where=f"{NAME} run",
+        hint=f"`invoke tabular.run ... {flag}` in a checkout takes the environment that ETL_ENV names",
+    )
+
+
+def _to_store(call: Call, plan: Plan) -> Callable[[Step, Flow, Context], int | None]:
+    """What takes rows to the store where a destination names a collection. Whether it may is asked before any row."""
+    stored = {step.ref: step.part.collection for step in plan.destinations if step.part.collection}
+    if not stored:
+        return lambda step, flow, context: None
+    loading = call.loading("run", f"`store: {next(iter(stored.values())).name}`")
+    loading.check(list(stored.values()), plan.document.file)
+
+    def deliver(step: Step, flow: Flow, context: Context) -> int | None:
+        if step.ref not in stored:
+            return None
+        # First a file: what is wrong with a row is told before anything is changed, and the store reads it batch by batch.
+        step.part.place = Path(context.folder) / "rows.parquet"
+        rows = int(step.part.write(flow, Path(context.folder), context))
+        done = loading.load(stored[step.ref], step.part.place, plan.document.file)
+        step.part.place.unlink()
+        for warning in done.pop("warnings"):
+            context.say(f"warning: {warning}")
+        context.say(f"    {done['rows']:,} rows in {done['collection']}{'' if done['changed'] else ', unchanged'}")
+        call.screen.event("loaded", node=step.ref, **done)
+        if call.results:
+            call.results.loaded[step.ref] = done
+        return rows
+
+    return deliver
+
+
+def _remove_collections(call: Call, document: Document) -> list[Path | str]:
+    """Take away the collections that the document made; without a store they are named."""
+    names = [str(one.options["store"]) for one in document.destinations.values() if one.options.get("store")]
+    if not names:
+        return []
+    loading = call.loading("clean", "", needed=False)
+    if loading is None:
+        call.screen.warn(f"in the store stays what is there of {', '.join(names)}: no store is named (`--store`)")
+        return []
+    return [f"collection {one}" for one in loading.remove(names, document.file)]
 
 
 def _tell_state(call: Call, document: Document, kept: Path | None, seen: Any, current: Mapping[str, Any]) -> None:

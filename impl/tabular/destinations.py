@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from impl.run.errors import EtlError
 from impl.run.files import replacing
+from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.templates import RowTemplate, has_jinja
@@ -69,7 +70,8 @@ class Destination:
         self.name = spec.ref.split(".", 1)[-1]
         self.place: Path | None = None
         self.source = spec.text("source")
-        self.format = spec.choice("format", FORMATS, TEMPLATE)
+        self.collection = read_collection(spec)
+        self.format = PARQUET if self.collection else spec.choice("format", FORMATS, TEMPLATE)
         self.compression = spec.choice("compression", COMPRESSIONS, "none")
         self.linearize = spec.flag("linearize", True)
         self.extension = spec.text("extension", "")
@@ -81,7 +83,8 @@ class Destination:
         self.types = self._types()
         if self.format == PARQUET and self.compression != "none":
             spec.note("a Parquet file is compressed inside", "compression", "leave `compression` out")
-        spec.done(also=("store", "debug", "expect", "on_fail", "require_rows", "show_progress", "repartition", *also))
+        self.header_end = self.footer_start = 0  # bytes of what was written last; where it is compressed, of its text
+        spec.done(also=("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition", *also))
 
     # --- options -------------------------------------------------------------------------------------------------------------
 
@@ -180,9 +183,11 @@ class Destination:
 
     def check(self, columns: Sequence[Column] | None) -> None:
         """Note the names that the template, the header, the footer or `types` reads and that are no column."""
-        for name in self.types if columns is not None else ():
-            if name not in [one.name for one in columns or ()]:
-                self.spec.note(f"there is no column `{name}`", "types", nearest(name, [one.name for one in columns or ()]))
+        read = {"types": tuple(self.types), **(self.collection.named() if self.collection else {})}
+        for key, names in read.items() if columns is not None else ():
+            for name in names:
+                if name not in [one.name for one in columns or ()]:
+                    self.spec.note(f"there is no column `{name}`", key, nearest(name, [one.name for one in columns or ()]))
         for one in (self.template, self.header, self.footer):
             if isinstance(one, RowTemplate):
                 one.check(columns, self.spec)
@@ -198,7 +203,7 @@ class Destination:
         target = self.file(Path(output_dir))
         flow = self._typed(flow) if self.types else flow
         if self.place is None:
-            self._stays_inside(target, Path(output_dir))
+            self.stays_inside(target, Path(output_dir))
         with replacing(target) as part:
             if self.format == PARQUET:
                 return self._parquet(flow, part)
@@ -221,7 +226,7 @@ class Destination:
 
         return Flow(flow.columns, batches)
 
-    def _stays_inside(self, target: Path, output_dir: Path) -> None:
+    def stays_inside(self, target: Path, output_dir: Path) -> None:
         if not target.parent.resolve().is_relative_to(output_dir.resolve()):
             where = f"{self.spec.where()}: {target.parent.resolve()}"
             raise EtlError(f"`{target}` leaves the output folder", where, "is there a link in the way?")
@@ -254,6 +259,7 @@ class Destination:
             if not begun:
                 begun = True
                 self._write_literal(self.header, first, file)
+                self.header_end = file.tell()
             lines = template.render(batch, count) if template is not None else _json_lines(batch)
             if self.schema is not None:
                 self._conforms(lines, count)
@@ -264,6 +270,8 @@ class Destination:
         if not begun:
             first = _empty_row(first)
             self._write_literal(self.header, first, file)
+            self.header_end = file.tell()
+        self.footer_start = file.tell()
         self._write_literal(self.footer, first, file)
         return count
 
@@ -294,6 +302,8 @@ class Destination:
         count, named = 0, False
         for batch in _slices(flow):
             written = batch.select([_cells(one) for one in batch.get_columns()])
+            if not named:
+                self.header_end = len(written.head(0).write_csv().encode())
             if self.compression == "gzip":
                 packed = io.BytesIO()
                 written.write_csv(packed, include_header=not named)
@@ -302,6 +312,7 @@ class Destination:
                 written.write_csv(file, include_header=not named)
             named = True
             count += batch.height
+        self.footer_start = file.tell()
         return count
 
     def _parquet(self, flow: Flow, part: Path) -> int:

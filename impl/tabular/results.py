@@ -33,7 +33,7 @@ class Written:
 
 @dataclass
 class Results:
-    """row_counts: by node, of those that were run; written: by destination."""
+    """row_counts: by node, of those that were run; written, and loaded into the store: by destination."""
 
     document: Path
     output_dir: str
@@ -41,6 +41,7 @@ class Results:
     started: datetime
     row_counts: dict[str, int] = field(default_factory=dict)
     written: dict[str, Written] = field(default_factory=dict)
+    loaded: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self, finished: datetime, code: int, error: EtlError | None = None) -> dict[str, Any]:
@@ -57,6 +58,8 @@ class Results:
             "warnings": self.warnings,
             "written": {ref: vars(one) for ref, one in self.written.items()},
         }
+        if self.loaded:
+            found["loaded"] = self.loaded
         if error is not None:
             found["error"] = error_as_json(error)
         return found

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from impl.tabular.collections import CHECKS
+
 ID = "urn:sustain-etl:tabular.schema.json"
 SCALAR = ["string", "number", "boolean"]
 FILLED_IN = {"type": "string", "pattern": r"\$|\{\{|\{%"}
@@ -138,6 +140,8 @@ SOURCE: dict[str, Option] = {
     "query": text("SQL"),
 }
 
+CHECK: Option = {"type": ["object", "array", "string"]}
+
 DESTINATION: dict[str, Option] = {
     "source": REFERENCE,
     "template": text("Jinja template of a row (path, relative to the document); without one a row is a JSON object"),
@@ -155,8 +159,30 @@ DESTINATION: dict[str, Option] = {
     ),
     "compression": text("Of the file; `gzip` adds `.gz` to its name", "none", "gzip", default="none"),
     "schema": text("JSON Schema (path, relative to the document) that every row has to fit"),
-    "types": anything("Column -> integer, float, boolean, date, timestamp or text, for `parquet`, `csv` and `jsonl`"),
-    "store": anything("The collection of the store that the rows go to, where a task runs the document"),
+    "types": anything(
+        "Column -> integer, float, boolean, date, timestamp or text, for `parquet`, `csv`, `jsonl` and collections"
+    ),
+    "store": text(
+        "The collection of the store that the rows go to, in the place of a file", pattern=r"^[a-z][a-z0-9_]*$|\$|\{"
+    ),
+    "key": texts("Of a collection: the columns that tell its rows apart"),
+    "columns": mapping("Of a collection: column -> its meaning, or [unit, meaning]", {"type": ["string", "array", "null"]}),
+    "partition_by": texts("Of a collection: columns by which it is kept in parts, as `year`"),
+    "description": text("Of a collection: what a row is"),
+    "origin": text("Of a collection: where the data come from"),
+    "licence": text("Of a collection: that of the data"),
+    "may_be_empty": flag("A collection without any row is no error"),
+    "checks": {
+        "description": f"Of a collection: what has to hold of its rows, each as `- NAME: what it takes`: {', '.join(CHECKS)}",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": dict.fromkeys(CHECKS, CHECK),
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+    },
 }
 
 AGGREGATES = (

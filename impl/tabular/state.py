@@ -218,6 +218,25 @@ class _Read:
         return sorted(found.items(), key=lambda one: one[0])
 
 
+class _Named(_Read):
+    """Which files are read, without their content."""
+
+    def content(self, path: Path) -> str:
+        self._of.setdefault(self._step, []).append(path)
+        return ""
+
+
+def files_behind(document: Any, variables: Mapping[str, str]) -> list[Path]:
+    """The files that decide what a document makes, as far as it says so itself: no data are opened. Some may be absent."""
+    from impl.tabular.plan import Guard, Step
+    from impl.tabular.spec import Problems
+
+    read = _Named(variables, None)
+    for node in document.nodes:
+        read.of(Step(node.ref, node, node.spec(Problems()), None, [], Guard()))
+    return list(dict.fromkeys([*document.files, *(path for paths in read._of.values() for path in paths)]))
+
+
 def _references(text: str) -> list[str | None]:
     """The templates that a Jinja text names; None for one that is only known with the rows."""
     if not _REFERS.search(text):
