@@ -90,8 +90,9 @@ def _open(path: Path, where: str) -> IO[bytes]:
 
 def _transcoded(file: IO[bytes], encoding: str, path: Path, where: str, size: int) -> Iterator[bytes]:
     if encoding in ("utf-8", "utf-8-sig"):
+        # up to the end of a line, so that who reads it has no rest to put before the next block
         while block := file.read(size):
-            yield block
+            yield block if block.endswith(b"\n") else block + file.readline(size)
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
