@@ -160,7 +160,7 @@ class _Flows:
                 counts[step.ref] += batch.height
                 yield batch
 
-        return Flow(flow.columns, batches)
+        return Flow(flow.columns, batches, flow.again)
 
     def _spooled(self, flow: Flow) -> Flow:
         """Computed once, at the first time that it is asked for."""
@@ -252,7 +252,7 @@ def _row_wise(flow: Flow, operations: list[RowWise], context: Context) -> Flow:
                 done = one.apply(done)
             yield done
 
-    return Flow(_after(flow.columns, operations), batches)
+    return Flow(_after(flow.columns, operations), batches, flow.again)
 
 
 def _one(operation: Any, flows: list[Flow], context: Context) -> Flow:
