@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class GroupBy(Operation):
     """
 
     def read(self, spec: Spec) -> None:
+        self.kinds: dict[str, str] | None = None  # of the columns that come in, where they are known
         self.by = spec.texts("group_by_columns")
         calls = spec.mapping("create_columns")
         spec.value("repartition", None)
@@ -78,7 +79,7 @@ class GroupBy(Operation):
         return made, wrong
 
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
-        kinds = None if given[0] is None else {one.name: one.kind for one in given[0]}
+        kinds = self.kinds = None if given[0] is None else {one.name: one.kind for one in given[0]}
         self.need(self.by, given[0], "group_by_columns")
         made, wrong = self._created(None if kinds is None else list(kinds))
         for what, hint in wrong:
@@ -90,6 +91,11 @@ class GroupBy(Operation):
             kind = kinds.get(one.column, ANY)
             kept.append(Column(one.name, fixed.get(one.function) or (kind if one.function[:4] == "str_" else ANY)))
         return kept
+
+    def reads(self, after: Set[str] | None) -> Set[str] | None:
+        if self.kinds is None:
+            return None
+        return {*self.by, *(one.column for one in self._created(list(self.kinds))[0] if one.column)}
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         import polars as pl

@@ -225,6 +225,7 @@ class Rows:
         self.separator = source.separator.encode()
         self.width = len(head.names)
         self.blank = False  # whether the last piece had blank lines
+        self.by_columns = True  # whether columns that nobody needs may be left out
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """One frame for each block, all columns text."""
@@ -295,6 +296,8 @@ class Rows:
 
         # A blank line is a short row to Polars, so it is looked for only where a row is short, or one value long.
         self.blank = False
+        if quotes is None and (frame := self._some(piece)) is not None:
+            return frame
         frame = self._read(piece, quotes) if self.width > 1 else None
         if frame is None or self._may_be_short(frame):
             plain = self._without_blank_lines(piece, quotes)
@@ -312,10 +315,40 @@ class Rows:
         frame.columns = self.names
         return frame
 
-    def _read(self, piece: bytes, quotes: Quotes | None, measured: bool = True) -> pl.DataFrame | None:
+    def _some(self, piece: bytes) -> pl.DataFrame | None:
+        """Only the columns that are needed, and the last one; None where all have to be read.
+
+        Polars then does not see that a row is too long. If no row lacks its last value, none is short, and if there are as
+        many separators as full rows have, none is long.
+        """
+        import polars as pl
+
+        needed = self.source.needed
+        if needed is None or not self.by_columns:
+            return None
+        columns = [number for number, name in enumerate(self.names) if name in needed or number == self.width - 1]
+        if len(columns) == self.width:
+            return None
+        frame = self._read(piece, None, columns=columns)
+        if frame is None:
+            return None
+        if self._may_be_short(frame):
+            self.by_columns = False  # so it will be in further pieces
+            return None
+        if piece.count(self.separator) != frame.height * (self.width - 1):
+            return None
+        if b"\0" in piece:
+            frame = frame.with_columns(pl.all().str.replace(_NUL, ""))
+        frame.columns = [self.names[number] for number in columns]
+        return frame
+
+    def _read(
+        self, piece: bytes, quotes: Quotes | None, measured: bool = True, columns: list[int] | None = None
+    ) -> pl.DataFrame | None:
         """The rows, short ones filled with empty texts; None where Polars cannot read them.
 
         measured: the first row is taken for the measure. Otherwise a row of full width is put before it and taken off again.
+        columns: the numbers of those that are read; None: all.
         """
         import polars as pl
         from polars.exceptions import PolarsError
@@ -334,6 +367,7 @@ class Rows:
                 quote_char=None if quotes is None else '"',
                 empty_string_is_null=False,
                 infer_schema=False,
+                columns=columns,
             )
         except PolarsError:
             return None
@@ -341,7 +375,7 @@ class Rows:
 
     def _may_be_short(self, frame: pl.DataFrame) -> bool:
         """Whether the last value of a row is empty: it may not have been there."""
-        return bool((frame.to_series(self.width - 1) == "").any())
+        return bool((frame.to_series(-1) == "").any())
 
     def _with_missing(self, frame: pl.DataFrame, piece: bytes, quotes: Quotes | None) -> pl.DataFrame | None:
         """`frame` with null where a row was too short; None where that has to be found out the slow way."""
