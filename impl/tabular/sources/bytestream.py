@@ -12,7 +12,7 @@ from typing import IO, cast
 from impl.run.errors import EtlError
 from impl.tabular.spec import Spec, nearest
 
-BLOCK = 8 << 20
+BLOCK = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 _USUAL = ("utf-8", "latin-1", "cp1252", "utf-16", "iso-8859-15", "cp437", "mac-roman", "ascii")
 COMPRESSED = (".gz", ".bz2", ".xz")
