@@ -1,7 +1,7 @@
 """The one error of this repository, and the one place where it is put into words.
 
-`EtlError` is an `invoke.Exit`, so invoke prints its text on stderr and ends with its code wherever it was
-raised. Anything else that reaches the top is turned into one by `explain`.
+Anything else that reaches the top is turned into one by `explain`. A task raises it as `namespace.ToldError`, of which invoke
+prints the text and takes the code; this file does not know invoke, as the command `mover` would pay for loading it.
 """
 
 import errno
@@ -12,12 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from invoke.exceptions import Exit
-
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
-class EtlError(Exit):
+class EtlError(Exception):
     """What is wrong, where, and what to do next.
 
     what: the fault in one line, names in backticks, no full stop.
@@ -30,7 +28,8 @@ class EtlError(Exit):
         self.what, self.where, self.hint = what, None if where is None else str(where), hint
         self.checks: list[dict[str, Any]] = []  # what the checks of a load had found, for the record of the run
         self.trace: str | None = None  # of the unforeseen exception behind it; shown with --debug
-        super().__init__(None, code)
+        self.code = code
+        Exception.__init__(self, what)
 
     @property
     def message(self) -> str:
@@ -38,10 +37,6 @@ class EtlError(Exit):
         if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
             return f"{self.trace or traceback.format_exc()}\n{self._text()}"
         return self._text()
-
-    @message.setter
-    def message(self, _: object) -> None:  # Exit's constructor sets it
-        pass
 
     def _text(self) -> str:
         text = f"error: {self.what}"

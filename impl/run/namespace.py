@@ -11,13 +11,14 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ContextDecorator, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import invoke
 from invoke.collection import Collection
+from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from impl.run.checkpoint import Checkpoint
@@ -131,8 +132,20 @@ def task(*args: Any, **options: Any) -> Any:
     return wrap
 
 
-class _InOurWords:
-    """Whatever leaves the block leaves as an `EtlError`."""
+class ToldError(EtlError, Exit):  # type: ignore[misc]  # what Exit sets is worked out here when it is asked for
+    """An `EtlError` on its way to invoke, which prints its text on stderr and ends with its code, without a traceback."""
+
+    code = 1  # each has its own; of Exit it is a property
+
+    @classmethod
+    def of(cls, error: EtlError) -> "ToldError":
+        told = cls(error.what, error.where, error.hint, error.code)
+        told.checks, told.trace = error.checks, error.trace
+        return told
+
+
+class _InOurWords(ContextDecorator):
+    """Whatever leaves the block leaves as an `EtlError` that invoke knows."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -140,11 +153,9 @@ class _InOurWords:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
-        if isinstance(exception, KeyboardInterrupt) or (
-            isinstance(exception, Exception) and not isinstance(exception, invoke.exceptions.Exit)
-        ):
+        if isinstance(exception, KeyboardInterrupt) or (isinstance(exception, Exception) and not isinstance(exception, Exit)):
             where = None if isinstance(exception, KeyboardInterrupt) else self.where
-            raise explain(exception, where=where) from exception
+            raise ToldError.of(explain(exception, where=where)) from exception
 
 
 def _prepare(c: Any) -> None:
@@ -153,6 +164,7 @@ def _prepare(c: Any) -> None:
         c.config["env"] = c.config["resolve"]["environment"](dict(c.config["etl"]))
 
 
+@_InOurWords("task/")
 def discover(
     folder: Path,
     *,

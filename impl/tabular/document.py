@@ -26,6 +26,7 @@ import jinja2
 import yaml
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.lexer import TOKEN_DATA
 from jinja2.runtime import Context, TemplateReference
 from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
@@ -51,6 +52,7 @@ _CONFIG = re.compile(r"^(?:config|\"config\"|'config')[ \t]*:(?=\s|$)", re.MULTI
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%[-+]?\s*(?:macro|set)\s+(\w+)|\bimport\s+[^%]*?(\w+)\s*[-+]?%\}")
 _LONE_TAG = re.compile(r"(?<![^\s\[{,])!(?=[\s,\]}]|$)")
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined")
 Place = tuple[str, int]  # file as it is called in messages, line
 
@@ -482,6 +484,8 @@ class _Rendering:
         texts: list[str] = []
         at = 0
         try:
+            if (only := self._only_text()) is not None:
+                return only
             code = self.environment.compile(self.source, filename=str(self.part.path))
             template = self.environment.template_class.from_code(
                 self.environment, code, self.environment.make_globals(None), None
@@ -501,6 +505,21 @@ class _Rendering:
         except Exception as error:
             raise self._failed(error) from error
         return "".join(texts)
+
+    def _only_text(self) -> str | None:
+        """The text of a document without any Jinja but `raw` and comments: nothing has to be compiled. Else None."""
+        found: list[tuple[int, str]] = []
+        for token in self.environment.lexer.tokenize(self.source, filename=str(self.part.path)):
+            if token.type != TOKEN_DATA:
+                return None
+            found.append((token.lineno, token.value))
+        at = 0
+        for first, text in found:
+            for number, line in enumerate(_LINES.findall(text), first):
+                self._starts.append(at)
+                self._places.append([self._at(None, number)])
+                at += len(line)
+        return "".join(text for _, text in found)
 
     def place(self, index: int) -> list[Place]:
         at = bisect_right(self._starts, index) - 1

@@ -16,7 +16,7 @@ A class per operation in `operations/*.py`, registered under the name that docum
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +50,13 @@ class Operation(ABC):
 
         Unknown columns are noted as problems here if the input's columns are known, else raised when rows come.
         """
+
+    def reads(self, after: Set[str] | None) -> Set[str] | None:
+        """The columns of the main input that are read where `after` are read of what comes out; None: all of them.
+
+        Only asked after `columns`. What nobody reads does not have to be made: a source can leave it in its file.
+        """
+        return None
 
     @abstractmethod
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,11 @@ class Guard:
     on_fail: str = "error"
     require_rows: int = 0
     debug: bool = False
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether more is looked at than how many rows there are."""
+        return bool(self.expect or self.debug)
 
 
 @dataclass
@@ -60,6 +65,24 @@ class Plan:
     @property
     def destinations(self) -> list[Step]:
         return [step for step in self.steps.values() if step.kind == "destinations"]
+
+    def columns_read(self, whole: Collection[str] = ()) -> dict[str, Set[str] | None]:
+        """The columns of each node that others read; None: all of them. whole: nodes that are looked at themselves."""
+        found: dict[str, Set[str] | None] = dict.fromkeys(self.steps, frozenset())
+        found |= dict.fromkeys(whole)
+        for ref, step in reversed(self.steps.items()):
+            read = None if step.guard.whole_rows else found[ref]
+            found[ref] = read
+            if step.kind == "transformations":
+                for one in reversed(step.part):
+                    read = one.reads(read)
+            elif step.kind == "destinations":
+                read = None
+            # what a further node of a join or a union is read for is not asked
+            for number, one in enumerate(step.reads):
+                before = found[one]
+                found[one] = None if number or read is None or before is None else before | read
+        return found
 
     def files(self) -> list[Path]:
         """All files that decide what comes out, beside the document: data, templates, maps, column positions."""

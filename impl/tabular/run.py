@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -87,7 +87,7 @@ def show(plan: Plan, ref: str, limit: int) -> pl.DataFrame:
     with _scratch(Path(config.tmp_dir) if config.tmp_dir else None) as scratch:
         context = Context(folder=scratch, memory_limit=config.memory_limit, workers=1)
         taken: list[pl.DataFrame] = []
-        for batch in _Flows(plan, context, Outcome()).of(ref).batches():
+        for batch in _Flows(plan, context, Outcome(), [ref]).of(ref).batches():
             taken.append(batch.head(limit - sum(one.height for one in taken)))
             if sum(one.height for one in taken) >= limit:
                 break
@@ -95,10 +95,11 @@ def show(plan: Plan, ref: str, limit: int) -> pl.DataFrame:
 
 
 class _Flows:
-    """The flow of each node, made when it is first asked for."""
+    """The flow of each node, made when it is first asked for. whole: nodes of which all columns are wanted."""
 
-    def __init__(self, plan: Plan, context: Context, outcome: Outcome) -> None:
+    def __init__(self, plan: Plan, context: Context, outcome: Outcome, whole: Collection[str] = ()) -> None:
         self.plan, self.context, self.outcome = plan, context, outcome
+        self.read = plan.columns_read(whole)
         self._made: dict[str, Flow] = {}
 
     def of(self, ref: str) -> Flow:
@@ -112,7 +113,7 @@ class _Flows:
 
     def _flow(self, step: Step) -> Flow:
         if step.kind == "sources":
-            return _ahead(step.part.flow(self.context))
+            return _ahead(step.part.flow(self.context, self.read[step.ref]))
         flow = self.of(step.reads[0])
         others = iter(step.reads[1:])
         together: list[RowWise] = []
@@ -160,7 +161,7 @@ class _Flows:
                 counts[step.ref] += batch.height
                 yield batch
 
-        return Flow(flow.columns, batches)
+        return Flow(flow.columns, batches, flow.again)
 
     def _spooled(self, flow: Flow) -> Flow:
         """Computed once, at the first time that it is asked for."""
@@ -252,7 +253,7 @@ def _row_wise(flow: Flow, operations: list[RowWise], context: Context) -> Flow:
                 done = one.apply(done)
             yield done
 
-    return Flow(_after(flow.columns, operations), batches)
+    return Flow(_after(flow.columns, operations), batches, flow.again)
 
 
 def _one(operation: Any, flows: list[Flow], context: Context) -> Flow:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
-import importlib.metadata
 import io
 import json
 import re
@@ -73,6 +72,8 @@ class Made:
 
 def engine() -> str:
     """Version of the engine, and a digest of its code and of the libraries that decide bytes: `0.1.0+3f2a9c01d4b7`."""
+    import importlib.metadata
+
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):

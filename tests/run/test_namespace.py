@@ -186,6 +186,21 @@ def test_what_nobody_foresaw_in_a_task_is_no_traceback(typed):
     assert "Traceback" not in err
 
 
+def test_an_error_raised_in_a_task_keeps_its_words_and_its_code(modules, tmp_path, monkeypatch, capfd):
+    well = """
+        from impl.run.errors import EtlError
+        from impl.run.namespace import commands, task
+
+        @task
+        def draw(c):
+            raise EtlError("the well is dry", where="bucket 3", hint="dig", code=4)
+
+        namespace = commands("well", draw)
+        """
+    typed = Typed(tmp_path, modules(well=well), monkeypatch, capfd)
+    assert typed("well.draw") == (4, "", "error: the well is dry\n  at bucket 3\n\nhint: dig\n")
+
+
 def test_debug_shows_the_traceback(typed, caplog):
     caplog.set_level("DEBUG")  # what `--debug` does where no test has set up logging before it
     _, _, err = typed("weather.stumble")

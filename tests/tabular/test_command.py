@@ -337,3 +337,9 @@ def test_rows_that_are_put_aside_are_told_and_cleaned(project):
     assert main(["run"]) == 0 and aside.exists()
     assert main(["clean"]) == 0
     assert not (project / "output").exists()
+
+
+def test_the_command_does_not_load_what_only_tasks_need():
+    loaded = "import sys, impl.tabular.command; print([one for one in ('invoke', 'polars', 'jinja2') if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -4,12 +4,15 @@ The compiled texts were made by `earthmover compile` 0.4.9 from the same documen
 """
 
 import datetime
+import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from impl.run.errors import EtlError
+from impl.tabular import document
 from impl.tabular.document import autocast, load, override_pairs, read_size
 
 BARE = "version: 2\nsources: {}\ndestinations: {}\n"
@@ -603,3 +606,39 @@ def test_the_sandbox_lets_lists_change_and_columns_be_looked_up_by_name_but_give
     read(allowed, served=True).problems.raise_if_any()
     forbidden = BARE + "# {{ self._TemplateReference__context.environment.loader.searchpath.append('/') }}\n"
     assert "attribute 'environment' of 'Context' object is unsafe" in error_of(read, forbidden, served=True)
+
+
+def test_a_document_of_text_comments_and_raw_is_rendered_without_compiling_as_it_is_with_it(tmp_path, monkeypatch):
+    chance = random.Random(3)
+    bits = [
+        "a: 1\n",
+        "  b",
+        "\n",
+        "{% raw %}",
+        "{%- raw -%}",
+        "{{x}}\n",
+        "{% endraw %}",
+        "{%- endraw -%}\n",
+        "{# c\n c #}",
+        "é \n\n",
+        " { ",
+    ]
+    made = document.make_environment(tmp_path, sandboxed=False)
+
+    def rendered(source):
+        table = [("x.yaml", line) for line in range(1, source.count("\n") + 2)]
+        part = SimpleNamespace(path=tmp_path / "x.yaml", label="x.yaml", lines=source.split("\n"))
+        rendering = document._Rendering(part, source, table, made, str)
+        try:
+            text = rendering.run()
+        except EtlError as error:
+            return str(error)
+        return text, [rendering.place(index) for index in range(len(text))]
+
+    sources = ["".join(chance.choices(bits, k=chance.randint(1, 12))) for _ in range(1000)]
+    quickly = [rendered(one) for one in sources]
+    monkeypatch.setattr(document._Rendering, "_only_text", lambda self: None)
+    assert quickly == [rendered(one) for one in sources]
+    assert rendered("a: {% raw %}{{b}}{% endraw %}\nc: {# d #}e") == (
+        "a: {{b}}\nc: e", [[("x.yaml", 1)]] * 9 + [[("x.yaml", 2)]] * 4
+    )  # fmt: skip

@@ -8,7 +8,10 @@ import polars as pl
 import pytest
 
 from impl.run.errors import EtlError
-from impl.tabular.operations.groups import number, numbers, sums
+from impl.tabular.flow import Context
+from impl.tabular.operations import groups, tallies
+from impl.tabular.operations.groups import sums
+from impl.tabular.operations.numbers import number, numbers
 from tests.tabular.test_tables import lines, problems_of, result
 
 GIVEN = "k,j,v,s b,x,1,p a,y,2,q b,x,3,r a,z,, ,w,5,t c,x,7,u"
@@ -16,7 +19,14 @@ NUMBERS = ["min", "max", "sum", "mean", "std", "var"]
 
 
 def group(folder, given, by="k", **created):
-    return lines(folder, "group_by", given, group_by_columns=[by] if isinstance(by, str) else by, create_columns=created)
+    """The lines that come out, the same whether rows are held or counted up in pieces of three."""
+    options = {"group_by_columns": [by] if isinstance(by, str) else by, "create_columns": created}
+    held = lines(folder, "group_by", given, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups, "PIECE", 3)
+        patch.setattr(tallies, "PIECE", 3)
+        assert lines(folder, "group_by", given, again=True, **options) == held
+    return held
 
 
 def all_of(column="v"):
@@ -198,6 +208,60 @@ def test_statistics_of_random_groups_are_those_of_pandas(tmp_path):
         total, deviation = values.sum(), values.std()
         assert statistics[:4] == [values.min(), values.max(), total, total / len(values)]
         assert statistics[4:] == pytest.approx([deviation, values.var()], rel=1e-14)
+
+
+WHOLE = [lambda chance: str(chance.randint(-99, 99)), lambda chance: ""]
+ANY_NUMBER = [*WHOLE, lambda chance: f"{chance.uniform(-9, 9):.3f}", lambda chance: "-0", lambda chance: "00000000000000000012"]
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 100_000])
+@pytest.mark.parametrize(
+    ("makers", "late"), [(WHOLE[:1], None), (WHOLE, None), (ANY_NUMBER, None), (WHOLE, "0.1"), (WHOLE[:1], "-0")]
+)
+def test_groups_counted_up_are_those_of_rows_held(tmp_path, monkeypatch, makers, late, limit):
+    """late: a value that shows only near the end that rows have to be held."""
+    chance = random.Random(7)
+    monkeypatch.setattr(groups, "PIECE", 200)
+    monkeypatch.setattr(tallies, "PIECE", 200)
+    values = [chance.choice(makers)(chance) for _ in range(3000)]
+    values[2900:2901] = [late] if late else values[2900:2901]
+    keys = [None if chance.random() < 0.1 else chance.choice("abé") * chance.randint(0, 99) for _ in range(3000)]
+    given = pl.DataFrame({"k": keys, "v": values})
+    created = {"n": "count()", "t": "str_min(v)", "T": "str_max(v)"} | {
+        name: f"{name}(v)" for name in ("min", "max", "sum", "mean")
+    }
+    options = {"group_by_columns": ["k"], "create_columns": created, "size": 50, "limit": limit}
+    held = result(tmp_path, "group_by", given, **options)
+    assert held.equals(result(tmp_path, "group_by", given, again=True, **options))
+
+
+def test_what_is_held_grows_with_groups_and_not_with_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(tallies, "PIECE", 100)
+    tally = tallies.Tally(Context(tmp_path), ["k"], [tallies.Created("s", "sum", "v")])
+    piece = pl.DataFrame({"k": [str(number % 20) for number in range(100)], "v": ["3"] * 100})
+    most = 0
+    for _ in range(200):
+        assert tally.add(piece)
+        most = max(most, tally.loose + tally.merged)
+    assert most <= 20 * 7  # 20 of what is merged, and 20 of each piece until there are more than 100 rows
+    found = pl.concat(tally.groups(set()))
+    assert found.height == 20
+    assert found["s"].to_list() == [3.0 * 5 * 200] * 20  # five rows of each group in a piece, 200 pieces
+
+
+def test_numbers_that_cannot_be_counted_up_are_refused(tmp_path):
+    def counts(*values, function="sum"):
+        tally = tallies.Tally(Context(tmp_path), ["k"], [tallies.Created("s", function, "v")])
+        return tally.add(pl.DataFrame({"k": ["a"] * len(values), "v": values}))
+
+    assert counts("1", "-2", "+3", "004", None, "")
+    assert not counts("1", "2.5")  # the last digit of a sum depends on the order
+    assert not counts("1", "-0")  # -0.0 if another value is missing
+    assert not counts("1", "1234567890123456")  # not every such number is a float
+    assert counts("9", "900000000000000", function="mean")
+    assert not counts(*["900000000000000"] * 10, "")  # 9e15 is more than 2**53
+    assert counts("1", "2.5", function="min")
+    assert not counts("0.0", "-0.0", function="max")
 
 
 def rank(folder, given, *by, column="r"):

@@ -26,10 +26,10 @@ class Opened:
         self.spec = Spec(self.options, self.problems, "$sources.s")
         self.source = open_source(self.spec, lambda text: folder / text, trust=trust)
 
-    def batches(self):
+    def batches(self, wanted=None):
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
-        return list(self.source.flow(Context(work)).batches())
+        return list(self.source.flow(Context(work), wanted).batches())
 
     def rows(self):
         return [row for batch in self.batches() for row in batch.rows()]
@@ -290,6 +290,43 @@ def test_what_is_wrong_with_the_options_is_noted_with_a_hint(tmp_path):
     assert problems(tmp_path, query="x")[0].what == "the source says not where it reads"
     assert "cannot be `-1`" in problems(tmp_path, file="school.csv", header_rows=-1)[0].what
     assert "ends before its header" in problems(tmp_path, file="school.csv", header_rows=9)[0].what
+
+
+def test_columns_that_nobody_reads_are_left_out_and_nothing_else_changes(read):
+    """Whatever is odd in a row, in columns that are read or not, is seen all the same."""
+    chance = random.Random(11)
+    odd = ["1,2", "1,2,3,4,5", "1,2,3,4,", "", "  ", "1,2,3,", ",,,", "a\0b,2,c\0d,4", '"1",2,"3,3",4', "é,2,3,ü", '5",6,7,8']
+    seen = set()
+
+    def outcome(source, wanted):
+        try:
+            return [row for batch in source.batches(wanted) for row in batch.select("b", "c").rows()]
+        except EtlError as error:
+            return str(error)
+
+    for number in range(400):
+        lines = [chance.choice(odd) if chance.random() < 0.1 else f"{at},b{at},c{at},d" for at in range(chance.randint(0, 12))]
+        end = chance.choice(["\n", "\r\n"])
+        text = end.join(["a,b,c,d", *lines]) + chance.choice(["", end])
+        source = read(text, f"{number}.csv", columns=["d", "b", "c", "a"])
+        assert outcome(source, {"b", "c"}) == outcome(source, None), text
+        seen |= {one.width for one in source.batches({"c", "b"})} if isinstance(outcome(source, None), list) else {"an error"}
+    assert seen == {2, "an error"}
+
+
+def test_a_row_that_is_too_long_in_a_column_that_nobody_reads_is_an_error(read):
+    source = read("a,b,c\n" + "1,2,3\n" * 1000 + "1,2,3,4\n" + "1,2,3\n" * 1000)
+    with pytest.raises(EtlError, match="the row has 4 values and the header has 3") as caught:
+        source.batches({"a"})
+    assert "line 1,002" in str(caught.value)
+
+
+def test_a_block_ends_with_a_line_and_a_line_may_be_longer_than_one(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"ab\ncd\nefgh\ni\n")
+    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", 8)) == [b"ab\ncd\nefgh\n", b"i\n"]
+    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", 3)) == [b"ab\n", b"cd\n", b"efgh\n", b"i\n"]
+    (tmp_path / "a.csv").write_bytes(b"abcdefghij")
+    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", 3)) == [b"abcdef", b"ghij"]
 
 
 def test_a_checkpoint_depends_on_the_file(tmp_path):

@@ -44,8 +44,8 @@ def frame_of(given):
     return table(given) if isinstance(given, str) else given
 
 
-def result(folder, name, *tables, limit=1 << 30, size=2, **options):
-    """The frame that comes out, and that it has the columns that were announced."""
+def result(folder, name, *tables, limit=1 << 30, size=2, again=False, **options):
+    """The frame that comes out, and that it has the columns that were announced. again: the rows can be had more than once."""
     made, problems = read(name, **options)
     problems.raise_if_any()
     frames = [frame_of(one) for one in tables]
@@ -53,7 +53,7 @@ def result(folder, name, *tables, limit=1 << 30, size=2, **options):
     announced = made.columns(columns)
     problems.raise_if_any()
     flows = [
-        Flow(of_columns, lambda of=of: iter(list(of.iter_slices(size)) or [of]))
+        Flow(of_columns, lambda of=of: iter(list(of.iter_slices(size)) or [of]), again)
         for of, of_columns in zip(frames, columns, strict=True)
     ]
     out = list(made.run(flows, Context(folder, memory_limit=limit)))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from impl.tabular.flow import ANY, FLOAT, INTEGER, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
+from impl.tabular.operations.numbers import BLANK, INTEGER_TEXT, numbers
 from impl.tabular.operations.tables import as_text, known
+from impl.tabular.operations.tallies import NUMERIC, PIECE, Created, Tally
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, compact, gathered, share, size_of
 
@@ -25,21 +26,7 @@ FUNCTIONS = {
     "std": "std", "stdev": "std", "stddev": "std", "var": "var", "variance": "var",
     "str_min": "str_min", "str_minimum": "str_min", "str_max": "str_max", "str_maximum": "str_max",
 }  # fmt: skip
-NUMERIC = ("min", "max", "sum", "mean", "std", "var")
 _CALL = re.compile(r"([A-Za-z0-9_]*)\(([A-Za-z0-9_]*)?,?(.*)?\)")
-_BLANK = " \t\n\r\x0b\x0c"
-_INTEGER = r"^[+-]?[0-9]+$"
-_NUMBER = re.compile(r"([+-]?)([0-9]*)(\.[0-9]*)?(?:[eE]([+-]?[0-9]+))?")
-
-
-@dataclass(frozen=True)
-class Created:
-    """A column that is made: its name, what is done, with which column; separator: of `agg`, or `str` for JSON texts."""
-
-    name: str
-    function: str
-    column: str = ""
-    separator: str = ""
 
 
 @operation("group_by")
@@ -52,6 +39,7 @@ class GroupBy(Operation):
     """
 
     def read(self, spec: Spec) -> None:
+        self.kinds: dict[str, str] | None = None  # of the columns that come in, where they are known
         self.by = spec.texts("group_by_columns")
         calls = spec.mapping("create_columns")
         spec.value("repartition", None)
@@ -91,7 +79,7 @@ class GroupBy(Operation):
         return made, wrong
 
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
-        kinds = None if given[0] is None else {one.name: one.kind for one in given[0]}
+        kinds = self.kinds = None if given[0] is None else {one.name: one.kind for one in given[0]}
         self.need(self.by, given[0], "group_by_columns")
         made, wrong = self._created(None if kinds is None else list(kinds))
         for what, hint in wrong:
@@ -104,6 +92,11 @@ class GroupBy(Operation):
             kept.append(Column(one.name, fixed.get(one.function) or (kind if one.function[:4] == "str_" else ANY)))
         return kept
 
+    def reads(self, after: Set[str] | None) -> Set[str] | None:
+        if self.kinds is None:
+            return None
+        return {*self.by, *(one.column for one in self._created(list(self.kinds))[0] if one.column)}
+
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         import polars as pl
 
@@ -113,15 +106,10 @@ class GroupBy(Operation):
         made, wrong = self._created(first.columns)
         for what, hint in wrong:
             raise self.failed(what, hint, key="create_columns")
-        wanted = list(dict.fromkeys([*self.by, *(one.column for one in made if one.column)]))
-        parts = Partitions(context, self.by)
-        for batch in chain([first], batches):
-            parts.add(batch.select(wanted).drop_nulls(self.by))
-        del first
         sorter = Sorter(context, self.by)
         mixed: set[str] = set()
-        for (rows,) in aligned([parts]):
-            sorter.add(self._aggregate(rows, made, mixed))
+        for groups in self._groups(flows[0], first, batches, made, context, mixed):
+            sorter.add(groups)
         for frame in sorter:
             # a column is of whole numbers only if every group of it is
             doubles = [one.name for one in made if one.function in ("min", "max", "sum")]
@@ -129,6 +117,43 @@ class GroupBy(Operation):
             yield frame.with_columns(pl.col(now).alias(one) for one, now in zip(doubles, chosen, strict=True)).select(
                 [*self.by, *self.calls]
             )
+
+    def _groups(
+        self,
+        flow: Flow,
+        first: pl.DataFrame,
+        batches: Iterator[pl.DataFrame],
+        made: Sequence[Created],
+        context: Context,
+        mixed: set[str],
+    ) -> Iterator[pl.DataFrame]:
+        """The groups: counted up while rows pass, or if that cannot be, made of rows that are held together."""
+        wanted = list(dict.fromkeys([*self.by, *(one.column for one in made if one.column)]))
+
+        def pieces(given: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+            return gathered((one.select(wanted).drop_nulls(self.by) for one in given), lambda: PIECE, context)
+
+        rest = pieces(chain([first], batches))
+        if Tally.serves(made, flow.again):
+            tally = Tally(context, self.by, made)
+            for number, piece in enumerate(rest):
+                if not tally.add(piece):
+                    tally.close()
+                    if number:  # what was counted up is no use: all rows are asked for again
+                        if isinstance(batches, Generator):
+                            batches.close()
+                        rest = pieces(flow.batches())
+                    else:
+                        rest = chain([piece], rest)
+                    break
+            else:
+                yield from tally.groups(mixed)
+                return
+        parts = Partitions(context, self.by)
+        for piece in rest:
+            parts.add(piece)
+        for (rows,) in aligned([parts]):
+            yield self._aggregate(rows, made, mixed)
 
     def _aggregate(self, rows: pl.DataFrame, made: Sequence[Created], mixed: set[str]) -> pl.DataFrame:
         """One row a group. min, max and sum are there twice: as floats, and after \\0 as whole numbers where they are."""
@@ -185,7 +210,7 @@ class GroupBy(Operation):
     def _no_number(self, rows: pl.DataFrame, column: str, row: int, made: Sequence[Created]) -> None:
         one = next(one for one in made if one.column == column and one.function in NUMERIC)
         text = str(rows[column][row])
-        what = "a whole number is too large" if re.match(_INTEGER, text.strip(_BLANK)) else "a value is no number"
+        what = "a whole number is too large" if re.match(INTEGER_TEXT, text.strip(BLANK)) else "a value is no number"
         raise self._wrong(
             rows, row, one, what, f"`{one.function}` wants numbers; mend the values before, or use `str_min`, `str_max`"
         )
@@ -271,73 +296,6 @@ def sums(values: Any, starts: Any) -> Any:
 
     with_zeros = np.insert(values, starts, -0.0)
     return np.add.reduceat(with_zeros, starts + np.arange(len(starts)))
-
-
-def numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Values as floats and as whole numbers (missing where they are not), read as pandas reads texts.
-
-    Both are missing for a missing value, an empty text and what is no number.
-    """
-    import polars as pl
-
-    if column.dtype.is_integer():
-        return column.cast(pl.Float64), column.cast(pl.Int64)
-    if column.dtype.is_float() or column.dtype == pl.Boolean or column.dtype == pl.Null:
-        return column.cast(pl.Float64).fill_nan(None), pl.Series([None], dtype=pl.Int64).new_from_index(0, len(column))
-    if column.dtype != pl.String:
-        column = as_text(column)
-    plain = column.str.len_bytes() <= 15
-    easy = plain & column.str.contains(r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)$")
-    integers = column.set(~(easy & column.str.contains(_INTEGER)).fill_null(False), None).cast(pl.Int64)
-    floats = column.set(~easy.fill_null(False), None).cast(pl.Float64)
-    hard = (~easy & (column != "")).fill_null(False)
-    if hard.any():
-        texts = column.filter(hard).unique()
-        read = [number(one) for one in texts]
-        table = pl.DataFrame(
-            {
-                "text": texts,
-                "float": pl.Series([one for one, _ in read], dtype=pl.Float64),
-                "whole": pl.Series([one for _, one in read], dtype=pl.Int64),
-            }
-        )
-        found = pl.DataFrame({"text": column}).join(table, on="text", how="left", maintain_order="left")
-        floats, integers = floats.zip_with(~hard, found["float"]), integers.zip_with(~hard, found["whole"])
-    return floats, integers
-
-
-def number(text: str) -> tuple[float | None, int | None]:
-    """One number: as float, and as whole number if it is one. (None, None): it is none.
-
-    pandas takes at most 17 digits and scales by a power of ten, which is not always the nearest float; so do we.
-    """
-    text = text.strip(_BLANK)
-    if text.lower().lstrip("+-") in ("inf", "infinity") and len(text) - len(text.lstrip("+-")) <= 1:
-        return (float("-inf") if text[0] == "-" else float("inf")), None
-    found = _NUMBER.fullmatch(text)
-    if found is None or not (found[2] or (found[3] or ".") != "."):
-        return None, None
-    sign, digits, decimals, power = found.groups()
-    taken = (digits + (decimals or ".")[1:])[:17]
-    value = 0.0
-    for one in taken:
-        value = value * 10.0 + int(one)
-    exponent = max(0, len(digits) - 17) - max(0, len(taken) - len(digits)) + int(power or 0)
-    if exponent > 308:
-        return None, None
-    if exponent > 0:
-        value *= float(f"1e{exponent}")
-    elif exponent < -308:
-        value = value / float(f"1e{min(308, -308 - exponent)}") / 1e308
-    else:
-        value /= float(f"1e{-exponent}")
-    if value == float("inf"):
-        return None, None
-    value = -value if sign == "-" else value
-    if decimals is not None or power is not None:
-        return value, None
-    whole = int(text)
-    return (value, whole) if -(2**63) <= whole < 2**63 else (None, None)
 
 
 def _quoted(column: pl.Series) -> pl.Series:

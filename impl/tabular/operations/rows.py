@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 from impl.tabular import query
@@ -56,6 +56,9 @@ class FilterRows(Operation):
             except query.QueryError as error:
                 self.spec.note(error.what, "query", error.hint)
         return given[0]
+
+    def reads(self, after: Set[str] | None) -> Set[str] | None:
+        return None if after is None else {*after, *self.query.names.values()}
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         import polars as pl

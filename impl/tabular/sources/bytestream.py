@@ -12,7 +12,7 @@ from typing import IO, cast
 from impl.run.errors import EtlError
 from impl.tabular.spec import Spec, nearest
 
-BLOCK = 8 << 20
+BLOCK = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 _USUAL = ("utf-8", "latin-1", "cp1252", "utf-16", "iso-8859-15", "cp437", "mac-roman", "ascii")
 COMPRESSED = (".gz", ".bz2", ".xz")
@@ -90,8 +90,9 @@ def _open(path: Path, where: str) -> IO[bytes]:
 
 def _transcoded(file: IO[bytes], encoding: str, path: Path, where: str, size: int) -> Iterator[bytes]:
     if encoding in ("utf-8", "utf-8-sig"):
+        # up to the end of a line, so that who reads it has no rest to put before the next block
         while block := file.read(size):
-            yield block
+            yield block if block.endswith(b"\n") else block + file.readline(size)
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1

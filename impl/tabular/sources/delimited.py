@@ -224,6 +224,8 @@ class Rows:
         self.start, self.line = head.start, head.line
         self.separator = source.separator.encode()
         self.width = len(head.names)
+        self.blank = False  # whether the last piece had blank lines
+        self.by_columns = True  # whether columns that nobody needs may be left out
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """One frame for each block, all columns text."""
@@ -263,11 +265,11 @@ class Rows:
         piece = text if end == len(text) else text[:end]
         if not end or self._odd_lines(piece) or (quotes is not None and final and quotes.odd):
             return self._slowly(text, final)
-        plain = self._without_blank_lines(piece, quotes)
-        frame = self._parsed(plain, quotes if plain is piece or quotes is None else Quotes(plain))
+        frame = self._parsed(piece, quotes)
         if frame is None:
             return self._slowly(text, final)
-        self.line += piece.count(b"\n")
+        # counting line ends takes a tenth of the time of reading; where no line is blank there is one a row
+        self.line += piece.count(b"\n") if quotes is not None or self.blank else frame.height
         return frame, end
 
     def _without_blank_lines(self, piece: bytes, quotes: Quotes | None) -> bytes:
@@ -291,37 +293,97 @@ class Rows:
     def _parsed(self, piece: bytes, quotes: Quotes | None) -> pl.DataFrame | None:
         """What Polars reads, or None where a row is too long or the text is not UTF-8: the slow way says where."""
         import polars as pl
+
+        # A blank line is a short row to Polars, so it is looked for only where a row is short, or one value long.
+        self.blank = False
+        if quotes is None and (frame := self._some(piece)) is not None:
+            return frame
+        frame = self._read(piece, quotes) if self.width > 1 else None
+        if frame is None or self._may_be_short(frame):
+            plain = self._without_blank_lines(piece, quotes)
+            if frame is None or plain is not piece:
+                self.blank = plain is not piece
+                quotes = quotes if plain is piece or quotes is None else Quotes(plain)
+                frame = self._read(plain, quotes, measured=False)
+            if frame is None:
+                return None
+            frame = self._with_missing(frame, plain, quotes)
+            if frame is None:
+                return None
+        if b"\0" in piece:
+            frame = frame.with_columns(pl.all().str.replace(_NUL, ""))  # the peer's values end there
+        frame.columns = self.names
+        return frame
+
+    def _some(self, piece: bytes) -> pl.DataFrame | None:
+        """Only the columns that are needed, and the last one; None where all have to be read.
+
+        Polars then does not see that a row is too long. If no row lacks its last value, none is short, and if there are as
+        many separators as full rows have, none is long.
+        """
+        import polars as pl
+
+        needed = self.source.needed
+        if needed is None or not self.by_columns:
+            return None
+        columns = [number for number, name in enumerate(self.names) if name in needed or number == self.width - 1]
+        if len(columns) == self.width:
+            return None
+        frame = self._read(piece, None, columns=columns)
+        if frame is None:
+            return None
+        if self._may_be_short(frame):
+            self.by_columns = False  # so it will be in further pieces
+            return None
+        if piece.count(self.separator) != frame.height * (self.width - 1):
+            return None
+        if b"\0" in piece:
+            frame = frame.with_columns(pl.all().str.replace(_NUL, ""))
+        frame.columns = [self.names[number] for number in columns]
+        return frame
+
+    def _read(
+        self, piece: bytes, quotes: Quotes | None, measured: bool = True, columns: list[int] | None = None
+    ) -> pl.DataFrame | None:
+        """The rows, short ones filled with empty texts; None where Polars cannot read them.
+
+        measured: the first row is taken for the measure. Otherwise a row of full width is put before it and taken off again.
+        columns: the numbers of those that are read; None: all.
+        """
+        import polars as pl
         from polars.exceptions import PolarsError
 
-        # A first row of full width, taken off again: Polars takes the first row for the measure.
-        first = b'""' + self.separator * (self.width - 1) + b"\n"
-        if quotes is None:
-            first = first[2:] if self.width > 1 else b"-\n"
+        first = b""
+        if not measured:
+            first = b'""' + self.separator * (self.width - 1) + b"\n"
+            if quotes is None:
+                first = first[2:] if self.width > 1 else b"-\n"
         try:
             frame = pl.read_csv(
-                first + piece,
+                first + piece if first else piece,
                 has_header=False,
                 schema={str(number): pl.String for number in range(self.width)},
                 separator=self.source.separator,
                 quote_char=None if quotes is None else '"',
                 empty_string_is_null=False,
                 infer_schema=False,
-            ).slice(1)
+                columns=columns,
+            )
         except PolarsError:
             return None
+        return frame if measured else frame.slice(1)
+
+    def _may_be_short(self, frame: pl.DataFrame) -> bool:
+        """Whether the last value of a row is empty: it may not have been there."""
+        return bool((frame.to_series(-1) == "").any())
+
+    def _with_missing(self, frame: pl.DataFrame, piece: bytes, quotes: Quotes | None) -> pl.DataFrame | None:
+        """`frame` with null where a row was too short; None where that has to be found out the slow way."""
         full = frame.height * (self.width - 1)
         separators = piece.count(self.separator) if quotes is None else quotes.outside(piece, self.separator[0])
-        if separators != full:
-            if quotes is not None or separators > full:
-                return None
-            filled = self._missing(frame, piece)
-            if filled is None:
-                return None
-            frame = filled
-        if b"\0" in piece:
-            frame = frame.with_columns(pl.all().str.replace(_NUL, ""))  # the peer's values end there
-        frame.columns = self.names
-        return frame
+        if separators == full:
+            return frame
+        return None if quotes is not None or separators > full else self._missing(frame, piece)
 
     def _missing(self, frame: pl.DataFrame, piece: bytes) -> pl.DataFrame | None:
         """`frame` with null where a row was too short; the text has no quotes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
@@ -39,6 +39,9 @@ class Source(ABC):
         spec.count("chunksize", None, least=1)  # the peer's partitions; batches here have a size of their own
         self.selected: list[str] | None = None
         self.rename = False
+        self.needed: Set[str] | None = (
+            None  # the columns of the file that frames have to have from the second one on; None: all
+        )
         self.read(spec)
         spec.done(also=GLOBAL)
 
@@ -80,9 +83,12 @@ class Source(ABC):
         except SkippedError:
             return None
 
-    def flow(self, context: Context) -> Flow:
-        """The rows, in batches of text or of the types of the file."""
-        return Flow(self.columns(), lambda: self._batches(context), again=self.again)
+    def flow(self, context: Context, wanted: Set[str] | None = None) -> Flow:
+        """The rows, in batches of text or of the types of the file. wanted: columns; others are left out. None: all."""
+        columns = self.columns()
+        if wanted is not None and columns is not None:
+            columns = [one for one in columns if one.name in wanted]
+        return Flow(columns or None, lambda: self._batches(context, wanted), again=self.again)
 
     def failed(self, what: str, hint: str = "", place: object = None) -> EtlError:
         """The error of this source: it names the file of the document, the line, the node and `place`."""
@@ -95,16 +101,22 @@ class Source(ABC):
             f"reading {what} needs the package `{module}`", f"install what the tabular engine reads with: {INSTALL}"
         )
 
-    def _batches(self, context: Context) -> Iterator[pl.DataFrame]:
+    def _batches(self, context: Context, wanted: Set[str] | None) -> Iterator[pl.DataFrame]:
         def wrong(what: str, hint: str) -> NoReturn:
             raise EtlError(what, where=self.spec.where("columns"), hint=hint or None)
 
         shape: list[tuple[str | None, Column]] | None = None
+        self.needed = None
         for frame in self.frames(context):
             if shape is None:
                 given = [Column(name, kind_of(dtype)) for name, dtype in frame.schema.items()]
                 shape = self._shape(given, wrong)
                 same = [column for _, column in shape] == given
+                if wanted is not None and any(column.name not in wanted for _, column in shape):
+                    # a frame without columns would have no rows
+                    shape = [one for one in shape if one[1].name in wanted] or shape[:1]
+                    same = False
+                    self.needed = {origin for origin, _ in shape if origin is not None}
             shaped = frame if same else _shaped(frame, shape)
             if shaped.height <= BATCH:
                 yield shaped

@@ -1,0 +1,69 @@
+"""What a plan knows of its nodes."""
+
+import pytest
+
+from impl.tabular.document import load
+from impl.tabular.plan import make_plan
+from impl.tabular.run import run_plan, show
+
+DOCUMENT = """version: 2
+config: {{output_dir: ./out}}
+sources:
+  days: {{file: days.csv{source}}}
+  schools: {{file: schools.csv}}
+transformations:
+  some:
+    source: $sources.days{node}
+    operations:
+      - {{operation: filter_rows, query: "kind == 'x'", behavior: include}}
+  sums:
+    source: $transformations.some
+    operations:
+      - {{operation: group_by, group_by_columns: [school], create_columns: {{n: sum(hours)}}}}
+      - {{operation: join, sources: [$sources.schools], join_type: left, left_key: school, right_key: school}}
+destinations:
+  sums: {{source: $transformations.sums, extension: jsonl}}
+{destination}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path):
+    def made(source="", node="", destination=""):
+        (tmp_path / "days.csv").write_text("day,school,kind,hours,name\n1,a,x,2,n\n2,a,x,3,m\n3,b,y,4,o\n")
+        (tmp_path / "schools.csv").write_text("school,city\na,A\n")
+        text = DOCUMENT.format(source=source, node=node, destination=destination)
+        (tmp_path / "x.yaml").write_text(text)
+        return make_plan(load(tmp_path / "x.yaml", variables={}, folder=tmp_path))
+
+    return made
+
+
+def test_what_a_filter_and_a_group_by_read_is_all_that_is_wanted_of_a_source(plan, tmp_path):
+    made = plan()
+    assert made.columns_read() == {
+        "$sources.days": {"school", "hours", "kind"},
+        "$transformations.some": {"school", "hours"},
+        "$sources.schools": None,
+        "$transformations.sums": None,
+        "$destinations.sums": frozenset(),
+    }
+    run_plan(made)
+    assert (tmp_path / "out/sums.jsonl").read_text() == '{ "school": "a", "n": "5", "city": "A" }\n'
+
+
+@pytest.mark.parametrize(
+    "also",
+    [
+        {"destination": "  all: {source: $transformations.some, extension: jsonl}"},
+        {"node": "\n    expect: [\"day != ''\"]"},
+        {"source": ", debug: True"},
+    ],
+)
+def test_all_columns_are_wanted_where_something_looks_at_whole_rows(plan, also):
+    assert plan(**also).columns_read()["$sources.days"] is None
+
+
+def test_a_node_that_is_shown_has_all_its_columns(plan):
+    assert show(plan(), "$sources.days", 2).rows() == [("1", "a", "x", "2", "n"), ("2", "a", "x", "3", "m")]
+    assert show(plan(), "$transformations.some", 9).columns == ["day", "school", "kind", "hours", "name"]
