@@ -1,4 +1,4 @@
-"""A document that is run by hand meets the store and the cluster: what `mover` and `invoke tabular.run` do beyond files.
+"""A document that is run by hand meets the store and the cluster: what `invoke tabular.run` and `mover` do beyond files.
 
 A collection that a document made says so in its source: `...; document FOLDER/FILE`. Only what that document made is replaced by it.
 What a dataset fills is never replaced by hand, also where it has not been loaded yet.
@@ -7,20 +7,17 @@ What a dataset fills is never replaced by hand, also where it has not been loade
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from impl.run import secrets
 from impl.run.checkpoint import Checkpoint, Outside, checkpoint
 from impl.run.digest import text_digest
 from impl.run.errors import EtlError
 from impl.steps import collection_facts, load_rows
 from impl.store import open_store, rejected
-from impl.tabular import command
 from impl.tabular.checkpoints import gather_parts, loaded, run_partition
 from impl.tabular.collections import Declared
 from impl.tabular.command import OK, UNCHANGED, Call
@@ -29,27 +26,6 @@ from impl.tabular.parts import ends_of, part_of, with_rows
 
 _MARK = re.compile(r"(?:^|; )document ([^;]+)$")
 _NAMES = re.compile(r"\$\{?([A-Za-z_]\w*)")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command `mover`: a store is named by an address, and there is no cluster."""
-    return command.main(argv, Alone())
-
-
-class Alone:
-    """No environment: the store is the one that was named."""
-
-    def store(self, typed: str, address: str) -> Loading | None:
-        if not address:
-            return None
-        secrets.refuse_plain(address, "`--store` or ETL_STORE")
-        import os
-
-        secrets.provide({name: os.environ.get(name, "") for name in secrets.named_in(address)})
-        return Loading(address, {})
-
-    def by_partition(self, call: Call) -> int:
-        raise command.needs_environment("--partitions")
 
 
 class Loading:
@@ -328,7 +304,3 @@ def _files(document: Any) -> list[Path]:
     for path in files_behind(document, {}):
         found += sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] if path.is_file() else []
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,7 @@
 Exit codes are the peer's: 0, 99 nothing has changed, 255 an error, 1 what was asked for is unknown or there is nothing to
 do, 2 flags that cannot be read. `diff` ends with 1 where something differs.
 
-The engine knows no store and no cluster. Whoever calls `main` may hand it the `Surroundings` that do (impl/documents.py).
+The engine knows no store and no cluster. Whoever calls `main` may hand it the `Surroundings` that do (impl/mover.py, impl/documents.py).
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from impl.documents import Loading, made_by, main
+from impl.documents import Loading, made_by
+from impl.mover import main
 from impl.run.errors import EtlError
 from impl.steps import keep_parts
 from impl.store import checks, open_store
@@ -127,7 +128,7 @@ def test_a_check_that_warns_lets_the_rows_in(project, home, capsys):
 SLOW = """
 import sys, time
 from impl.store import rows
-from impl.documents import main
+from impl.mover import main
 
 whole = rows._from_files
 def slowly(paths, **settings):

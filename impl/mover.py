@@ -1,0 +1,38 @@
+"""The command `mover`: a store is named by an address, and there is no cluster. What it does is in impl/tabular/command.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from impl.tabular import command
+
+if TYPE_CHECKING:
+    from impl.documents import Loading
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return command.main(argv, Alone())
+
+
+class Alone:
+    """No environment: the store is the one that was named. It is loaded when there is one: `mover` starts at once."""
+
+    def store(self, typed: str, address: str) -> Loading | None:
+        if not address:
+            return None
+        from impl.documents import Loading
+        from impl.run import secrets
+
+        secrets.refuse_plain(address, "`--store` or ETL_STORE")
+        secrets.provide({name: os.environ.get(name, "") for name in secrets.named_in(address)})
+        return Loading(address, {})
+
+    def by_partition(self, call: command.Call) -> int:
+        raise command.needs_environment("--partitions")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
