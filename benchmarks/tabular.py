@@ -1,16 +1,20 @@
 """The tabular engine beside its peer, earthmover: whole processes, the same documents, outputs compared byte for byte.
 
     python3.11 -m venv peer && peer/bin/pip install -r benchmarks/peers/tabular.txt
-    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c] [--runs 1] [--folder FOLDER] [--alone]
+    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d] [--runs 1] [--folder FOLDER] [--alone] [--long]
 
 The rows are made up: day, school_id (10,000 of them), session, student_id, attended, duration, separated by tabs; 37 MB a
 million. a: map_values, rename_columns, a left join with 10,000 rows, add_columns with Jinja, a template of 15 lines (380 bytes
 a row). b: group_by with count, sum, mean, max and str_min. c: filter_rows, distinct_rows and sort_rows on three columns.
-Then what one pays for nothing: the start, and 500 operations on 10 rows.
+d, on a fifth of the rows, other ones: a template of 20 lines with two loops, over a split text and over a JSON list, a macro, `set`
+and `if`. Then what one pays for nothing: the start, and 500 operations on 10 rows. With --long also, ours alone and for the
+memory, a chain of row-wise operations and job a on 5, 10 and 50 million rows (15 GB in the folder).
 """
 
 import argparse
+import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -41,6 +45,29 @@ TEMPLATE = """{
   }
 }
 """
+
+LOOPS = """{% macro descriptor(kind, value) -%}
+"uri://example.org/{{ kind }}Descriptor#{{ value | trim | title }}"
+{%- endmacro %}
+{% set names = programs.split(";") %}
+{
+  "studentReference": { "studentUniqueId": "{{ student_id }}" },
+  "day": "{{ day }}",
+  "programs": [
+  {% for name in names if name %}
+    { "program": {{ descriptor("Program", name) }}, "rank": {{ loop.index }} }{% if not loop.last %},{% endif %}
+  {% endfor %}
+  ],
+  "scores": [
+  {% for score in fromjson(scores) %}
+    {% set grade = "high" if score.points | int > 80 else "low" %}
+    { "subject": {{ score.subject | tojson }}, "points": {{ score.points }}, "grade": "{{ grade }}" }{{ "," if not loop.last }}
+  {% endfor %}
+  ]
+}
+"""
+PROGRAMS = ("bilingual", "early college", "gifted", "migrant", "special needs", "title I", "homeless", "military")
+SUBJECTS = ("Mathematics", "Reading & Writing", "Science", "Français")
 
 DOCUMENTS = {
     "a": """version: 2
@@ -92,7 +119,34 @@ transformations:
 destinations:
   out: {source: $transformations.some, extension: jsonl}
 """,
+    "d": """version: 2
+config: {output_dir: ./output}
+sources:
+  lists: {file: lists.tsv}
+destinations:
+  out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
+""",
+    "chain": """version: 2
+config: {output_dir: ./output}
+sources:
+  days: {file: days.tsv}
+transformations:
+  events:
+    source: $sources.days
+    operations:
+      - {operation: filter_rows, behavior: exclude, query: "duration == '0'"}
+      - {operation: map_values, column: attended, mapping: {"0": Absence, "1": Attendance, "2": Tardy}}
+      - {operation: rename_columns, columns: {attended: category, school_id: school}}
+      - operation: add_columns
+        columns:
+          year: "{%raw%}{{day[0:4]}}{%endraw%}"
+          long: "{%raw%}{% if duration | int > 30 %}yes{% else %}no{% endif %}{%endraw%}"
+destinations:
+  out: {source: $transformations.events, template: short.jsont, extension: jsonl}
+""",
 }
+SHORT = '{"day": "{{day}}", "school": {{school}}, "category": {{category|tojson}}{% if long == "yes" %}, "year": {{year}}{% endif %}}'
+LONG = (5_000_000, 10_000_000, 50_000_000)  # rows
 
 
 def make_rows(folder: Path, rows: int) -> None:
@@ -125,6 +179,33 @@ def make_rows(folder: Path, rows: int) -> None:
         }
     ).write_csv(folder / "schools.csv")
     (folder / "row.jsont").write_text(TEMPLATE, encoding="utf-8")
+
+
+def make_long(folder: Path, rows: int) -> None:
+    """As make_rows, with the same million rows again and again: what is measured does not look behind a batch."""
+    make_rows(folder, 1_000_000)
+    (folder / "short.jsont").write_text(SHORT, encoding="utf-8")
+    body = (folder / "days.tsv").read_bytes().split(b"\n", 1)[1]
+    with (folder / "days.tsv").open("ab") as file:
+        for _ in range(rows // 1_000_000 - 1):
+            file.write(body)
+
+
+def make_lists(folder: Path, rows: int) -> None:
+    """lists.tsv and loops.jsont: programs of a student between semicolons, and scores as JSON."""
+    import numpy as np
+
+    chance = np.random.default_rng(RANDOM)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["student_id\tday\tprograms\tscores"]
+    for number in range(rows):
+        programs = ";".join(PROGRAMS[one] for one in chance.integers(0, len(PROGRAMS), chance.integers(0, 4)))
+        taken, points = chance.integers(0, len(SUBJECTS), chance.integers(0, 5)), chance.integers(0, 100, 4)
+        scores = [{"subject": SUBJECTS[one], "points": int(found)} for one, found in zip(taken, points, strict=False)]
+        text = json.dumps(scores, ensure_ascii=False).replace('"', '""')
+        lines.append(f'{1_000_000 + number}\t2024-{1 + number % 12:02}-{1 + number % 28:02}\t{programs}\t"{text}"')
+    (folder / "lists.tsv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    (folder / "loops.jsont").write_text(LOOPS, encoding="utf-8")
 
 
 def make_job(folder: Path, name: str) -> Path:
@@ -184,9 +265,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--peer", help="Python with the peer")
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--jobs", default="a,b,c,start,wide")
+    arguments.add_argument("--jobs", default="a,b,c,d,start,wide")
     arguments.add_argument("--runs", type=int, default=1)
     arguments.add_argument("--folder", type=Path, help="where to keep the generated files (default: a temporary folder)")
+    arguments.add_argument("--long", action="store_true", help="also up to 50 million rows, for the memory")
     arguments.add_argument("--alone", action="store_true", help="only ours")
     wish = arguments.parse_args()
     if not wish.peer and not wish.alone:
@@ -202,15 +284,17 @@ def main() -> None:
             cost(command, **environment)
         folder = (wish.folder or Path(temporary)).resolve()
         jobs = wish.jobs.split(",")
-        if set(jobs) & set(DOCUMENTS):
+        if set(jobs) & {"a", "b", "c"}:
             make_rows(folder, wish.rows)
+        if "d" in jobs:
+            make_lists(folder, wish.rows // 5)
         for name in jobs:
             if name == "start":
                 title, document = "start (--version)", None
             elif name == "wide":
                 title, document = f"{OPERATIONS} operations on 10 rows", make_wide(folder)
             else:
-                title, document = f"job {name}, {wish.rows:,} rows", make_job(folder, name)
+                title, document = f"job {name}, {wish.rows // (5 if name == 'd' else 1):,} rows", make_job(folder, name)
             print(f"\n{title}")
             words: list[object] = ["-v"] if document is None else ["run", "-c", document]
             made = {}
@@ -243,6 +327,15 @@ def main() -> None:
             if len(made) == 2:
                 print(f"output: {same(made['mover'], made['earthmover'])}")
             sys.stdout.flush()
+        if wish.long:
+            print("\nmemory by rows")
+            for rows in LONG:
+                make_long(folder / "long", rows)
+                for name in ("chain", "a"):
+                    document = make_job(folder / "long", name)
+                    say(f"{name}, {rows:,} rows", cost(ours("run", "-c", document), **environment))
+                    shutil.rmtree(folder / "long" / name)
+            shutil.rmtree(folder / "long")
 
 
 if __name__ == "__main__":

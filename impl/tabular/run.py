@@ -23,6 +23,7 @@ from impl.tabular.flow import Column, Context, Flow
 from impl.tabular.operation import RowWise
 from impl.tabular.plan import Plan, Step
 from impl.tabular.spill import Spool
+from impl.tabular.templates import pool
 
 if TYPE_CHECKING:
     import polars as pl
@@ -315,11 +316,13 @@ def _ahead(flow: Flow) -> Flow:
 
 @contextmanager
 def _scratch(folder: Path | None) -> Iterator[Path]:
+    """The folder of a run. At its end, however it ends, the folder and the processes that rendered for it are gone."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="tabular-", dir=folder))
     try:
-        yield made
+        with pool.ended():
+            yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

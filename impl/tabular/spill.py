@@ -4,8 +4,8 @@ Spool(context)           keeps batches in their order, to be read more than once
 Partitions(context, by)  splits rows by the hash of some columns: equal keys are in one part, in the order they came
 Sorter(context, by)      sorts: runs that fit are sorted, written and merged; equal rows keep the order they came in
 
-All three stay in memory while they hold less than a quarter of `context.memory_limit` (the work on what is held takes the
-rest), and give the same rows either way.
+All three stay in memory while they hold less than a `share` of `context.memory_limit` (batches on their way and the work on
+what is held take the rest), and give the same rows either way.
 """
 
 from __future__ import annotations
@@ -24,19 +24,24 @@ from impl.tabular.flow import BATCH, Context
 if TYPE_CHECKING:
     import polars as pl
 
-PARTS = 16  # of one split; a part that is still too large is split again
+PARTS = 32  # of one split; a part that is still too large is split again
 LEVELS = 4  # of splits; rows that are still together then have one key
-FAN = 24  # runs that are merged at once
+FAN = 32  # runs that are merged at once
+VIEW = 16  # bytes of a text beside its letters
+ON_THE_WAY = 96 << 20  # bytes of batches that are read, worked on and written at one time, about
 
 
 def share(context: Context) -> int:
-    """Bytes that one holder may keep in memory."""
-    return max(1, context.memory_limit // 4)
+    """Bytes that one holder may keep in memory: a quarter, as a sort or a join of what is held takes as much again and more."""
+    return max(1, max(context.memory_limit - ON_THE_WAY, context.memory_limit // 4) // 4)
 
 
 def size_of(frame: pl.DataFrame) -> int:
-    """Bytes that a frame takes in memory, about."""
-    return int(frame.estimated_size())
+    """Bytes that a frame takes in memory, about. Polars counts the letters of texts, not where they stand."""
+    import polars as pl
+
+    texts = sum(1 for one in frame.dtypes if one == pl.String)
+    return int(frame.estimated_size()) + VIEW * texts * frame.height
 
 
 def compact(frame: pl.DataFrame) -> pl.DataFrame:
@@ -154,11 +159,16 @@ class Partitions(_Held):
         part: pl.Expr = pl.lit(0, pl.UInt64)
         for name in self.by:
             part = part * 31 ^ pl.col(name).hash(self.level)
-        for start in range(0, len(self.held), 4):
-            frame = pl.concat(self.held[start : start + 4]).with_columns((part % PARTS).alias("\0part"))
+        held, self.held, self.bytes = self.held[::-1], [], 0
+        while held:
+            # small batches together, since each piece of a part costs something by itself; large ones are gone once written
+            some = [held.pop()]
+            while held and sum(one.height for one in some) < 4 * BATCH:
+                some.append(held.pop())
+            frame = pl.concat(some).with_columns((part % PARTS).alias("\0part"))
+            some.clear()
             for (number,), rows in frame.partition_by("\0part", as_dict=True, include_key=False).items():
                 self.parts[number].append(rows)
-        self.held, self.bytes = [], 0
 
     def frame(self) -> pl.DataFrame:
         """All rows, while they are in memory."""
@@ -194,6 +204,8 @@ def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
                     sub.add(one.empty)
                     for frame in one.parts[number]:
                         sub.add(frame)
+                for sub in finer:
+                    sub.split()
                 yield from aligned(finer)
             else:
                 if size:
@@ -224,8 +236,21 @@ class Sorter:
         self.held.append(frame if frame.height > BATCH // 2 else compact(frame))
         self.bytes += size_of(frame)
         if self.bytes > share(self.context):
-            self._write(iter([self._sorted(self.held)]))
-            self.held, self.bytes = [], 0
+            self._write(self._run())
+
+    def _run(self) -> Iterator[pl.DataFrame]:
+        """What is held, sorted, a piece at a time: no sorted copy of all of it. Nothing is held after."""
+        import polars as pl
+
+        frame = pl.concat(self.held, rechunk=True)
+        self.held, self.bytes = [], 0
+        if self.by:
+            places = pl.arg_sort_by(self.by, descending=self.descending, nulls_last=True, maintain_order=True)
+            order = frame.select(places).to_series()
+            for start in range(0, frame.height, BATCH):
+                yield frame[order.slice(start, BATCH)]
+        else:
+            yield frame
 
     def _sorted(self, frames: list[pl.DataFrame]) -> pl.DataFrame:
         import polars as pl
@@ -240,7 +265,7 @@ class Sorter:
         run = Chunks(self.context)
         self.runs.append(run)
         for frame in frames:
-            rows = max(500, int(frame.height * share(self.context) / (4 * FAN) / max(1, size_of(frame))))
+            rows = max(500, int(frame.height * share(self.context) / (2 * FAN) / max(1, size_of(frame))))
             for start in range(0, frame.height, rows):
                 run.append(frame.slice(start, rows))
 
@@ -254,8 +279,7 @@ class Sorter:
                     yield from frame.iter_slices(BATCH) if frame.height else [frame]
                 return
             if self.held:
-                self._write(iter([self._sorted(self.held)]))
-                self.held = []
+                self._write(self._run())
             while len(self.runs) > FAN:
                 # neighbours, so that equal rows stay in their order
                 runs, self.runs = self.runs, []

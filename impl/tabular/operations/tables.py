@@ -304,15 +304,23 @@ class Join(Operation):
 def _looked_up(plan: Plan, lefts: Iterator[pl.DataFrame], right: Partitions, context: Context) -> Iterator[pl.DataFrame]:
     """left, and inner if keys are unique on the right: the left table passes and is not held."""
     table, start = right.frame(), 0
+    once = _unique(table, right.by)
     for batch in gathered(lefts, lambda: min(table.height, ONE_PARTITION), context):
-        for piece in batch.iter_slices(2 * BATCH) if batch.height else [batch]:
+        for piece in batch.iter_slices(batch.height if once else 2 * BATCH) if batch.height else [batch]:
             yield plan.join(plan.numbered(piece, plan.left, "\0l", start), table)
             start += piece.height
+
+
+def _unique(table: pl.DataFrame, keys: list[str]) -> bool:
+    """Whether a join with `table` makes no more rows than the other side has."""
+    return not table.select(keys).is_duplicated().any()
 
 
 def _held(plan: Plan, lefts: Iterator[pl.DataFrame], right: Partitions, context: Context) -> Iterator[pl.DataFrame]:
     """Both tables are held, in parts if they are large; the rows are put in order at the end."""
     left = Partitions(context, [one for one, _ in plan.on])
+    if right.parts:
+        right.split()
     for batch in lefts:
         left.add(plan.numbered(batch, plan.left, "\0l", left.rows))
     if not (left.parts or right.parts):
@@ -327,7 +335,7 @@ def _held(plan: Plan, lefts: Iterator[pl.DataFrame], right: Partitions, context:
     sorter = Sorter(context, plan.order)
     for one, other in aligned([left, right]):
         # pieces, as one key on both sides makes many rows; not where rows of the right that match nothing come out
-        rows = 20_000 if plan.how in ("inner", "left") else max(1, one.height)
+        rows = 20_000 if plan.how in ("inner", "left") and not _unique(other, right.by) else max(1, one.height)
         for piece in one.iter_slices(rows) if one.height else [one]:
             sorter.add(plan.join(piece, other))
     yield from sorter

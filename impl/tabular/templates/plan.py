@@ -19,7 +19,7 @@ from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
 from impl.run.errors import EtlError
-from impl.tabular.templates import pool
+from impl.tabular.templates import loops, pool
 from impl.tabular.templates.jinja import settings_of
 from impl.tabular.templates.rows import Program, RowError
 from impl.tabular.templates.syntax import (
@@ -227,7 +227,7 @@ class Branches:
         return pl.concat(found).gather(order)
 
 
-Part = Fixed | Columns | Rows | Branches
+Part = Fixed | Columns | Rows | Branches | loops.Loop
 
 
 class Plan:
@@ -265,7 +265,7 @@ class Plan:
                 and isinstance(node.target, nodes.Name)
                 and stored.count(node.target.name) == 1
                 and node.target.name not in before | names_read([node.node])
-                and self.understood(node.node)
+                and (self.understood(node.node) or self.is_list(node, body))
             ):
                 self.definitions[node.target.name] = node
                 self.compiler.values = {**self.compiler.values, node.target.name: node.node}
@@ -273,6 +273,11 @@ class Plan:
                 before |= closure(names_read([node]), self.definitions)
                 kept.append(node)
         return kept
+
+    def is_list(self, node: nodes.Assign, body: list[nodes.Node]) -> bool:
+        """Whether it is a list that is only gone through."""
+        name = node.target.name if isinstance(node.target, nodes.Name) else ""
+        return loops.source(node.node, self) is not None and loops.is_read_by_loops(name, body, self)
 
     def understood(self, node: nodes.Node) -> bool:
         try:
@@ -305,7 +310,8 @@ class Plan:
         except NotVectorError:
             if isinstance(node, nodes.If):
                 return self.branches(node)
-        return self.rows([node])
+        whole = self.rows([node])
+        return (loops.loop(node, self, whole) if isinstance(node, nodes.For) else None) or whole
 
     def columns(self, vector: Vector, node: nodes.Node) -> Part:
         if vector.constant is not ...:
@@ -396,6 +402,8 @@ class Plan:
                 found |= set(one.rest.names) | one.vector.names
             elif isinstance(one, Branches):
                 found |= set(one.whole.names) | self.columns_needed(part for body in one.bodies for part in body)
+            elif isinstance(one, loops.Loop):
+                found |= set(one.whole.names) | set(one.names)
         return found
 
     # --- rendering -----------------------------------------------------------------------------------------------------------

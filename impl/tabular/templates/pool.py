@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 _pools: dict[int, ProcessPoolExecutor] = {}
 _lock = threading.Lock()
+_runs = 0  # that may use them
 
 
 def workers(wanted: int) -> int:
@@ -30,16 +34,43 @@ def pool(count: int) -> ProcessPoolExecutor:
 
     with _lock:
         if count not in _pools:
-            _pools[count] = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+            _pools[count] = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
         return _pools[count]
 
 
-def close() -> None:
-    """End the processes."""
+@contextmanager
+def ended() -> Iterator[None]:
+    """The processes end with the block, however it ends; where blocks run side by side, with the last of them.
+
+    What they are at is finished first, which is a part of one batch.
+    """
+    global _runs
     with _lock:
-        for one in _pools.values():
+        _runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _runs -= 1
+            done = [] if _runs else list(_pools.values())
+            if not _runs:
+                _pools.clear()
+        for one in done:
             one.shutdown(cancel_futures=True)
-        _pools.clear()
+
+
+def _begin() -> None:
+    """In a new process: Ctrl-C, which all processes get, is answered by the one that started this one; if that is killed,
+    this one ends too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def render_in_pool(

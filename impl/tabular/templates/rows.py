@@ -62,7 +62,7 @@ class Program:
     def source(self) -> str:
         """The Python that Jinja makes of it: what a worker process is sent."""
         if self._source is None:
-            body: list[nodes.Node] = [_copied(one) for one in self.body]
+            body: list[nodes.Node] = [copied(one) for one in self.body]
             if self.loop:
                 targets = [*self._targets(self.row), *([ROW_DATA] if self.row else [])]
                 target: nodes.Node = nodes.Tuple([nodes.Name(name, "store") for name in targets], "store")
@@ -160,15 +160,15 @@ def _failed(error: Exception, index: int) -> RowError:
     return RowError(index, cause, line, file, isinstance(error, SecurityError))
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A node without what it shares with others: the compiler changes what it compiles."""
     if isinstance(value, nodes.Node):
         made = object.__new__(type(value))
-        made.__dict__.update({name: _copied(one) for name, one in vars(value).items() if name != "environment"})
+        made.__dict__.update({name: copied(one) for name, one in vars(value).items() if name != "environment"})
         made.environment = None
         return made
     if isinstance(value, list | tuple):
-        return type(value)(_copied(one) for one in value)
+        return type(value)(copied(one) for one in value)
     return value
 
 
