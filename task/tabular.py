@@ -9,7 +9,9 @@ DOCUMENT = {
     "config": "the document (default: earthmover.yaml here)",
     "params": 'what stands for `${NAME}` in it, as JSON: \'{"YEAR": "2026"}\'',
     "set": "override what stands in it: `--set config.tmp_dir=/tmp`; may be given again",
+    "trust": "render packages outside the sandbox and read pickle files: both can run code",
 }
+UNTRUSTED = {name: text for name, text in DOCUMENT.items() if name != "trust"}
 RUN = {
     **DOCUMENT,
     "selector": "a part: nodes with commas between, `*` for anything",
@@ -41,10 +43,11 @@ def run(
     c,
     config="",
     params="",
-    set=None,
     selector="",
     force=False,
     skip_hashing=False,
+    set=None,
+    trust=False,
     show_graph=False,
     results_file="",
     json=False,
@@ -55,22 +58,22 @@ def run(
     """Run a document: sources -> transformations -> destinations"""
     more = {"config-file": config, "skip-hashing": skip_hashing, "show-graph": show_graph, "results-file": results_file}
     more |= {"partitions": partitions, "independent": independent}
-    call(c, "run", set=set, params=params, selector=selector, force=force, json=json, direct=direct, **more)
+    call(c, "run", set=set, params=params, selector=selector, force=force, trust=trust, json=json, direct=direct, **more)
 
 
 @task(help=DOCUMENT, iterable=["set"])
-def compile(c, config="", params="", set=None):
+def compile(c, config="", params="", set=None, trust=False):
     """Write the compiled document and check it, without a row"""
-    call(c, "compile", set=set, params=params, **{"config-file": config})
+    call(c, "compile", set=set, params=params, trust=trust, **{"config-file": config})
 
 
-@task(help=DOCUMENT, iterable=["set"])
+@task(help=UNTRUSTED, iterable=["set"])
 def deps(c, config="", params="", set=None):
     """Install the packages that a document is built on"""
     call(c, "deps", set=set, params=params, **{"config-file": config})
 
 
-@task(help={**DOCUMENT, "force": "the whole output folder", "direct": HELP["direct"]}, iterable=["set"])
+@task(help={**UNTRUSTED, "force": "the whole output folder", "direct": HELP["direct"]}, iterable=["set"])
 def clean(c, config="", params="", set=None, force=False, direct=""):
     """Remove what a document made"""
     call(c, "clean", set=set, params=params, force=force, direct=direct, **{"config-file": config})
@@ -87,9 +90,9 @@ def init(c, name):
     help={**DOCUMENT, "node": "`$transformations.x`, or its name", "limit": "so many rows"},
     iterable=["set"],
 )
-def show(c, node, limit=10, config="", params="", set=None):
+def show(c, node, limit=10, config="", params="", set=None, trust=False):
     """Show the first rows of a node"""
-    call(c, "show", node, set=set, params=params, limit=str(limit), **{"config-file": config})
+    call(c, "show", node, set=set, params=params, trust=trust, limit=str(limit), **{"config-file": config})
 
 
 @task(
@@ -102,9 +105,9 @@ def diff(c, a, b, key=""):
 
 
 @task(help=DOCUMENT, iterable=["set"])
-def graph(c, config="", params="", set=None):
+def graph(c, config="", params="", set=None, trust=False):
     """Draw the graph of a document"""
-    call(c, "graph", set=set, params=params, **{"config-file": config})
+    call(c, "graph", set=set, params=params, trust=trust, **{"config-file": config})
 
 
 namespace = commands("tabular", run, compile, deps, clean, init, show, diff, graph)

@@ -112,6 +112,10 @@ class _OwnTask(Task):
     def __hash__(self) -> int:
         return id(self)
 
+    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:  # type: ignore[override]
+        """`-h` asks for help, of every task."""
+        return super().arg_opts(name, default, {*taken_names, "h"})
+
 
 def task(*args: Any, **options: Any) -> Any:
     """`invoke.task` for a module below task/: gives `c.env`, and says errors in our words, never with a traceback."""
@@ -236,8 +240,12 @@ def check_typed(argv: Sequence[str], namespace: Collection) -> None:
     from invoke.main import program
     from invoke.parser import Parser
 
+    helped = [(one, dict(one.help)) for one in (namespace[name] for name in namespace.task_names)]
+    contexts = namespace.to_contexts()
+    for one, help in helped:  # making a context takes the help out of the task, and invoke is still to make its own
+        one.help = help
     try:
-        Parser(initial=program.initial_context, contexts=namespace.to_contexts()).parse_argv(list(argv[1:]))
+        Parser(initial=program.initial_context, contexts=contexts).parse_argv(list(argv[1:]))
     except ParseError as error:
         found = re.fullmatch("No idea what '(.+)' is!", str(error))
         if found and found[1].startswith("-") and error.context is not None:

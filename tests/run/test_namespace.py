@@ -1,6 +1,7 @@
 """The tasks that people type, made from small modules in a folder of their own and run by invoke itself."""
 
 import itertools
+import re
 import sys
 import textwrap
 
@@ -244,6 +245,12 @@ def test_an_unknown_option_names_the_nearest(typed):
 )
 def test_what_can_be_typed_is_let_pass(typed, words):
     check_typed(words.split(), typed.namespace)
+
+
+def test_help_tells_what_the_options_are_for(typed):
+    check_typed(["invoke", "--help", "weather.map"], typed.namespace)
+    code, out, _ = typed("--help weather.map")
+    assert code == 0 and re.search(r"--day=STRING\s+which", out)
 
 
 def test_an_unknown_setting_names_the_nearest(typed, tmp_path):
