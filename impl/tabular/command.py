@@ -124,9 +124,12 @@ class Call:
         """The plan of the document; what is odd in it is told."""
         from impl.tabular.plan import make_plan
 
-        plan = make_plan(document, selector, trust=self.given.trust, keep=keep)
-        for one in plan.warnings:
-            self.screen.warn(f"{one.where}: {one.what}{f' ({one.hint})' if one.hint else ''}")
+        try:
+            plan = make_plan(document, selector, trust=self.given.trust, keep=keep)
+        finally:
+            # What is odd is often why something is wrong.
+            for one in document.problems.warnings:
+                self.screen.warn(f"{one.where}: {one.what}{f' ({one.hint})' if one.hint else ''}")
         if self.screen.level <= _LEVELS["DEBUG"]:
             for step in plan.steps.values():
                 step.guard.debug = True

@@ -47,6 +47,15 @@ def test_without_a_command_it_runs_and_warns(project, capsys):
     assert "warning: no command was given" in capsys.readouterr().err
 
 
+def test_what_is_odd_is_told_beside_what_is_wrong(project, capsys):
+    change(project / "earthmover.yaml", 'to_format: "%Y-%m-%d"', 'to_format: "{{day}}"')
+    change(project / "earthmover.yaml", "operation: group_by\n", "operation: grup_by\n")
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert "`day` is undefined, so nothing is written there" in said
+    assert "there is no operation `grup_by`" in said and "did you mean `group_by`?" in said
+
+
 def test_nothing_changed_is_99_and_force_runs_all_the_same(project):
     assert [main(["run"]), main(["run"]), main(["run", "-f"]), main(["run", "-k"]), main(["run"])] == [0, 99, 0, 0, 99]
 
