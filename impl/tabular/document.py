@@ -218,7 +218,10 @@ def find(file: Path | None, folder: Path) -> Path:
 
 @dataclass
 class Part:
-    """One document: the project's own, or a package's. lines: as written; config: as it was read before Jinja."""
+    """One document: the project's own, or a package's.
+
+    lines: as written; config: as it was read before Jinja; unknown: names that its Jinja asked for and that nobody gives.
+    """
 
     path: Path
     label: str
@@ -228,7 +231,7 @@ class Part:
     config: Map | None = None
     macros: str = ""
     found: Map = field(default_factory=Map)
-    unknown: list[Problem] = field(default_factory=list)  # names that its Jinja asks for and nobody gives, at its last rendering
+    unknown: list[Problem] = field(default_factory=list)
 
     @cached_property
     def lines(self) -> list[str]:

@@ -56,6 +56,38 @@ def test_what_is_odd_is_told_beside_what_is_wrong(project, capsys):
     assert "there is no operation `grup_by`" in said and "did you mean `group_by`?" in said
 
 
+def test_a_selector_is_looked_for_in_the_full_name_as_in_the_peer(project, capsys):
+    def made(selector):
+        shutil.rmtree("output", ignore_errors=True)
+        return main(["run", "-k", "-s", selector]), sorted(one.name for one in Path("output").rglob("*"))
+
+    assert made("destinations.count*") == (0, ["counties.jsonl"])
+    assert made("$destinations.counties") == (0, ["counties.jsonl"])  # our own: the peer takes the `$` for an end
+    assert made("destinations") == (0, ["counties.jsonl", "days.jsonl"])
+    assert made("nations, nobody") == (0, ["counties.jsonl", "days.jsonl"])
+
+
+def test_a_source_that_no_destination_reads_may_be_absent(project, capsys):
+    change(project / "earthmover.yaml", "\nsources:\n", "\nsources:\n  unread: {file: nowhere.csv}\n")
+    assert main(["run"]) == 0
+    assert "$sources.unread: no destination is made of it, so it is left out" in capsys.readouterr().err
+
+
+def test_two_destinations_of_one_file_and_one_over_what_is_read_are_refused(project, capsys):
+    before = (project / "sources/days.csv").read_bytes()
+    change(project / "earthmover.yaml", "./output\n", "./sources\n")
+    change(
+        project / "earthmover.yaml",
+        "destinations:\n",
+        "destinations:\n  counties.jsonl: {source: $sources.days}\n  days.csv: {source: $sources.gauges}\n",
+    )
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert "sources/days.csv` is what $sources.days reads, too" in said
+    assert "sources/counties.jsonl` is what $destinations.counties.jsonl writes, too" in said
+    assert (project / "sources/days.csv").read_bytes() == before
+
+
 def test_nothing_changed_is_99_and_force_runs_all_the_same(project):
     assert [main(["run"]), main(["run"]), main(["run", "-f"]), main(["run", "-k"]), main(["run"])] == [0, 99, 0, 0, 99]
 

@@ -388,7 +388,7 @@ def test_jinja_for_the_rows_without_raw_is_as_empty_as_in_the_peer_and_each_name
 
 
 def test_jinja_for_the_rows_that_fails_without_raw_has_the_same_hint(read):
-    assert f"hint: {FOR_THE_ROWS}" in error_of(read, BARE + "definitions: \"{{ gauge[0:3] }}\"\n")
+    assert f"hint: {FOR_THE_ROWS}" in error_of(read, BARE + 'definitions: "{{ gauge[0:3] }}"\n')
 
 
 def test_names_that_another_document_of_the_project_gives_are_not_told(read):
