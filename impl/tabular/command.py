@@ -619,7 +619,7 @@ def _explained(error: BaseException) -> EtlError:
     if isinstance(error, KeyboardInterrupt):
         return EtlError("interrupted", hint="files that were finished stay, and none is half written", code=INTERRUPTED)
     if isinstance(error, OSError) and error.strerror:
-        return EtlError(error.strerror[:1].lower() + error.strerror[1:], where=error.filename)
+        return EtlError(error.strerror[:1].lower() + error.strerror[1:], where=error.filename2 or error.filename)
     told = explain(error)
     if not isinstance(error, MemoryError):
         told.hint = "run it again with `-e` for the traceback, and tell us"

@@ -378,3 +378,12 @@ def test_rows_that_are_put_aside_are_told_and_cleaned(project):
     assert main(["run"]) == 0 and aside.exists()
     assert main(["clean"]) == 0
     assert not (project / "output").exists()
+
+
+@pytest.mark.parametrize(("level", "told"), [("DEBUG", 4), ("INFO", 3), ("WARNING", 2), ("ERROR", 1), ("CRITICAL", 1)])
+def test_less_is_said_where_the_document_asks_for_it(project, capsys, level, told):
+    change(project / "earthmover.yaml", "config:\n", f"config:\n  log_level: {level}\n")
+    change(project / "earthmover.yaml", "\nsources:\n", "\nsources:\n  unread: {file: nowhere.csv}\n")
+    assert main(["run", "-c", "earthmover.yaml"]) == 0
+    said = capsys.readouterr().err
+    assert ("$sources.days: [" in said, "[+] $destinations.days" in said, "warning: " in said) == (told > 3, told > 2, told > 1)

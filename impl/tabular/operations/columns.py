@@ -42,9 +42,13 @@ class _Columns(RowWise):
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
         if given[0] is None:
             return None
-        for what, hint in self.problems([one.name for one in given[0]]):
+        wrong = list(self.problems([one.name for one in given[0]]))
+        for what, hint in wrong:
             self.spec.note(what, self.key, hint)
-        return self.after(given[0])
+        left = self.after(given[0])
+        if given[0] and not left and not wrong:
+            self.spec.note(NOTHING_LEFT, self.key, KEEP_ONE)
+        return left
 
     key: ClassVar[str | None] = "columns"  # the option that the problems are about
 
@@ -57,7 +61,14 @@ class _Columns(RowWise):
             for what, hint in self.problems(names):
                 raise self.failed(what, hint, key=self.key)
             self._checked = names
-        return self.change(batch)
+        changed = self.change(batch)
+        if names and not changed.columns:
+            raise self.failed(NOTHING_LEFT, KEEP_ONE, key=self.key)
+        return changed
+
+
+NOTHING_LEFT = "no column is left"  # and rows without columns are none
+KEEP_ONE = "keep one column at least"
 
 
 def _absent(wanted: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
