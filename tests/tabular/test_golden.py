@@ -84,7 +84,7 @@ def known_keys():
     known = {*schema.OPERATIONS, *(f"group_by {one}" for one in schema.AGGREGATES)}
     known |= {"a source at an address", "a source on an FTP server"}
     for kind in ("sources", "transformations", "destinations"):
-        options[kind] = {**options.get(kind, {}), **dict.fromkeys(schema.NODE, {})}
+        options[kind] = {**options.get(kind, {}), **{key: {} for key in schema.NODE}}
     options["node"] = schema.NODE
     for place, made in options.items():
         for key, option in made.items():

@@ -81,8 +81,8 @@ class Typed(FileSource):
         try:
             return readers[self.type](file)
         except ImportError as error:
-            named = re.search(r"optional dependency '(\w+)'", str(error))  # as pandas asks for the library of an old format
-            needed = named.group(1) if named else error.name or _NEEDS.get(self.type)
+            named = re.search(r"Import ([\w-]+)|dependency '([\w-]+)'", str(error))  # what pandas says, 3 and 2
+            needed = named.group(1) or named.group(2) if named else error.name or _NEEDS.get(self.type)
             raise self.missing(needed, f"type `{self.type}`") from error
         except EtlError:
             raise
