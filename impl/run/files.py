@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written beside their name, renamed at the end."""
 
+import glob
 import os
 import re
 import socket
@@ -70,6 +71,14 @@ def sweep(folder: Path) -> list[Path]:
                 leftover.unlink(missing_ok=True)
                 swept.append(leftover)
     return swept
+
+
+def sweep_beside(target: Path) -> None:
+    """As `sweep`, for what was left of this one file."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        found = _PART.match(left.name)
+        if found and _is_left(left, found.group(1), int(found.group(2))):
+            left.unlink(missing_ok=True)
 
 
 def _is_left(path: Path, name_and_host: str, pid: int) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from impl.run.errors import INTERRUPTED, EtlError, explain, nearest
+from impl.run.secrets import redact
 
 if TYPE_CHECKING:
     from impl.tabular.collections import Declared
@@ -165,9 +166,12 @@ class Call:
         """The plan of the document; what is odd in it is told."""
         from impl.tabular.plan import make_plan
 
-        plan = make_plan(document, selector, trust=self.given.trust, keep=keep)
-        for one in plan.warnings:
-            self.screen.warn(f"{one.where}: {one.what}{f' ({one.hint})' if one.hint else ''}")
+        try:
+            plan = make_plan(document, selector, trust=self.given.trust, keep=keep)
+        finally:
+            # What is odd is often why something is wrong.
+            for one in document.problems.warnings:
+                self.screen.warn(f"{one.where}: {one.what}{f' ({one.hint})' if one.hint else ''}")
         if self.screen.level <= _LEVELS["DEBUG"]:
             for step in plan.steps.values():
                 step.guard.debug = True
@@ -193,7 +197,7 @@ def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) 
         return OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors are put into words
         if given.show_stacktrace:
-            sys.stderr.write(getattr(error, "trace", None) or traceback.format_exc())
+            sys.stderr.write(redact(getattr(error, "trace", None) or traceback.format_exc()))
         told = _explained(error)
         code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
         _write_results(call, code, told)
@@ -717,8 +721,12 @@ def _explained(error: BaseException) -> EtlError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return EtlError("interrupted", hint="files that were finished stay, and none is half written", code=INTERRUPTED)
-    if isinstance(error, OSError) and error.strerror:
-        return EtlError(error.strerror[:1].lower() + error.strerror[1:], where=error.filename)
+    if isinstance(error, OSError):
+        # Polars has the words of the system, but neither its number nor the file.
+        said = error.strerror or str(error).partition(" (os error ")[0]
+        full = "no space left" in said.lower()
+        hint = "make room, or name other folders: `config.output_dir`, `config.tmp_dir`" if full else None
+        return EtlError(said[:1].lower() + said[1:], where=error.filename2 or error.filename, hint=hint)
     told = explain(error)
     if not isinstance(error, MemoryError):
         told.hint = "run it again with `-e` for the traceback, and tell us"

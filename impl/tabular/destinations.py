@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from impl.run.errors import EtlError
-from impl.run.files import replacing
+from impl.run.files import replacing, sweep_beside
 from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
 from impl.tabular.spec import Spec, nearest
@@ -204,6 +204,7 @@ class Destination:
         flow = self._typed(flow) if self.types else flow
         if self.place is None:
             self.stays_inside(target, Path(output_dir))
+        sweep_beside(target)
         with replacing(target) as part:
             if self.format == PARQUET:
                 return self._parquet(flow, part)

@@ -14,8 +14,9 @@ import json
 import os
 import re
 import string
+import sys
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
 from impl.run.errors import EtlError
 from impl.run.secrets import redact
-from impl.tabular.spec import Map, Problems, Seq, SkippedError, Spec, nearest
+from impl.tabular.spec import Map, Problem, Problems, Seq, SkippedError, Spec, nearest
 
 NAMES = ("earthmover.yaml", "earthmover.yml")
 VERSION = 2
@@ -54,6 +55,7 @@ _DEFINED = re.compile(r"\{%[-+]?\s*(?:macro|set)\s+(\w+)|\bimport\s+[^%]*?(\w+)\
 _LONE_TAG = re.compile(r"(?<![^\s\[{,])!(?=[\s,\]}]|$)")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined")
+FOR_THE_ROWS = "Jinja that is meant for each row stands between `{% raw %}` and `{% endraw %}`"
 Place = tuple[str, int]  # file as it is called in messages, line
 
 
@@ -154,6 +156,8 @@ def load(
     pairs = override_pairs(overrides)
     root = reader.open(path)
     parts = _with_packages(root, reader)
+    for part in parts:
+        problems.warnings += part.unknown
     problems.raise_if_any()
     merged, folders = _merged(parts, problems)
     compiled, written = _plain(merged), list(root.found)
@@ -216,7 +220,10 @@ def find(file: Path | None, folder: Path) -> Path:
 
 @dataclass
 class Part:
-    """One document: the project's own, or a package's. lines: as written; config: as it was read before Jinja."""
+    """One document: the project's own, or a package's.
+
+    lines: as written; config: as it was read before Jinja; unknown: names that its Jinja asked for and that nobody gives.
+    """
 
     path: Path
     label: str
@@ -226,6 +233,7 @@ class Part:
     config: Map | None = None
     macros: str = ""
     found: Map = field(default_factory=Map)
+    unknown: list[Problem] = field(default_factory=list)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -331,6 +339,7 @@ class Reader:
         sandboxed = self.served or (not self.trust and (self._foreign_macros or not part.root))
         rendering = _Rendering(part, source, table, make_environment(part.path.parent, sandboxed), self.label)
         rendered = rendering.run()
+        part.unknown = rendering.unknown
         try:
             found = _parse(rendered, rendering.place, self.problems)
         except yaml.YAMLError as error:
@@ -452,6 +461,55 @@ def _fromjson(text: str) -> Any:
     return json.loads(text)
 
 
+def _telling(tell: Callable[[str], None]) -> type[jinja2.Undefined]:
+    """Names that nobody gives are as empty as ever, and `tell` is told when what they hold is asked for.
+
+    `is defined` and `default` look at the kind of the thing only, and so do not ask.
+    """
+
+    class Unknown(jinja2.Undefined):
+        __slots__ = ()
+        __hash__ = jinja2.Undefined.__hash__
+
+        def __str__(self) -> str:
+            tell(self._undefined_message)
+            return super().__str__()
+
+        def __iter__(self) -> Iterator[Any]:
+            tell(self._undefined_message)
+            return super().__iter__()
+
+        def __len__(self) -> int:
+            tell(self._undefined_message)
+            return super().__len__()
+
+        def __bool__(self) -> bool:
+            tell(self._undefined_message)
+            return super().__bool__()
+
+        def __eq__(self, other: object) -> bool:
+            tell(self._undefined_message)
+            return super().__eq__(other)
+
+    return Unknown
+
+
+def _in_backticks(said: str) -> str:
+    """`'name' is undefined` of Jinja as we write names."""
+    return re.sub(r"'(\w+)'", r"`\1`", said)
+
+
+def _calling_frames(rendering: _Rendering) -> Iterable[Place]:
+    """The places in templates that are being rendered now, outermost first."""
+    frame, places = sys._getframe(), []
+    while frame is not None:
+        template = frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            places.append(rendering._at(template, rendering._line(template, frame.f_lineno)))
+        frame = frame.f_back  # type: ignore[assignment]
+    return reversed(places)
+
+
 class _Rendering:
     """A document rendered, and for each part of the text where it was written.
 
@@ -471,6 +529,8 @@ class _Rendering:
         self._lines: dict[int, tuple[list[int], list[int]]] = {}
         self._starts: list[int] = []
         self._places: list[list[Place]] = []
+        self.unknown: list[Problem] = []
+        environment.undefined = _telling(self._asked)
 
     def run(self) -> str:
         if "{" not in self.source:  # no Jinja at all
@@ -559,6 +619,22 @@ class _Rendering:
             return self._at(None, line)
         return self._label(Path(filename)), line
 
+    def _asked(self, what: str) -> None:
+        """What a name that nobody gives stands for is asked for: empty, as in the peer, but told."""
+        told = self._error(_in_backticks(what), list(_calling_frames(self)), self._unknown_hint(what))
+        problem = Problem(f"{told.what}, so nothing is written there", str(told.where), told.hint or "")
+        if problem not in self.unknown:
+            self.unknown.append(problem)
+
+    def _unknown_hint(self, what: str) -> str:
+        """The nearest name of the document, and what else such a name may have been meant for."""
+        found = _UNDEFINED.match(what)
+        if found is None:
+            return ""
+        known = {one for pair in _DEFINED.findall(self.source) for one in pair if one} | {"md5", "fromjson"}
+        near = nearest(found.group(1), sorted(known))
+        return f"{near} {FOR_THE_ROWS}" if near.startswith("did you mean") else FOR_THE_ROWS
+
     def _failed(self, error: Exception) -> EtlError:
         places = list(_template_frames(error.__traceback__, self))
         what, hint = f"the Jinja failed: {redact(str(error)) or type(error).__name__}", ""
@@ -568,9 +644,8 @@ class _Rendering:
             what, hint = f"there is no file `{error.name}` to include", nearest(str(error.name), files)
         elif isinstance(error, SecurityError):
             hint = "it is rendered in a sandbox, as it comes from a package or was asked for by a server; `--trust` leaves it"
-        elif isinstance(error, jinja2.UndefinedError) and (found := _UNDEFINED.match(str(error))):
-            known = {name for pair in _DEFINED.findall(self.source) for name in pair if name} | set(self.environment.globals)
-            hint = nearest(found.group(1), sorted(known))
+        elif isinstance(error, jinja2.UndefinedError):
+            what, hint = f"the Jinja failed: {_in_backticks(str(error))}", self._unknown_hint(str(error))
         return self._error(what, places, hint)
 
     def _error(self, what: str, places: list[Place], hint: str) -> EtlError:

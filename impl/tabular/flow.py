@@ -19,7 +19,10 @@ BATCH = 50_000  # rows, about
 
 @dataclass(frozen=True)
 class Column:
-    """name; kind: one of the above (`any` where it is only known with the rows)."""
+    """name; kind: one of the above, as pandas plans with it (`any` where it is only known with the rows).
+
+    Whole numbers may be floats when the rows come, where some are missing; what is an object to pandas may be anything.
+    """
 
     name: str
     kind: str = TEXT

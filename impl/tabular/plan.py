@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,14 @@ class Plan:
 
     def files(self) -> list[Path]:
         """All files that decide what comes out, beside the document: data, templates, maps, column positions."""
-        found: dict[Path, None] = {}
-        for step in self.steps.values():
-            for part in step.part if isinstance(step.part, list) else [step.part]:
-                files = getattr(part, "files", ())
-                for one in files() if callable(files) else files:
-                    found[Path(one)] = None
-        return list(found)
+        return list(dict.fromkeys(file for step in self.steps.values() for file in _files(step)))
+
+
+def _files(step: Step) -> Iterator[Path]:
+    """The files that a node reads."""
+    for part in step.part if isinstance(step.part, list) else [step.part]:
+        files = getattr(part, "files", ())
+        yield from map(Path, files() if callable(files) else files)
 
 
 def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: str = "") -> Plan:
@@ -111,10 +112,12 @@ def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: 
             continue
         steps[ref] = step
     ordered = _ordered(steps, problems)
-    for ref in ordered:
-        _columns(steps[ref], steps, problems)
-    problems.raise_if_any()
     chosen = _chosen(ordered, steps, selector, problems) | with_reads([keep] if keep in steps else [], steps)
+    # What is left out may name files that are not there; but where something was found, it may be left out because of that.
+    for ref in ordered if problems.found else [one for one in ordered if one in chosen]:
+        _columns(steps[ref], steps, problems)
+    _own_files([steps[ref] for ref in ordered if ref in chosen], Path(document.config.output_dir), problems)
+    problems.raise_if_any()
     return Plan(document, {ref: steps[ref] for ref in ordered if ref in chosen}, problems.warnings)
 
 
@@ -248,8 +251,9 @@ def _columns(step: Step, steps: dict[str, Step], problems: Problems) -> None:
 
 def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, problems: Problems) -> set[str]:
     """The nodes of which the name matches, with all that they read and all that is made of them, if a destination is."""
-    wanted = {ref for ref in ordered if _selected(steps[ref].node.name, selector)}
+    wanted = {ref for ref in ordered if _selected(ref, selector)}
     if not wanted:
+        problems.raise_if_any()
         names = [steps[ref].node.name for ref in ordered]
         raise EtlError("the selector chooses no node", where=f"`{selector}`", hint=nearest(selector, names))
     below = set(wanted)
@@ -259,7 +263,7 @@ def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, probl
     found = with_reads(below, steps)
     useful = with_reads([ref for ref in found if steps[ref].kind == "destinations"], steps)
     for ref in ordered:
-        if ref in found and ref not in useful:
+        if ref in found and ref not in useful and not problems.found:
             problems.warn("no destination is made of it, so it is left out", steps[ref].spec.where())
     return useful
 
@@ -270,12 +274,27 @@ def with_reads(refs: Iterable[str], steps: Mapping[str, Step]) -> set[str]:
     waiting = list(refs)
     while waiting:
         ref = waiting.pop()
-        if ref not in found:
+        if ref not in found and ref in steps:
             found.add(ref)
             waiting += steps[ref].reads
     return found
 
 
-def _selected(name: str, selector: str) -> bool:
-    """As the peer has it: `*` stands for anything, and a part of the name is enough."""
-    return any(re.search(one.strip().replace("*", ".*"), name) for one in selector.split(",") if one.strip())
+def _selected(ref: str, selector: str) -> bool:
+    """As the peer has it: `*` stands for anything, and a part of the full name (`$sources.x`) is enough. `$sources.x` is itself."""
+    return any(one == ref or re.search(one.replace("*", ".*"), ref) for one in map(str.strip, selector.split(",")) if one)
+
+
+def _own_files(steps: Sequence[Step], output_dir: Path, problems: Problems) -> None:
+    """Note each destination that would write over what another one writes, or over what is read."""
+    taken = {file.resolve(): step.ref for step in steps for file in _files(step)}
+    for step in steps:
+        if step.kind == "destinations":
+            file = step.part.file(output_dir)
+            other = taken.setdefault(file.resolve(), step.ref)
+            if other != step.ref:
+                does = "writes" if other.startswith("$destinations") else "reads"
+                where = step.spec.where("extension" if step.spec.has("extension") else None)
+                problems.note(
+                    f"`{file}` is what {other} {does}, too", where, "give it another name, `extension` or `output_dir`"
+                )

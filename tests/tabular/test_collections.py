@@ -106,6 +106,16 @@ def test_the_whole_is_replaced_and_equal_rows_change_nothing(project, home, caps
     assert rows_in(home) == [{"gauge": "G9", "rain_mm": 7}]
 
 
+def test_no_rows_are_let_in_only_where_that_is_said(project, home, capsys):
+    main(["run", "--store", home])
+    write(project, [])
+    assert main(["run", "--store", home]) == 255
+    assert "gauge_days" in capsys.readouterr().err and len(rows_in(home)) == 3
+    change(project, "    licence: CC0", "    licence: CC0\n    may_be_empty: true")
+    assert main(["run", "--store", home]) == 0
+    assert rows_in(home) == []
+
+
 def test_rows_that_fail_a_check_change_nothing(project, home, capsys):
     main(["run", "--store", home])
     write(project, [*ROWS, "G3,2024-01-02,2024,900"])

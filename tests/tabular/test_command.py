@@ -47,6 +47,47 @@ def test_without_a_command_it_runs_and_warns(project, capsys):
     assert "warning: no command was given" in capsys.readouterr().err
 
 
+def test_what_is_odd_is_told_beside_what_is_wrong(project, capsys):
+    change(project / "earthmover.yaml", 'to_format: "%Y-%m-%d"', 'to_format: "{{day}}"')
+    change(project / "earthmover.yaml", "operation: group_by\n", "operation: grup_by\n")
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert "`day` is undefined, so nothing is written there" in said
+    assert "there is no operation `grup_by`" in said and "did you mean `group_by`?" in said
+
+
+def test_a_selector_is_looked_for_in_the_full_name_as_in_the_peer(project, capsys):
+    def made(selector):
+        shutil.rmtree("output", ignore_errors=True)
+        return main(["run", "-k", "-s", selector]), sorted(one.name for one in Path("output").rglob("*"))
+
+    assert made("destinations.count*") == (0, ["counties.jsonl"])
+    assert made("$destinations.counties") == (0, ["counties.jsonl"])  # our own: the peer takes the `$` for an end
+    assert made("destinations") == (0, ["counties.jsonl", "days.jsonl"])
+    assert made("nations, nobody") == (0, ["counties.jsonl", "days.jsonl"])
+
+
+def test_a_source_that_no_destination_reads_may_be_absent(project, capsys):
+    change(project / "earthmover.yaml", "\nsources:\n", "\nsources:\n  unread: {file: nowhere.csv}\n")
+    assert main(["run"]) == 0
+    assert "$sources.unread: no destination is made of it, so it is left out" in capsys.readouterr().err
+
+
+def test_two_destinations_of_one_file_and_one_over_what_is_read_are_refused(project, capsys):
+    before = (project / "sources/days.csv").read_bytes()
+    change(project / "earthmover.yaml", "./output\n", "./sources\n")
+    change(
+        project / "earthmover.yaml",
+        "destinations:\n",
+        "destinations:\n  counties.jsonl: {source: $sources.days}\n  days.csv: {source: $sources.gauges}\n",
+    )
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert "sources/days.csv` is what $sources.days reads, too" in said
+    assert "sources/counties.jsonl` is what $destinations.counties.jsonl writes, too" in said
+    assert (project / "sources/days.csv").read_bytes() == before
+
+
 def test_nothing_changed_is_99_and_force_runs_all_the_same(project):
     assert [main(["run"]), main(["run"]), main(["run", "-f"]), main(["run", "-k"]), main(["run"])] == [0, 99, 0, 0, 99]
 
@@ -343,3 +384,12 @@ def test_the_command_does_not_load_what_only_tasks_need():
     loaded = "import sys, impl.tabular.command; print([one for one in ('invoke', 'polars', 'jinja2') if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("level", "told"), [("DEBUG", 4), ("INFO", 3), ("WARNING", 2), ("ERROR", 1), ("CRITICAL", 1)])
+def test_less_is_said_where_the_document_asks_for_it(project, capsys, level, told):
+    change(project / "earthmover.yaml", "config:\n", f"config:\n  log_level: {level}\n")
+    change(project / "earthmover.yaml", "\nsources:\n", "\nsources:\n  unread: {file: nowhere.csv}\n")
+    assert main(["run", "-c", "earthmover.yaml"]) == 0
+    said = capsys.readouterr().err
+    assert ("$sources.days: [" in said, "[+] $destinations.days" in said, "warning: " in said) == (told > 3, told > 2, told > 1)

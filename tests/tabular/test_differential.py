@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from impl.run.errors import EtlError
+from impl.tabular import schema
 from tests.tabular import peer
 
 # What comes out of the peer's test project in the order of its partitions: groups after a union or after a join of unions.
@@ -240,13 +241,35 @@ class Chain:
         self.columns = dict.fromkeys(self.columns, "maybe")
 
     def union(self) -> None:
-        if "rank" in self.columns.values():
-            return  # the peer makes them floats where the other table has none; we do not
         if set(self.columns) == {"id", "group", "when", "amount", "words"} or self.chance.random() < 0.3:
             self.add("union", sources=["$sources.first"], fill_missing_columns=True)
             base = dict.fromkeys(("id", "group", "when", "amount", "words"), "text")
             self.columns = dict.fromkeys(self.columns | base, "maybe")
             self.parts += 1
+
+    def pivot(self) -> None:
+        rows, across, values = (self.pick("text") for _ in range(3))
+        if rows and len({rows, across, values}) == 3 and self.parts == 1:
+            self.add("distinct_rows", columns=[rows, across])
+            self.add("pivot", rows_by=[rows], cols_by=across, values=values)
+            self.columns = {rows: "text"}  # the others are called as the values were
+            self.counted = False
+
+    def debug(self) -> None:
+        self.add(
+            "debug", function=self.chance.choice(["head", "tail", "columns"]), rows=2, transpose=self.chance.random() < 0.5
+        )
+
+    def snake_case_columns(self) -> None:
+        self.add(self.chance.choice(["snake_case_columns", "lowercase_columns"]))
+
+    def uppercase_columns(self) -> None:
+        old, new = self.pick("text", "maybe"), self.new()
+        if old and self.columns.keys() >= {"id"}:
+            self.add("uppercase_columns")
+            self.add("lowercase_columns")
+            self.add("duplicate_columns", columns={old: new})
+            self.columns[new] = self.columns[old]
 
     def melt(self) -> None:
         ids = self.some("text", "maybe")
@@ -257,9 +280,29 @@ class Chain:
 
 ROW_WISE = [
     *("add_columns", "add_columns", "modify_columns", "rename_columns", "duplicate_columns", "drop_columns", "keep_columns"),
-    *("combine_columns", "map_values", "date_format", "filter_rows", "flatten"),
+    *(
+        "combine_columns",
+        "map_values",
+        "date_format",
+        "filter_rows",
+        "flatten",
+        "debug",
+        "snake_case_columns",
+        "uppercase_columns",
+    ),
 ]
-OTHERS = ["distinct_rows", "sort_rows", "limit_rows", "group_by_with_rank", "group_by", "join", "join", "union", "melt"]
+OTHERS = [
+    "distinct_rows",
+    "sort_rows",
+    "limit_rows",
+    "group_by_with_rank",
+    "group_by",
+    "join",
+    "join",
+    "union",
+    "melt",
+    "pivot",
+]
 VALUES = ["", "1", "007", "NA", "x y", "É", 'a"b', "2024-02-29", "a,b, c", "<&>'", "-1.5", "null", "\u2602", "x"]
 AMOUNTS = ["", "1", "2.5", "-3", "0.1", "0.2", "12", "1e3", " 7", "1000000", "0.30000000000000004"]
 EXPRESSIONS = [
@@ -347,6 +390,11 @@ def compare_chains(python: Path, folder: Path, seeds: range) -> tuple[int, list[
             heights = f"{len(found.splitlines())} and {len(made.splitlines())} rows"
             wrong.append(f"chain {seed}: {chain.operations}\n  peer {pair[0]!r}\n  ours {pair[1]!r}\n  {heights}")
     return run, wrong
+
+
+def test_random_chains_know_every_operation():
+    made = {one["operation"] for seed in range(SEED, SEED + 20 * CHAINS) for one in Chain(seed).operations}
+    assert made == set(schema.OPERATIONS)
 
 
 def test_random_chains_of_operations_give_the_same_bytes_in_both_engines(python, tmp_path, capsys):

@@ -352,6 +352,56 @@ def test_a_key_that_stands_twice_is_told_and_the_last_one_counts(read):
     ]
 
 
+FORGOTTEN = """\
+version: 2
+config:
+  macros: >
+    {% macro shout(text) -%}{{ text }}{{ oops }}{%- endmacro %}
+sources: {a: {file: a.csv}}
+transformations:
+  t:
+    source: $sources.a
+    operations:
+      - operation: add_columns
+        columns:
+          b: "<{{gauge}}>"
+          c: "{{gauge|upper}}{% if mm %}x{% endif %}{% for one in parts %}{{one}}{% endfor %}"
+          asked: "{{gauge|default('x')}}{% if gauge is defined %}y{% endif %}"
+          meant: "{{ shot }}{{ shout('a') }}"
+destinations: {o: {source: $transformations.t}}
+"""
+FOR_THE_ROWS = "Jinja that is meant for each row stands between `{% raw %}` and `{% endraw %}`"
+
+
+def test_jinja_for_the_rows_without_raw_is_as_empty_as_in_the_peer_and_each_name_is_told(read):
+    document = read(FORGOTTEN)
+    columns = document.compiled["transformations"]["t"]["operations"][0]["columns"]
+    assert columns == {"b": "<>", "c": "", "asked": "x", "meant": "a"}
+    told = [(one.where.split(": `")[0], one.what.split("`")[1], one.hint) for one in document.problems.warnings]
+    assert told == [
+        ("earthmover.yaml, line 12", "gauge", FOR_THE_ROWS),
+        ("earthmover.yaml, line 13", "gauge", FOR_THE_ROWS),
+        ("earthmover.yaml, line 13", "mm", FOR_THE_ROWS),
+        ("earthmover.yaml, line 13", "parts", FOR_THE_ROWS),
+        ("earthmover.yaml, line 15", "shot", f"did you mean `shout`? {FOR_THE_ROWS}"),
+        ("earthmover.yaml, line 4", "oops", FOR_THE_ROWS),
+    ]
+    assert document.problems.warnings[0].what == "`gauge` is undefined, so nothing is written there"
+    assert document.problems.warnings[-1].where.endswith("called in earthmover.yaml, line 15")
+
+
+def test_jinja_for_the_rows_that_fails_without_raw_has_the_same_hint(read):
+    assert f"hint: {FOR_THE_ROWS}" in error_of(read, BARE + 'definitions: "{{ gauge[0:3] }}"\n')
+
+
+def test_names_that_another_document_of_the_project_gives_are_not_told(read):
+    package = "version: 2\nconfig:\n  macros: >\n    {% set unit = 'mm' %}\nsources: {}\ndestinations: {}\n"
+    text = "version: 2\npackages: {p: {local: p}}\nsources: {a: {file: '{{ unit }}.csv'}}\ndestinations: {}\n"
+    document = read(text, files={"packages/p/earthmover.yaml": package})
+    assert document.sources["a"].options["file"].endswith("mm.csv")
+    assert document.problems.warnings == []
+
+
 # Errors -------------------------------------------------------------------------------------------------------------------
 
 
@@ -368,7 +418,7 @@ def test_a_key_that_stands_twice_is_told_and_the_last_one_counts(read):
         (BARE + "{% include 'inc.yml' %}\n", ["no file `inc.yml`", "line 4", "did you mean `inc.yaml`?"]),
         (BARE + "\n{% include 'inc.yaml' %}\n", ["division by zero", "inc.yaml, line 2, called in earthmover.yaml, line 5"]),
         (BARE + "{% include 'bad.yaml' %}\n", ["bad.yaml, line 3"]),
-        (BARE + "{% macro foo() %}{% endmacro %}\na: {{ fooo() }}\n", ["'fooo' is undefined", "line 5", "did you mean `foo`?"]),
+        (BARE + "{% macro foo() %}{% endmacro %}\na: {{ fooo() }}\n", ["`fooo` is undefined", "line 5", "did you mean `foo`?"]),
         (BARE + "{% fr x in y %}{% endfor %}\n", ["unknown tag 'fr'", "line 4", "did you mean `for`?"]),
         (BARE + "{{ 'a'|uper }}\n", ["No filter named 'uper'", "line 4", "did you mean `upper`?"]),
         (BARE + "\n{% if x %}\n", ["Unexpected end", "line 5", "is not ended"]),

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from impl.tabular.document import load
+from impl.tabular.plan import make_plan
 from impl.tabular.schema import OPERATIONS, as_text, schema
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -117,3 +118,13 @@ def test_every_key_has_a_description():
     for name, definition in made["$defs"].items():
         for key, option in definition["properties"].items():
             assert option.get("description"), f"{name}.{key}"
+
+
+def test_the_store_of_a_destination_is_known_to_the_plan(starter, tmp_path):
+    starter["destinations"]["days"]["store"] = "gauge_days"
+    assert problems(starter) == []
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    text = "version: 2\nsources: {a: {file: a.csv}}\ndestinations: {d: {source: $sources.a, store: gauge_days, key: a}}\n"
+    (tmp_path / "earthmover.yaml").write_text(text)
+    plan = make_plan(load(None, variables={}, folder=tmp_path))
+    assert plan.destinations[0].node.options["store"] == "gauge_days"

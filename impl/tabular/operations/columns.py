@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from impl.tabular.flow import ANY, TEXT, Column, Context, Flow
+from impl.tabular.flow import ANY, OBJECT, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, RowWise, matching, operation
 from impl.tabular.spec import Spec, nearest
 
@@ -42,9 +42,13 @@ class _Columns(RowWise):
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
         if given[0] is None:
             return None
-        for what, hint in self.problems([one.name for one in given[0]]):
+        wrong = list(self.problems([one.name for one in given[0]]))
+        for what, hint in wrong:
             self.spec.note(what, self.key, hint)
-        return self.after(given[0])
+        left = self.after(given[0])
+        if given[0] and not left and not wrong:
+            self.spec.note(NOTHING_LEFT, self.key, KEEP_ONE)
+        return left
 
     key: ClassVar[str | None] = "columns"  # the option that the problems are about
 
@@ -57,7 +61,14 @@ class _Columns(RowWise):
             for what, hint in self.problems(names):
                 raise self.failed(what, hint, key=self.key)
             self._checked = names
-        return self.change(batch)
+        changed = self.change(batch)
+        if names and not changed.columns:
+            raise self.failed(NOTHING_LEFT, KEEP_ONE, key=self.key)
+        return changed
+
+
+NOTHING_LEFT = "no column is left"  # and rows without columns are none
+KEEP_ONE = "keep one column at least"
 
 
 def _absent(wanted: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -360,7 +371,7 @@ class MapValues(Operation):
         return [Column(one.name, self.kind(one.kind)) if one.name in mapped else one for one in given[0]]
 
     def kind(self, given: str) -> str:
-        return ANY
+        return OBJECT if given in (TEXT, OBJECT) else ANY  # numbers of texts are objects to pandas
 
     def mapped(self, batch: pl.DataFrame) -> list[str]:
         """The columns that the mapping is for."""
@@ -462,7 +473,7 @@ class _MapTexts(RowWise, MapValues):
     """A mapping to texts: nothing depends on other rows."""
 
     def kind(self, given: str) -> str:
-        return TEXT if given == TEXT else ANY
+        return given if given in (TEXT, OBJECT) else ANY
 
     def apply(self, batch: pl.DataFrame) -> pl.DataFrame:
         return batch.with_columns(self.texts(batch[one], self.fitting(batch[one].dtype)) for one in self.mapped(batch))

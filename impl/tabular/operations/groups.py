@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import ANY, FLOAT, INTEGER, TEXT, Column, Context, Flow
+from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.numbers import BLANK, INTEGER_TEXT, numbers
 from impl.tabular.operations.tables import as_text, known
@@ -85,11 +85,12 @@ class GroupBy(Operation):
         for what, hint in wrong:
             self.spec.note(what, "create_columns", hint)
         kinds = kinds or {}
-        fixed = {"count": INTEGER, "agg": TEXT, "json_array_agg": TEXT, "mean": FLOAT, "std": FLOAT, "var": FLOAT}
+        # What comes out stands in pandas as objects, so whole numbers stay whole beside what is missing.
+        fixed = {"count": OBJECT, "agg": TEXT, "json_array_agg": TEXT, "mean": FLOAT, "std": FLOAT, "var": FLOAT}
         kept = [Column(one, kinds.get(one, ANY)) for one in self.by]
         for one in made:
             kind = kinds.get(one.column, ANY)
-            kept.append(Column(one.name, fixed.get(one.function) or (kind if one.function[:4] == "str_" else ANY)))
+            kept.append(Column(one.name, fixed.get(one.function) or (kind if one.function[:4] == "str_" else OBJECT)))
         return kept
 
     def reads(self, after: Set[str] | None) -> Set[str] | None:
@@ -328,8 +329,8 @@ class Rank(Operation):
         if given[0] is None:
             return None
         self.need(self.by, given[0], "group_by_columns")
-        kept = [Column(one.name, ANY) if one.name == self.rank else one for one in given[0]]
-        return kept if any(one.name == self.rank for one in kept) else [*kept, Column(self.rank, ANY)]
+        kept = [Column(one.name, INTEGER) if one.name == self.rank else one for one in given[0]]
+        return kept if any(one.name == self.rank for one in kept) else [*kept, Column(self.rank, INTEGER)]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         """Counts of the groups seen are held; rows go to a spool, as only the last one tells whether ranks are floats."""

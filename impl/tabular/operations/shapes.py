@@ -189,7 +189,8 @@ def _floats_where_missing(
     for frame in spool:
         keys = [frame[one] for one in by] if not composite else _split(frame[composite], by)
         values = [frame[f"\0{one}"].alias(one) for one in labels if one not in by]
-        yield pl.DataFrame([*keys, *(one.cast(pl.Float64) if one.name in missing else one for one in values)])
+        columns = [*keys, *(one.cast(pl.Float64) if one.name in missing else one for one in values)]
+        yield pl.DataFrame({one.name: one for one in columns})  # as a list an empty name would become `column_1`
     spool.close()
 
 

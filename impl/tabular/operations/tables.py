@@ -73,20 +73,14 @@ class Union(Operation):
         return names
 
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
-        tables = [one for one in given if one is not None]
+        tables = [{one.name: one.kind for one in table} for table in given if table is not None]
         if len(tables) < len(given):
             return None
-        names = self._names(
-            [[one.name for one in table] for table in tables], lambda what, key, hint: self.spec.note(what, key, hint)
-        )
-        kinds: dict[str, set[str]] = {name: set() for name in names}
-        for table in tables:
-            for one in table:
-                kinds[one.name].add(one.kind)
-        return [Column(name, kinds[name].pop() if len(kinds[name]) == 1 else ANY) for name in names]
+        names = self._names([list(one) for one in tables], lambda what, key, hint: self.spec.note(what, key, hint))
+        return [Column(name, _united([one.get(name) for one in tables])[0] or ANY) for name in names]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
-        """Columns whose tables disagree on the type become text, which shows the same."""
+        """Columns whose tables disagree on the type become text, which shows the same, or numbers of one type."""
         import polars as pl
 
         def wrong(what: str, key: str, hint: str) -> None:
@@ -97,22 +91,63 @@ class Union(Operation):
             batches = flow.batches()
             opened.append((next(batches), batches))
         names = self._names([first.columns for first, _ in opened], wrong)
+        told = [{one.name: one.kind for one in flow.columns or ()} for flow in flows]
         types: dict[str, Any] = {}
+        numbers: list[dict[str, Any]] = [{} for _ in opened]  # what the columns of each table become before they are text
         for name in names:
-            found = {first.schema[name] for first, _ in opened if name in first.columns} - {pl.Null}
-            types[name] = found.pop() if len(found) == 1 else pl.String
-        for first, batches in opened:
+            firsts = [first[name] if name in first.columns else None for first, _ in opened]
+            kinds = [_kind(first, known.get(name, ANY)) for first, known in zip(firsts, told, strict=True)]
+            for made, kind, one in zip(numbers, _united(kinds)[1], firsts, strict=True):
+                if one is not None and kind in _NUMBERS and not (kind == INTEGER and one.dtype.is_float()):
+                    made[name] = getattr(pl, _NUMBERS[kind])
+            joined = {made.get(name, one.dtype) for made, one in zip(numbers, firsts, strict=True) if one is not None}
+            joined -= {pl.Null}
+            types[name] = joined.pop() if len(joined) == 1 else pl.String
+        for number, (first, batches) in enumerate(opened):
             for batch in chain([first], batches):
-                yield pl.DataFrame([_filled(batch, name, types[name]) for name in names])
+                yield pl.DataFrame({name: _filled(batch, name, numbers[number].get(name), types[name]) for name in names})
 
 
-def _filled(batch: pl.DataFrame, name: str, dtype: Any) -> pl.Series:
-    """One column of a batch in the wanted type; all missing if it is not there."""
+_NUMBERS = {INTEGER: "Int64", FLOAT: "Float64"}
+
+
+def _kind(first: pl.Series | None, told: str) -> str | None:
+    """The kind of a column of one table: as it was told, or as its first batch has it; None where the table lacks it."""
+    if first is None:
+        return None
+    return kind_of(first) if told == ANY else told
+
+
+def _united(kinds: Sequence[str | None]) -> tuple[str | None, list[str | None]]:
+    """The kind of a column of several tables (None: the table lacks it), and what becomes of it in each of them.
+
+    As pandas has it where one table after the other comes to those before: whole numbers are floats beside floats and
+    beside what is missing. What is an object to it (what `group_by` makes) stays as it is.
+    """
+    kind, each = kinds[0], [kinds[0]]
+    for one in kinds[1:]:
+        both = {kind, one}
+        if ANY in both:
+            kind = ANY
+        elif both in ({INTEGER, FLOAT}, {INTEGER, None}, {FLOAT, None}):
+            kind = FLOAT
+        elif both == {INTEGER, BOOLEAN}:
+            kind = INTEGER
+        elif both == {TEXT, None}:
+            kind = TEXT
+        elif len(both) > 1:
+            kind = OBJECT
+        each = [before and kind for before in (*each, one)] if kind in _NUMBERS else [*each, one]
+    return kind, each
+
+
+def _filled(batch: pl.DataFrame, name: str, number: Any, dtype: Any) -> pl.Series:
+    """One column of a batch in the wanted type, be it by way of a number; all missing if it is not there."""
     import polars as pl
 
     if name not in batch.columns:
         return pl.Series(name, [None], dtype).new_from_index(0, batch.height)
-    return _typed(batch[name], dtype)
+    return _typed(batch[name] if number is None else batch[name].cast(number), dtype)
 
 
 def _typed(column: pl.Series, dtype: Any) -> pl.Series:
@@ -397,5 +432,5 @@ def _floats(frames: Iterator[pl.DataFrame], names: set[str], context: Context) -
 
 
 def _perhaps(kind: str) -> str:
-    """The kind of a column that may get missing values: whole numbers then become floats."""
-    return ANY if kind in (INTEGER, BOOLEAN) else kind
+    """The kind of a column that may get missing values. Whole numbers are floats then, but pandas goes on planning with whole ones."""
+    return ANY if kind == BOOLEAN else kind

@@ -47,6 +47,15 @@ def blocks(path: Path, encoding: str, where: str, size: int = BLOCK) -> Iterator
         raise EtlError("this is a folder, not a file", where=f"{where}: {path}", hint="name the file itself") from error
     except FileNotFoundError as error:
         raise absent(path, where) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # What gzip and bz2 say of a file that is not theirs, or whose sum is not right.
+        raise EtlError(
+            f"the compressed file is damaged: {error}",
+            where=f"{where}: {path}",
+            hint="check the file, and that its ending is right",
+        ) from error
 
 
 def absent(path: Path, where: str) -> EtlError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,8 +108,10 @@ class FileSource(Source):
         """Whether what comes out are no rows, with the columns of the document: an optional file that is absent, an empty folder."""
         if self.remote:
             return False
-        if not self.text or self.file.is_dir():
-            return not self.text or not any(self.file.iterdir())
+        if not self.text:
+            return True
+        if self.file.is_dir():
+            return self.type == "parquet" and not any(self.file.iterdir())
         return self.optional and (not self.file.exists() or not self.file.stat().st_size)
 
     def frames(self, context: Context) -> Iterator[pl.DataFrame]:
@@ -132,7 +135,7 @@ class FileSource(Source):
 
     def unique(self, names: list[str], file: Path) -> list[str]:
         """`names`, each of which has to be there once."""
-        twice = sorted({one for one in names if names.count(one) > 1})
+        twice = sorted(one for one, times in Counter(names).items() if times > 1)
         if twice:
             raise self.failed(
                 f"the header has {', '.join(f'`{one}`' for one in twice)} twice",

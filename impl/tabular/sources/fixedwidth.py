@@ -50,7 +50,7 @@ class FixedWidth(FileSource):
                 "a source of fixed width needs `columns`", None, "name all its columns in their order, or give a `colspec_file`"
             )
         self.names = list(self.selected)
-        if spec.has("colspecs"):
+        if spec.has("colspecs") and spec.value("colspecs") != "infer":
             self.spans = [self._span(one) for one in spec.value("colspecs")]
             self._fits(len(self.spans))
 

@@ -5,6 +5,7 @@ A type is only known when all values were seen, so the file is in memory while i
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ BROKEN = (
     TypeError,
     AttributeError,
     SyntaxError,
+    re.error,
     struct.error,
     zipfile.BadZipFile,
     OverflowError,
@@ -79,7 +81,9 @@ class Typed(FileSource):
         try:
             return readers[self.type](file)
         except ImportError as error:
-            raise self.missing(error.name or _NEEDS.get(self.type), f"type `{self.type}`") from error
+            named = re.search(r"Import ([\w-]+)|dependency '([\w-]+)'", str(error))  # what pandas says, 3 and 2
+            needed = named.group(1) or named.group(2) if named else error.name or _NEEDS.get(self.type)
+            raise self.missing(needed, f"type `{self.type}`") from error
         except EtlError:
             raise
         except BROKEN as error:
@@ -87,11 +91,8 @@ class Typed(FileSource):
                 f"the file cannot be read as {self.type}: {_first_line(error)}", "check the file, or say its `type:`", file
             ) from error
         except OSError as error:
-            if error.errno is not None:
-                raise
-            raise self.failed(
-                f"the file cannot be read as {self.type}: {_first_line(error)}", "check the file", file
-            ) from error
+            said = error.strerror or _first_line(error)
+            raise self.failed(f"the file cannot be read as {self.type}: {said}", "check the file", file) from error
 
     def _json(self, file: Path) -> pandas.DataFrame:
         lines = self.orientation == "records" and not _begins_with_a_list(file, self.encoding)
@@ -194,12 +195,17 @@ class Typed(FileSource):
         ):
             raise self.failed("the XML defines entities, which are not followed", "write their text into the file", file)
         tree.docinfo.clear()
-        return pandas.read_xml(io.BytesIO(etree.tostring(tree)), xpath=self.xpath, parser="lxml")
+        try:
+            return pandas.read_xml(io.BytesIO(etree.tostring(tree)), xpath=self.xpath, parser="lxml")
+        except etree.XPathError as error:
+            raise self.failed(f"`xpath` cannot be read: {_first_line(error)}", "write it like `.//day`", self.xpath) from error
 
     def _html(self, file: Path) -> pandas.DataFrame:
         import pandas
 
-        found = pandas.read_html(file, match=self.match, keep_default_na=False, encoding=self.encoding)[0]
+        # Told by name, since pandas would ask for another library where this one finds no table.
+        options: dict[str, Any] = {"match": self.match, "keep_default_na": False, "encoding": self.encoding, "flavor": "lxml"}
+        found = pandas.read_html(file, **options)[0]
         if found.columns.nlevels > 1:
             found.columns = [" ".join(dict.fromkeys(map(str, parts))) for parts in found.columns]
         return found

@@ -529,7 +529,7 @@ def _together(pieces: Sequence[nodes.Node], definitions: dict[str, nodes.Node], 
     for place, node in enumerate(pieces):
         bound = _binds(node) | (read[place] & shared - first)
         first |= read[place]
-        last = max((later for later in range(place, len(pieces)) if read[later] & bound), default=place)
+        last = max((later for later in range(place, len(pieces)) if read[later] & bound), default=place) if bound else place
         if spans and spans[-1][1] >= place:
             spans[-1] = (spans[-1][0], max(spans[-1][1], last))
         elif last > place or _binds(node):

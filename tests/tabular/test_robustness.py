@@ -1,0 +1,172 @@
+"""What goes wrong around a run: files that are not what they say, disks that are full, runs that are killed or meet another.
+
+In each case there is one error that says where, no traceback, and the output is what it was.
+"""
+
+import bz2
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from impl.tabular.command import main
+
+OLD = "what was there before\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Writes a document that reads `file` into output/rows.jsonl, which is there already; gives what `run` says of it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/rows.jsonl").write_text(OLD)
+
+    def write(name, content, options="", operations="[]"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        (tmp_path / "earthmover.yaml").write_text(
+            f"version: 2\nconfig: {{output_dir: ./output}}\nsources:\n  rows: {{file: {name}{options}}}\n"
+            f"transformations:\n  made: {{source: $sources.rows, operations: {operations}}}\n"
+            "destinations:\n  rows: {source: $transformations.made, extension: jsonl}\n"
+        )
+
+    return write
+
+
+def files():
+    return sorted(one.name for one in Path("output").rglob("*") if one.is_file())
+
+
+PACKED = gzip.compress(b"a\n" + b"1\n" * 50_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "said"),
+    [
+        ("a.csv.gz", PACKED[: len(PACKED) // 2], "", "the compressed file is damaged"),
+        ("a.csv.gz", PACKED[:-8] + b"\0" * 8, "", "the compressed file is damaged: CRC check failed"),
+        ("a.csv.gz", b"a\n1\n", "", "the compressed file is damaged: Not a gzipped file"),
+        ("a.csv.bz2", b"a\n1\n", "", "the compressed file is damaged: Invalid data stream"),
+        ("a.csv.bz2", bz2.compress(b"a\n1\n")[:-9], "", "the compressed file is damaged"),
+        ("a.csv", b"a\n1\n\xfc\n", "", "the byte 0xfc is not valid utf-8"),
+        ("a.csv", b"", "", "the file is empty"),
+        ("a.csv", b"a\n", ", encoding: base64", "there is no encoding `base64`"),
+        ("a.parquet", b"PAR1 and no more", "", "the file cannot be read as parquet"),
+        ("a.xlsx", b"PK", "", "the file cannot be read as excel"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "", "reading type `excel` needs the package"),
+        ("a.xml", b"<r><d><a>1</a></d></r>", ", xpath: '//['", "`xpath` cannot be read"),
+        ("a.html", b"<p>no table</p>", "", "the file cannot be read as html: No tables found"),
+        ("a.html", b"<table><tr><td>1</td></tr></table>", ", match: '['", "the file cannot be read as html: unterminated"),
+        ("folder.csv", None, "", "this is a folder, not a file"),
+        ("folder.xlsx", None, "", "the file cannot be read as excel: Is a directory"),
+    ],
+)
+def test_a_file_that_is_not_what_it_says_is_one_error_with_its_place(project, capsys, name, content, options, said):
+    project(name, content, options)
+    if content is None:
+        Path(name).mkdir()
+    assert main(["run"]) == 255
+    told = capsys.readouterr().err
+    assert said in told and "earthmover.yaml, line 4: $sources.rows" in told
+    assert "Traceback" not in told and "did not foresee" not in told
+    assert files() == ["rows.jsonl"] and Path("output/rows.jsonl").read_text() == OLD
+
+
+def test_rows_without_columns_are_refused_before_they_are_lost(project, capsys):
+    project("a.csv", b"a\n1\n", operations="[{operation: drop_columns, columns: ['*']}]")
+    assert main(["run"]) == 255
+    assert "no column is left" in capsys.readouterr().err
+
+
+def test_a_very_long_value_is_read_in_time_that_grows_with_it(project):
+    project("a.csv", b"a,b\n1," + b"x" * 20_000_000 + b"\n2,y\n")
+    assert main(["run"]) == 0
+    assert Path("output/rows.jsonl").stat().st_size == 20_000_000 + len('{ "a": "1", "b": "" }\n{ "a": "2", "b": "y" }\n')
+
+
+def test_ten_thousand_columns_are_written(project):
+    names = [f"c{number}" for number in range(10_000)]
+    project("a.csv", (",".join(names) + "\n" + ",".join("1" for _ in names) + "\n").encode())
+    assert main(["run"]) == 0
+    assert Path("output/rows.jsonl").read_text() == "{ " + ", ".join(f'"{name}": "1"' for name in names) + " }\n"
+
+
+def test_what_cannot_be_written_is_said_with_the_name_of_the_file(project, capsys):
+    project("a.csv", b"a\n1\n")
+    Path("output/rows.jsonl").unlink()
+    Path("output/rows.jsonl").mkdir()
+    assert main(["run"]) == 255
+    told = capsys.readouterr().err
+    assert "is a directory" in told and "output/rows.jsonl" in told and ".part" not in told
+    assert files() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """The folder `output` on a disk of one megabyte, with the rows of before."""
+    if os.geteuid():
+        pytest.skip("only root may mount a disk")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path / "output"], capture_output=True)
+    if done.returncode:
+        pytest.skip("no disk may be mounted here")
+    (tmp_path / "output/rows.jsonl").write_text(OLD)
+    yield
+    subprocess.run(["umount", tmp_path / "output"], check=True)
+
+
+def test_a_full_disk_leaves_what_was_there(project, small_disk, capsys):
+    project("a.csv", b"a\n" + b"a long line of text\n" * 100_000)
+    assert main(["run"]) == 255
+    told = capsys.readouterr().err
+    assert "error: no space left on device" in told and "hint: make room" in told and "did not foresee" not in told
+    assert files() == ["rows.jsonl"] and Path("output/rows.jsonl").read_text() == OLD
+
+
+SORT = "[{operation: sort_rows, columns: [a]}, {operation: add_columns, columns: {b: '{%raw%}{{md5(a)}}{%endraw%}'}}]"
+
+
+def start():
+    return subprocess.Popen(
+        [sys.executable, "-m", "impl.tabular.command", "run"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+
+
+def test_a_run_that_is_killed_leaves_what_was_there_and_the_next_one_sweeps(project):
+    project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(200_000)), operations=SORT)
+    run = start()
+    deadline = time.monotonic() + 60
+    while not any(one.name.endswith(".part") for one in Path("output").iterdir()):
+        assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it could be killed"
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    assert Path("output/rows.jsonl").read_text() == OLD
+    assert main(["run"]) == 0
+    assert files() == ["rows.jsonl"]
+    assert len(Path("output/rows.jsonl").read_text().splitlines()) == 200_000
+
+
+def test_two_runs_at_once_both_end_and_the_file_is_whole(project):
+    project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(50_000)), operations=SORT)
+    runs = [start(), start()]
+    said = [run.communicate(timeout=120)[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert files() == ["rows.jsonl"]
+    assert len(Path("output/rows.jsonl").read_text().splitlines()) == 50_000
+
+
+def test_a_password_in_a_traceback_is_hidden(project, capsys):
+    project("a.csv", b"")
+    text = "version: 2\nsources: {a: {connection: 'nosuch://ada:pass-word-1@db/x', query: select 1}}\n"
+    Path("earthmover.yaml").write_text(text + "destinations: {d: {source: $sources.a}}\n")
+    assert main(["run", "-e"]) == 255
+    said = capsys.readouterr()
+    assert "Traceback" in said.err and "pass-word-1" not in said.err + said.out
