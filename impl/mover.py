@@ -27,7 +27,8 @@ class Alone:
         from impl.run import secrets
 
         secrets.refuse_plain(address, "`--store` or ETL_STORE")
-        secrets.provide({name: os.environ.get(name, "") for name in secrets.named_in(address)})
+        given = dict(os.environ)
+        secrets.provide({name: given.get(name, "") for name in secrets.named_in(address)})
         return Loading(address, {})
 
     def by_partition(self, call: command.Call) -> int:
