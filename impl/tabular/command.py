@@ -342,6 +342,7 @@ def compile_document(call: Call) -> int:
     document = call.load()
     target = document.folder / COMPILED
     with replacing(target) as part:
+        part.touch(mode=0o600)  # what variables stand for is written out, passwords too
         part.write_text(document.text, encoding="utf-8")
     if call.given.selector != "*":
         call.screen.say("`-s` counts for nothing here: all of the document is checked")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,11 @@ def test_parameters_and_environment(project, monkeypatch):
     monkeypatch.setenv("WET_FROM", "3")
     assert main(["run", "-p", '{"WET_FROM": "50"}']) == 0
     assert (project / "output/days.jsonl").read_text().count('"wet": true') == 2
+
+
+def test_only_its_owner_reads_what_compile_writes(project):
+    assert main(["compile", "-c", "earthmover.yaml"]) == 0  # a password that a variable stands for is in it
+    assert stat.S_IMODE((project / "earthmover_compiled.yaml").stat().st_mode) == 0o600
 
 
 def test_what_is_set_wins_and_is_not_in_what_compile_writes(project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,20 @@ class _Computed(RowWise):
                 continue
             self.expressions[name] = Expression(value, own, name, environment=spec.environment)
 
+    def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
+        columns = given[0]
+        if columns is None:
+            return None
+        made = {one.name: one for one in columns}
+        for name, expression in self.expressions.items():
+            made |= {one: Column(one, expression.kind) for one in self.checked(name, expression, list(made))}
+        self.demanded = True
+        return list(made.values())
+
+    @abstractmethod
+    def checked(self, name: str, expression: Expression, there: Sequence[str]) -> list[str]:
+        """The columns that the expression under `name` computes, where those of `there` are; notes what it asks for in vain."""
+
     def begin(self, context: Context) -> None:
         self.row = 0
         for one in self.expressions.values():
@@ -52,16 +67,9 @@ class _Computed(RowWise):
 class AddColumns(_Computed):
     """New columns, behind the others; one that is there already gets the new values in its place."""
 
-    def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
-        columns = given[0]
-        if columns is None:
-            return None
-        made = {one.name: one for one in columns}
-        for name, expression in self.expressions.items():
-            expression.check(list(made))
-            made[name] = Column(name, expression.kind)
-        self.demanded = True
-        return list(made.values())
+    def checked(self, name: str, expression: Expression, there: Sequence[str]) -> list[str]:
+        expression.check(there)
+        return [name]
 
     def compute(self, batch: pl.DataFrame, start: int) -> pl.DataFrame:
         for name, expression in self.expressions.items():
@@ -75,20 +83,13 @@ class AddColumns(_Computed):
 class ModifyColumns(_Computed):
     """New values for columns; a name may have wildcards, and `value` is the column's own value."""
 
-    def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
-        columns = given[0]
-        if columns is None:
-            return None
-        made = {one.name: one for one in columns}
-        for name, expression in self.expressions.items():
-            found = matching(name, list(made))
-            if found and not expression.literal:
-                if VALUE in made:
-                    expression.spec.note(_CLASH, name, _RENAME)
-                expression.check([*made, VALUE])
-            made |= {one: Column(one, expression.kind) for one in found}
-        self.demanded = True
-        return list(made.values())
+    def checked(self, name: str, expression: Expression, there: Sequence[str]) -> list[str]:
+        found = matching(name, there)
+        if found and not expression.literal:
+            if VALUE in there:
+                expression.spec.note(_CLASH, name, _RENAME)
+            expression.check([*there, VALUE])
+        return found
 
     def compute(self, batch: pl.DataFrame, start: int) -> pl.DataFrame:
         for name, expression in self.expressions.items():
