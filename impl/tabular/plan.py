@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -151,7 +152,8 @@ def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard) -
     if not isinstance(listed, list):
         spec.wrong("`operations` has to be a list", "operations", "write `operations: []` where there is nothing to do")
     spec.done(also=("source", "operations", *GLOBAL_KEYS))
-    reads, operations = [main], []
+    reads: list[str] = [main]
+    operations: list[Any] = []
     for number, options in enumerate(listed, 1):
         if not isinstance(options, Map):
             spec.note(f"operation {number} is no mapping", "operations", "write `- operation: NAME` and its options")
@@ -160,19 +162,37 @@ def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard) -
         own.path, own.environment, own.compat = spec.path, spec.environment, spec.compat
         name = options.get("operation")
         if name not in OPERATIONS:
-            own.note(
-                f"there is no operation `{name}`" if name else "the operation has no name",
-                "operation" if name else None,
-                nearest(str(name), OPERATIONS) if name else "write `operation: NAME`",
-            )
+            _note_unknown(own, name)
+            operations.append(_Unread())
             continue
         try:
             made: Operation = OPERATIONS[str(name)](own)
             reads += [_reference(own, "sources", one, nodes) for one in made.sources]
             operations.append(made)
         except SkippedError:
-            continue
+            operations.append(_Unread())
     return Step(ref, node, spec, operations, reads, guard)
+
+
+class _Unread:
+    """In the place of an operation that could not be read: what columns come out of it is not known."""
+
+    sources = ()
+
+    def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
+        return None
+
+
+def _note_unknown(spec: Spec, name: object) -> None:
+    """Note an operation that is not there, or that lacks its name."""
+    if name:
+        spec.note(f"there is no operation `{name}`", "operation", nearest(str(name), OPERATIONS))
+        return
+    near = difflib.get_close_matches("operation", [str(one) for one in spec.options], n=1, cutoff=0.6)
+    if near:
+        spec.note(f"there is no key `{near[0]}`", near[0], "did you mean `operation`?")
+    else:
+        spec.note("the operation has no name", None, "write `operation: NAME`")
 
 
 def _reference(spec: Spec, key: str, text: str, nodes: Any) -> str:

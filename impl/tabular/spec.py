@@ -124,8 +124,16 @@ class Spec:
         if self.has(key):
             return self.options[key]
         if default is ...:
-            self.wrong(f"`{key}` is missing", None, f"write `{key}:`")
+            self._missing(key)
         return default
+
+    def _missing(self, key: str) -> NoReturn:
+        """A key that is there and was not asked for may be the one that is missing, misspelt."""
+        others = [str(one) for one in self.options if str(one) not in self.asked]
+        close = difflib.get_close_matches(key, others, n=1, cutoff=0.75)
+        if close:
+            self.wrong(f"there is no option `{close[0]}`", close[0], f"did you mean `{key}`?")
+        self.wrong(f"`{key}` is missing", None, f"write `{key}:`")
 
     def text(self, key: str, default: Any = ...) -> Any:
         found = self.value(key, default)

@@ -127,6 +127,17 @@ def test_parameters_and_environment(project, monkeypatch):
     assert (project / "output/days.jsonl").read_text().count('"wet": true') == 2
 
 
+@pytest.mark.parametrize(
+    ("right", "typed", "key"),
+    [("operation: map_values", "opration: map_values", "operation"), ("join_type: left", "join_typ: left", "join_type")],
+)
+def test_a_misspelt_key_is_the_only_problem_that_it_makes(project, capsys, right, typed, key):
+    change(project / "earthmover.yaml", right, typed)
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert f"`{typed.split(':')[0]}`" in said and f"hint: did you mean `{key}`?" in said and "problems" not in said
+
+
 def test_only_its_owner_reads_what_compile_writes(project):
     assert main(["compile", "-c", "earthmover.yaml"]) == 0  # a password that a variable stands for is in it
     assert stat.S_IMODE((project / "earthmover_compiled.yaml").stat().st_mode) == 0o600
