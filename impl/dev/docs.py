@@ -6,7 +6,7 @@ A page asks for one between two marks, and `invoke dev.docs` fills it in:
     <!-- end -->
 
 Kinds: `tasks` (all tasks), `settings [SECTION]`, `columns DATASET` (of each collection that it loads),
-`names MODULE CONSTANT`, `help PROGRAM [COMMAND]`.
+`names MODULE CONSTANT`, `help PROGRAM [COMMAND]`, `document PART` (what may stand in documents of the tabular engine).
 """
 
 import re
@@ -66,6 +66,7 @@ def _body(what: list[str], facts: Facts, page: Path) -> str:
         "columns": _columns,
         "names": _names,
         "help": _help,
+        "document": _document,
     }
     if not what or what[0] not in kinds:
         raise unknown("generated table", " ".join(what), kinds, where=page)
@@ -121,3 +122,38 @@ def _names(facts: Facts, module: str, constant: str) -> str:
 
 def _help(facts: Facts, program: str, *command: str) -> str:
     return f"```text\n{facts.help(program, list(command)).rstrip()}\n```\n"
+
+
+def _document(facts: Facts, part: str) -> str:
+    from impl.tabular import schema
+
+    parts = {
+        "config": schema.CONFIG,
+        "packages": schema.PACKAGE,
+        "sources": schema.SOURCE,
+        "destinations": schema.DESTINATION,
+        "nodes": schema.NODE,
+    }
+    if part in parts:
+        return table(("key", "what it is", "default"), map(_key, parts[part].items()))
+    if part != "operations":
+        raise unknown("part of a document", part, [*parts, "operations"])
+    out = []
+    for name, (meaning, options, needed) in sorted(schema.OPERATIONS.items()):
+        either = {one: other for pair in schema.EITHER.get(name, ()) for one, other in (pair, pair[::-1])}
+        rows = []
+        for key, option in options.items():
+            wanted, meant, default = _key((key, option))
+            default = "needed" if key in needed else f"this or `{either[key]}`" if key in either else default
+            rows.append((wanted, meant, default))
+        out.append(f"### {name}\n{meaning}.\n" + (f"\n{table(('option', 'what it is', 'default'), rows)}" if rows else ""))
+    return "\n".join(out)
+
+
+def _key(named: tuple[str, Mapping[str, Any]]) -> tuple[str, str, str]:
+    name, option = named
+    choices = [one for listed in option.get("anyOf", ()) for one in listed.get("enum", ())]
+    among = f" ({', '.join(f'`{one}`' for one in choices)})" if choices else ""
+    default = option.get("default")
+    shown = "" if default is None else f"`{str(default).encode('unicode_escape').decode()}`" if default != "" else "empty"
+    return f"`{name}`", option["description"] + among, shown

@@ -104,6 +104,17 @@ def test_generated_tables_are_filled_in_and_checked(tmp_path):
     assert docs.update(tmp_path, known, check=True) == []
 
 
+def test_the_reference_says_what_is_needed_and_what_one_may_choose():
+    operations, nodes = (docs._body(["document", part], facts(), "x.md") for part in ("operations", "nodes"))
+    assert "### date_format\nDates in another form.\n" in operations
+    assert "| `column` | The column | this or `columns` |\n" in operations
+    assert "| `behavior` | What is done with rows for which it holds (`include`, `exclude`) | needed |\n" in operations
+    assert "| `separator` | Between them | empty |\n" in operations
+    assert "(`error`, `warn`, `quarantine`) | `error` |\n" in nodes
+    with pytest.raises(EtlError, match="no part of a document `opertions`"):
+        docs._body(["document", "opertions"], facts(), "x.md")
+
+
 def test_an_unknown_kind_of_table_is_an_error(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("<!-- generated: taks -->\n<!-- end -->\n")
