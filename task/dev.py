@@ -1,5 +1,8 @@
 """For those who add datasets: a new module, checks, generated tables. The walk: docs/adding-a-dataset.md"""
 
+from functools import partial
+from importlib import import_module
+
 from impl.dev import check as checks
 from impl.dev import docs as tables
 from impl.dev import new as templates
@@ -25,7 +28,8 @@ def check(c):
 @task(help={"check": "write nothing; fail where a table is old"})
 def docs(c, check=False):
     """Fill in the generated tables of the docs: tasks, settings, columns, flags"""
-    for path in tables.update(c.env.root, docs_facts(c, tables.Facts), check=check):
+    facts = docs_facts(c, partial(tables.Facts, document=lambda: import_module("impl.tabular.schema")))
+    for path in tables.update(c.env.root, facts, check=check):
         print(path)
 
 

@@ -30,6 +30,7 @@ class Facts:
     collections: Callable[[str], Mapping[str, Mapping[str, Any]]]  # dataset -> collection -> facts of its load
     constants: Callable[[str, str], Iterable[str]]  # module, constant
     help: Callable[[str, list[str]], str]  # program, command
+    document: Callable[[], Any]  # the module with the tables of what may stand in a document
 
 
 def pages(root: Path) -> list[Path]:
@@ -125,8 +126,7 @@ def _help(facts: Facts, program: str, *command: str) -> str:
 
 
 def _document(facts: Facts, part: str) -> str:
-    from impl.tabular import schema
-
+    schema = facts.document()
     parts = {
         "config": schema.CONFIG,
         "packages": schema.PACKAGE,

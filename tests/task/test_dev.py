@@ -7,6 +7,7 @@ import pytest
 
 from impl.dev import docs, new
 from impl.run.errors import EtlError
+from impl.tabular import schema
 
 
 def tracked(root):
@@ -85,6 +86,7 @@ def facts(**changes):
         "collections": lambda name: {},
         "constants": lambda m, c: [],
         "help": lambda p, c: "",
+        "document": lambda: schema,
     }
     return docs.Facts(**{**nothing, **changes})
 
