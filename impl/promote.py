@@ -91,7 +91,8 @@ def plan(
             found.unchanged.append(name)
         else:
             found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
-    found.orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
+    orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
+    found.orphans = [name for name in orphans if not _is_of_a_document(to_store.facts(name))]
     found.refusals += _refusals(found, graph)
     return found
 
@@ -102,6 +103,13 @@ def _is_orphan(name: str, datasets: Sequence[str], graph: Any) -> bool:
         return False
     members = [wanted.replace(".", "_") for wanted in datasets]
     return not members or any(name == one or name.startswith(f"{one}_") for one in members)
+
+
+def _is_of_a_document(facts: Collection) -> bool:
+    """Whether somebody loaded it by hand with a document (`mover run`): no dataset ever filled it."""
+    from impl.documents import made_by
+
+    return bool(made_by(facts.source))
 
 
 def chosen_collections(graph: Any, datasets: Sequence[str]) -> list[str]:

@@ -446,18 +446,19 @@ def test_what_no_dataset_fills_any_more_stays_until_it_is_told_to_go(three, home
     city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join", columns={"name": "its name"})
     rows = [{"gis_join": "G08", "year": year, "rain_mm": 1.5} for year in (2004, 2005)]
     rain = live.replace("gridmet_county", rows, key=["gis_join", "year"], partition_by=["year"])
+    live.replace("region_rain", rows, key=["gis_join", "year"], source="gauges; document rain/earthmover.yaml")  # by hand
     plan = three.checkout.invoke("promote.plan", "--datasets", "region").stdout
     assert "[-] region_city  no dataset fills it any more; it stays, unless you add --remove-orphans" in plan
-    assert "gridmet_county" not in plan  # it is named after a dataset that is not asked for
+    assert "region_rain" not in plan and "gridmet_county" not in plan  # it is named after a dataset that is not asked for
     assert three.promote().returncode == 0
-    assert live.names() == ["gridmet_county", "region_city", "region_county", "region_state"]
+    assert live.names() == ["gridmet_county", "region_city", "region_county", "region_rain", "region_state"]
 
     words = ["--datasets", "region", "--remove-orphans"]
     plan = three.checkout.invoke("promote.plan", *words).stdout
     assert "[-] region_city  no dataset fills it any more\n" in plan and "--remove-orphans` does it" in plan
     done = three.checkout.invoke("promote.run", *words)  # all else is unchanged
     assert "[-] region_city is gone from production" in done.stderr
-    assert live.names() == ["gridmet_county", "region_county", "region_state"]
+    assert live.names() == ["gridmet_county", "region_county", "region_rain", "region_state"]
     three.checkout.invoke("promote.rollback")
     assert live.facts("region_city").fingerprint == city.fingerprint
     assert [column.meaning for column in live.facts("region_city").columns] == ["", "its name"]
@@ -465,10 +466,10 @@ def test_what_no_dataset_fills_any_more_stays_until_it_is_told_to_go(three, home
     new_names_in_development(three)  # with something that changes, and a table by years
     three.develop("all.build")
     three.checkout.invoke("promote.run", "--remove-orphans")
-    assert live.names() == ["census_county", "macav2_county", "region_county", "region_state"]
+    assert live.names() == ["census_county", "macav2_county", "region_county", "region_rain", "region_state"]
     assert live.query("select count(*) as n from region_county where name like '%!'").to_pylist() == [{"n": 342}]
     three.checkout.invoke("promote.rollback")
-    assert live.names() == ["gridmet_county", "region_city", "region_county", "region_state"]
+    assert live.names() == ["gridmet_county", "region_city", "region_county", "region_rain", "region_state"]
     assert live.facts("gridmet_county").fingerprint == rain.fingerprint
     assert sorted(live.read("gridmet_county").column("year").to_pylist()) == [2004, 2005]
     assert live.query("select count(*) as n from region_county where name like '%!'").to_pylist() == [{"n": 0}]
