@@ -408,18 +408,19 @@ def init(call: Call) -> int:
     """begin a project: a small example that runs"""
     import shutil
 
-    name = call.given.rest[0] if call.given.rest else _asked("Name of the project: ")
-    clean_name = "".join(one for one in name if one.isalnum() or one in "_-")
+    name = Path(call.given.rest[0] if call.given.rest else _asked("Name of the project: "))
+    clean_name = "".join(one for one in name.name if one.isalnum() or one in "_-")
     if not clean_name:
         sys.stderr.write("error: the name has no letter, digit, `_` or `-`\n")
         return REFUSED
-    target = call.folder / clean_name
+    place = name.parent / clean_name
+    target = call.folder / place
     try:
         shutil.copytree(STARTER, target, ignore=shutil.ignore_patterns("expected", "__pycache__"))
     except FileExistsError:
         sys.stderr.write(f"error: there is already something at {target}\n")
         return REFUSED
-    call.screen.put(f"{target} is made. Try it:\n\ncd {clean_name}\n{NAME} run\n")
+    call.screen.put(f"{target} is made. Try it:\n\ncd {place}\n{NAME} run\n")
     return OK
 
 
@@ -687,7 +688,8 @@ def _ref(document: Document, name: str) -> str:
         return f"${name.removeprefix('$')}"
     found = [one.ref for one in document.nodes if one.name == name]
     if len(found) > 1:
-        raise EtlError(f"several nodes are called `{name}`", where=", ".join(found), hint="name it with its kind")
+        kinds = " or ".join(f"`{one.removeprefix('$')}`" for one in found)
+        raise EtlError(f"several nodes are called `{name}`", where=", ".join(found), hint=f"name it with its kind: {kinds}")
     if not found:
         near = nearest(name, [one.name for one in document.nodes])
         advice = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(refs[:12])}"

@@ -346,6 +346,8 @@ def test_init_makes_a_project_that_runs(tmp_path, monkeypatch, capsys):
     assert main(["run", "-c", "raingauges"]) == 0
     assert (tmp_path / "raingauges/output/counties.jsonl").read_text() == COUNTIES
     assert main(["init", "rain gauges!"]) == 1
+    assert main(["init", str(tmp_path / "below/other")]) == 0
+    assert (tmp_path / "below/other/earthmover.yaml").exists()
     assert main(["init", "!"]) == 1
 
 
