@@ -25,6 +25,7 @@ from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.templates import RowTemplate, has_jinja
+from impl.tabular.templates.values import ESCAPED
 from impl.tabular.types import TYPES, typed
 
 if TYPE_CHECKING:
@@ -244,8 +245,9 @@ class Destination:
     def _lines(self, flow: Flow, file: BinaryIO, context: Context) -> int:
         count, first, begun = 0, None, False
         template = self.template
+        objects = template is None and self.format == TEMPLATE  # each row is an object of texts
         for batch in _slices(flow):
-            if template is None and self.format == TEMPLATE:
+            if objects and template is None:
                 template = RowTemplate.default(batch.columns, environment=self.environment)
             if first is None:
                 if flow.columns is None and template is not None:
@@ -260,7 +262,9 @@ class Destination:
                 begun = True
                 self._write_literal(self.header, first, file)
                 self.header_end = file.tell()
-            lines = template.render(batch, count) if template is not None else _json_lines(batch)
+            lines = _plain_lines(batch) if objects else None
+            if lines is None:
+                lines = template.render(batch, count) if template is not None else _json_lines(batch)
             if self.schema is not None:
                 self._conforms(lines, count)
             _write(lines, file, packed=self.compression == "gzip")
@@ -368,6 +372,21 @@ def _write(lines: pl.Series, file: BinaryIO, *, packed: bool) -> None:
     frame.write_csv(target, include_header=False, quote_style="never", batch_size=8192)
     if packed:
         file.write(target.getvalue())
+
+
+def _plain_lines(batch: pl.DataFrame) -> pl.Series | None:
+    """Rows of texts as the default template writes them; None where a text needs more than quotes around it."""
+    import polars as pl
+
+    if not batch.width or any(kind != pl.String for kind in batch.dtypes):
+        return None
+    # one look at all texts of a row costs a third of a look at each
+    if batch.select(pl.concat_str(pl.all(), ignore_nulls=True).str.contains(ESCAPED).any()).item():
+        return None
+    pieces: list[pl.Expr] = []
+    for place, name in enumerate(batch.columns):
+        pieces += [pl.lit(f'{", " if place else "{ "}"{name}": "'), pl.col(name).fill_null(""), pl.lit('"')]
+    return batch.select(pl.concat_str([*pieces, pl.lit(" }")]).alias("\0line")).to_series()
 
 
 def _json_lines(batch: pl.DataFrame) -> pl.Series:
