@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import BATCH, Context
+from impl.tabular.flow import BATCH, CELLS, Context
 
 if TYPE_CHECKING:
     import polars as pl
@@ -163,7 +163,7 @@ class Partitions(_Held):
         while held:
             # small batches together, since each piece of a part costs something by itself; large ones are gone once written
             some = [held.pop()]
-            while held and sum(one.height for one in some) < 4 * BATCH:
+            while held and sum(one.height for one in some) < min(4 * BATCH, 2 * CELLS // max(1, some[0].width)):
                 some.append(held.pop())
             frame = pl.concat(some).with_columns((part % PARTS).alias("\0part"))
             some.clear()
