@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 NAN = float("nan")
-# what is written otherwise by JSON that is safe in HTML
-ESCAPED = r"[^ !#-%(-;=?-\[\]-~]"
+# whatever stands outside of these is written otherwise by JSON that is safe in HTML
+_PLAIN = r"[^ !#-%(-;=?-\[\]-~]"
 _ESCAPES = {chr(code): json.dumps(chr(code))[1:-1] for code in [*range(32), 127, ord('"'), ord("\\")]}
 _ESCAPES |= {mark: f"\\u{ord(mark):04x}" for mark in "<>&'"}
 
@@ -68,7 +68,7 @@ def json_texts(series: pl.Series) -> pl.Series:
     import polars as pl
 
     quoted = pl.select(pl.concat_str([pl.lit('"'), series, pl.lit('"')])).to_series() if series.len() else series
-    odd = series.str.contains(ESCAPED)
+    odd = series.str.contains(_PLAIN)
     if not odd.any():
         return quoted
     different = series.filter(odd).unique()
