@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from impl.tabular import command
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     return command.main(argv, Alone())
+
+
+def process() -> NoReturn:
+    """What the installed `mover` calls."""
+    # the connections of a store are closed when their objects go
+    command.be_process(main, at_once=lambda: "impl.documents" not in sys.modules)
 
 
 class Alone:
@@ -36,4 +42,4 @@ class Alone:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process()

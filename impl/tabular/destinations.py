@@ -35,6 +35,7 @@ TEMPLATE, CSV, PARQUET, JSONL = FORMATS = ("template", "csv", "parquet", "jsonl"
 COMPRESSIONS = ("none", "gzip")
 ROW_GROUP = 250_000  # rows of a group in a Parquet file, about
 LEVEL = 6  # of gzip
+_PLAIN = bytes(code for code in range(32, 127) if chr(code) not in "\"\\<>&'")  # what JSON that is safe in HTML writes as it is
 
 
 def open_destination(
@@ -245,8 +246,9 @@ class Destination:
     def _lines(self, flow: Flow, file: BinaryIO, context: Context) -> int:
         count, first, begun = 0, None, False
         template = self.template
+        objects = template is None and self.format == TEMPLATE  # each row is an object of texts
         for batch in _slices(flow):
-            if template is None and self.format == TEMPLATE:
+            if objects and template is None:
                 template = RowTemplate.default(batch.columns, environment=self.environment)
             if first is None:
                 if flow.columns is None and template is not None:
@@ -261,7 +263,9 @@ class Destination:
                 begun = True
                 self._write_literal(self.header, first, file)
                 self.header_end = file.tell()
-            lines = template.render(batch, count) if template is not None else _json_lines(batch)
+            lines = _plain_lines(batch) if objects else None
+            if lines is None:
+                lines = template.render(batch, count) if template is not None else _json_lines(batch)
             if self.schema is not None:
                 self._conforms(lines, count)
             _write(lines, file, packed=self.compression == "gzip")
@@ -369,6 +373,25 @@ def _write(lines: pl.Series, file: BinaryIO, *, packed: bool) -> None:
     frame.write_csv(target, include_header=False, quote_style="never", batch_size=8192)
     if packed:
         file.write(target.getvalue())
+
+
+def _plain_lines(batch: pl.DataFrame) -> pl.Series | None:
+    """Rows of texts as the default template writes them; None where a text needs more than quotes around it."""
+    import polars as pl
+
+    if not batch.width or any(kind != pl.String for kind in batch.dtypes):
+        return None
+    # looking at all texts of a column as one takes a third of the time of a look at each
+    for text in batch.select(pl.all().str.join("")).row(0):
+        if not text.isascii() or text.encode().translate(None, _PLAIN):
+            return None
+    pieces: list[pl.Expr] = []
+    for place, column in enumerate(batch.get_columns()):
+        separator = '", ' if place else "{ "
+        pieces += [pl.lit(f'{separator}"{column.name}": "'), pl.col(column.name)]
+    if any(column.null_count() for column in batch.get_columns()):
+        batch = batch.fill_null("")
+    return batch.select(pl.concat_str([*pieces, pl.lit('" }')]).alias("\0line")).to_series()
 
 
 def _json_lines(batch: pl.DataFrame) -> pl.Series:

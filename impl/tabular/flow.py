@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TEXT, INTEGER, FLOAT, BOOLEAN, TIME, OBJECT, ANY = "text", "integer", "float", "boolean", "time", "object", "any"
 BATCH = 50_000  # rows, about
+CELLS = 1 << 20  # values of a batch that a reader makes, about: each takes 16 bytes and its letters, however few these are
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Flow:
 class Context:
     """What a run gives to its parts.
 
-    folder: of temporary files, removed at the end. memory_limit: bytes that one operation may hold before it spills.
+    folder: of temporary files, removed at the end. memory_limit: bytes that the run may take, about; what holds rows keeps
+    a share of them in memory (spill.py), the rest goes to the folder.
     environment: makes the Jinja environment for a file (see templates.py). counts: rows by node, for results.
     """
 

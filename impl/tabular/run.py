@@ -128,21 +128,25 @@ class _Flows:
         return _row_wise(flow, together, self.context)
 
     def guarded(self, step: Step, flow: Flow) -> Flow:
-        """With what the node promises looked at."""
+        """With what the node promises looked at. Rows that are asked for again are held to it again, but that is told once."""
         guard = step.guard
         if not (guard.expect or guard.require_rows or guard.debug):
             return flow
+        shown = told = False
 
         def batches() -> Iterator[pl.DataFrame]:
+            nonlocal shown, told
             rows = 0
             expectations = _Expectations(step, self.plan, self.context, self.outcome) if guard.expect else None
             for batch in flow.batches():
-                if guard.debug and not rows and batch.height:
+                if guard.debug and not shown and batch.height:
+                    shown = True
                     self.context.say(f"{step.ref}: {batch.columns}\n{batch.head(5)}")
                 kept = expectations.of(batch) if expectations else batch
                 rows += kept.height
                 yield kept
-            if expectations:
+            if expectations and not told:
+                told = True
                 expectations.end()
             if rows < guard.require_rows:
                 raise EtlError(
@@ -151,7 +155,7 @@ class _Flows:
                     hint="look at what comes in: `tabular.show`",
                 )
 
-        return Flow(flow.columns, batches)
+        return Flow(flow.columns, batches, flow.again)
 
     def _counted(self, step: Step, flow: Flow) -> Flow:
         counts = self.outcome.counts

@@ -372,7 +372,10 @@ CONFIG: dict[str, Option] = {
         "fixed",
         default="strict",
     ),
-    "memory_limit": anything("What one operation may hold in memory: bytes, or a text like `2GB`", type=["integer", "string"]),
+    "memory_limit": anything(
+        "What a run may take in memory, about, before tables go to disk: bytes, or a text like `2GB`",
+        type=["integer", "string"],
+    ),
     "workers": count("Processes for templates that need Python row by row; 0 is one per core", default=0),
 }
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import BATCH, Context
+from impl.tabular.flow import BATCH, CELLS, Context
 
 if TYPE_CHECKING:
     import polars as pl
@@ -163,7 +163,7 @@ class Partitions(_Held):
         while held:
             # small batches together, since each piece of a part costs something by itself; large ones are gone once written
             some = [held.pop()]
-            while held and sum(one.height for one in some) < 4 * BATCH:
+            while held and sum(one.height for one in some) < min(4 * BATCH, 2 * CELLS // max(1, some[0].width)):
                 some.append(held.pop())
             frame = pl.concat(some).with_columns((part % PARTS).alias("\0part"))
             some.clear()
@@ -244,21 +244,38 @@ class Sorter:
 
         frame = pl.concat(self.held, rechunk=True)
         self.held, self.bytes = [], 0
-        if self.by:
-            places = pl.arg_sort_by(self.by, descending=self.descending, nulls_last=True, maintain_order=True)
-            order = frame.select(places).to_series()
-            for start in range(0, frame.height, BATCH):
-                yield frame[order.slice(start, BATCH)]
-        else:
-            yield frame
+        if not self.by:
+            yield from frame.iter_slices(BATCH)
+            return
+        order = self._order(frame)
+        for start in range(0, frame.height, BATCH):
+            yield frame[order.slice(start, BATCH)]
 
     def _sorted(self, frames: list[pl.DataFrame]) -> pl.DataFrame:
         import polars as pl
 
-        frame = pl.concat(frames)
-        if not self.by:
-            return frame
-        return frame.sort(self.by, descending=self.descending, nulls_last=True, maintain_order=True)
+        frame = pl.concat(frames, rechunk=True)
+        return frame[self._order(frame)] if self.by else frame
+
+    def _order(self, frame: pl.DataFrame) -> pl.Series:
+        """The numbers of the rows, sorted."""
+        import polars as pl
+
+        texts = all(frame.schema[name] == pl.String for name in self.by)
+        if not texts or len(self.by) < 2 or len(set(self.descending)) > 1:
+            places = pl.arg_sort_by(self.by, descending=self.descending, nulls_last=True, maintain_order=True)
+        else:
+            # Several columns as one value are sorted in half the time. Where nulls go in there nobody says, so that is said
+            # before each column that has some; the last value keeps equal rows in their order.
+            down = self.descending[0]
+            values: list[pl.Expr] = []
+            for name in self.by:
+                if frame[name].null_count():
+                    values.append((pl.col(name).is_not_null() if down else pl.col(name).is_null()).alias(f"\0{name}"))
+                values.append(pl.col(name))
+            values.append((pl.int_range(frame.height, 0, -1) if down else pl.int_range(frame.height)).alias("\0"))
+            places = pl.struct(values).arg_sort(descending=down)
+        return frame.select(places).to_series()
 
     def _write(self, frames: Iterator[pl.DataFrame]) -> None:
         # a chunk is small enough that two of every run fit while they are merged
@@ -273,10 +290,10 @@ class Sorter:
         """The sorted rows in batches, at least one. Closes the sorter."""
         try:
             if not self.runs:
-                if self.empty is not None:
-                    frame = self._sorted(self.held) if self.held else self.empty
-                    self.held = []
-                    yield from frame.iter_slices(BATCH) if frame.height else [frame]
+                if self.held:
+                    yield from self._run()
+                elif self.empty is not None:
+                    yield self.empty
                 return
             if self.held:
                 self._write(self._run())

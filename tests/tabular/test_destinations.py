@@ -5,6 +5,7 @@ import json
 
 import polars as pl
 import pytest
+from jinja2.utils import htmlsafe_json_dumps
 
 from impl.run.errors import EtlError
 from impl.tabular.destinations import open_destination
@@ -45,6 +46,14 @@ def test_without_a_template_a_row_is_an_object_of_texts(tmp_path):
     expected = b'{ "a": "1", "b": "x" }\n{ "a": "2", "b": "" }\n{ "a": "\\u00e9\\u0026\\u003c", "b": "q\\"o" }\n'
     assert write(tmp_path, ROWS) == expected
     assert write(tmp_path, ROWS.head(1), NOBODY, ROWS.tail(2)) == expected
+
+
+@pytest.mark.parametrize("text", [*map(chr, range(130)), "\u2028", None])
+def test_each_letter_is_written_as_the_template_language_writes_it(tmp_path, text):
+    rows = pl.DataFrame({"a": [text, "x"], 'b "{n}"': ["", "y z"]}, schema=dict.fromkeys(["a", 'b "{n}"'], pl.String))
+    written = "" if text is None else htmlsafe_json_dumps(text)[1:-1]
+    lines = [f'{{ "a": "{one}", "b "{{n}}"": "{two}" }}\n' for one, two in ((written, ""), ("x", "y z"))]
+    assert write(tmp_path, rows) == "".join(lines).encode()
 
 
 def test_typed_cells_are_texts_and_mappings_stay_mappings(tmp_path):

@@ -2,9 +2,12 @@
 
 import pytest
 
+from impl.tabular import spill
 from impl.tabular.document import load
+from impl.tabular.operations import groups, tallies
 from impl.tabular.plan import make_plan
 from impl.tabular.run import run_plan, show
+from impl.tabular.sources import bytestream
 
 DOCUMENT = """version: 2
 config: {{output_dir: ./out}}
@@ -67,3 +70,24 @@ def test_all_columns_are_wanted_where_something_looks_at_whole_rows(plan, also):
 def test_a_node_that_is_shown_has_all_its_columns(plan):
     assert show(plan(), "$sources.days", 2).rows() == [("1", "a", "x", "2", "n"), ("2", "a", "x", "3", "m")]
     assert show(plan(), "$transformations.some", 9).columns == ["day", "school", "kind", "hours", "name"]
+
+
+GUARD = "\n    require_rows: 2\n    expect: [\"hours != '3'\"]\n    on_fail: warn"
+
+
+@pytest.mark.parametrize(("hours", "total"), [("4", "10"), ("4.5", "10.5")])
+def test_behind_a_node_that_is_looked_at_groups_are_counted_up_and_what_fails_is_told_once(
+    plan, tmp_path, monkeypatch, hours, total
+):
+    held = []
+    made = plan(node=GUARD)
+    monkeypatch.setattr(groups, "PIECE", 1)
+    monkeypatch.setattr(tallies, "PIECE", 1)
+    monkeypatch.setattr(bytestream, "BLOCK", 44)  # a row or two
+    monkeypatch.setattr(groups, "aligned", lambda parts: held.append(parts) or spill.aligned(parts))
+    (tmp_path / "days.csv").write_text(f"day,school,kind,hours,name\n1,a,x,3,n\n2,a,x,3,m\n3,a,y,9,o\n4,a,x,{hours},p\n")
+    outcome = run_plan(made)
+    assert (tmp_path / "out/sums.jsonl").read_text() == f'{{ "school": "a", "n": "{total}", "city": "A" }}\n'
+    assert bool(held) == ("." in hours)  # a decimal number: all rows are asked for again, and held
+    assert [one.split(" are ")[0] for one in outcome.warnings] == ["2 of 3 rows of $transformations.some"]
+    assert outcome.counts["$transformations.some"] == 3

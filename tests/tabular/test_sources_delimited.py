@@ -323,10 +323,18 @@ def test_a_row_that_is_too_long_in_a_column_that_nobody_reads_is_an_error(read):
 
 def test_a_block_ends_with_a_line_and_a_line_may_be_longer_than_one(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"ab\ncd\nefgh\ni\n")
-    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", 8)) == [b"ab\ncd\nefgh\n", b"i\n"]
-    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", 3)) == [b"ab\n", b"cd\n", b"efgh\n", b"i\n"]
+    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", bytestream.Size(8))) == [b"ab\ncd\nefgh\n", b"i\n"]
+    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", bytestream.Size(3))) == [b"ab\n", b"cd\n", b"efgh\n", b"i\n"]
     (tmp_path / "a.csv").write_bytes(b"abcdefghij")
-    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", 3)) == [b"abcdef", b"ghij"]
+    assert list(bytestream.blocks(tmp_path / "a.csv", "utf-8", "", bytestream.Size(3))) == [b"abcdef", b"ghij"]
+
+
+def test_short_values_come_in_shorter_blocks(read, monkeypatch):
+    monkeypatch.setattr(bytestream, "BLOCK", 640)
+    monkeypatch.setattr(bytestream, "CELLS", 100)
+    heights = [one.height for one in read("a,b,c,d,e\n" + "1,2,3,4,5\n" * 200).batches() if one.height]
+    # 160 bytes first, the header and 15 rows; then 100 values, which are 200 bytes or 20 rows of 5
+    assert heights == [15, *[20] * 9, 5]
 
 
 def test_a_checkpoint_depends_on_the_file(tmp_path):

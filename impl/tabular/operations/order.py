@@ -63,6 +63,16 @@ class Sort(Operation):
             yield from placed(spool, ties(keys, down), context)
 
 
+def _first(frame: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """The first of rows that are equal in some columns, in their order."""
+    import polars as pl
+
+    if any(frame.schema[name] != pl.String for name in by):
+        return frame.unique(by, keep="first", maintain_order=True)
+    # the same for texts, in two thirds of the time
+    return frame.filter((pl.struct(by) if len(by) > 1 else pl.col(by)).is_first_distinct())
+
+
 def _is_text(column: pl.Series) -> bool:
     return str(column.dtype) in ("String", "Null")
 
@@ -118,7 +128,7 @@ class Distinct(Operation):
         yield first.clear()
         seen = [first.select(by).clear()]  # in a list, as the reader of batches asks for its height
         for batch in gathered(chain([first], batches), lambda: seen[0].height, context):
-            new = batch.unique(by, keep="first", maintain_order=True)
+            new = _first(batch, by)
             new = new.join(seen[0], on=by, how="anti", nulls_equal=True, maintain_order="left")
             yield new
             seen[0] = pl.concat([seen[0], compact(new.select(by))])
@@ -138,6 +148,6 @@ class Distinct(Operation):
         del passed
         sorter = Sorter(context, ["\0row"])
         for (rows,) in aligned([parts]):
-            sorter.add(rows.unique(by, keep="first", maintain_order=True).filter(pl.col("\0row") >= 0))
+            sorter.add(_first(rows, by).filter(pl.col("\0row") >= 0))
         for frame in sorter:
             yield frame.drop("\0row")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError
-from impl.tabular.flow import BATCH, FLOAT, Column, Context
+from impl.tabular.flow import BATCH, CELLS, FLOAT, Column, Context
 from impl.tabular.sources.file import FileSource
 from impl.tabular.sources.source import empty, kind_of
 from impl.tabular.sources.values import column_of
@@ -42,7 +42,8 @@ class Arrow(FileSource):
         try:
             gaps = self._with_gaps(data, names)
             yield self._frame(data.schema.empty_table().select(names), gaps)
-            for batch in data.to_batches(columns=names, batch_size=BATCH, batch_readahead=2, fragment_readahead=1):
+            rows = max(1, min(BATCH, CELLS // len(names)))
+            for batch in data.to_batches(columns=names, batch_size=rows, batch_readahead=2, fragment_readahead=1):
                 if batch.num_rows:
                     import pyarrow
 

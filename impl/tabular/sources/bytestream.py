@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import lzma
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from impl.run.errors import EtlError
+from impl.tabular.flow import CELLS
 from impl.tabular.spec import Spec, nearest
 
 BLOCK = 4 << 20
@@ -29,7 +31,19 @@ def read_encoding(spec: Spec) -> str:
         spec.wrong(f"there is no encoding `{name}`", "encoding", nearest(name, _USUAL))
 
 
-def blocks(path: Path, encoding: str, where: str, size: int = BLOCK) -> Iterator[bytes]:
+class Size:
+    """Bytes of the next block: fewer than BLOCK where values are so short that they would be more than CELLS."""
+
+    def __init__(self, first: int = 0) -> None:
+        self.next_one = first or max(1, BLOCK // 4)
+
+    def seen(self, size: int, cells: int) -> None:
+        """So many bytes had so many values."""
+        if size and cells:
+            self.next_one = min(BLOCK, max(1, BLOCK // 64, CELLS * size // cells))
+
+
+def blocks(path: Path, encoding: str, where: str, size: Size) -> Iterator[bytes]:
     """The text of `path` as UTF-8 without a byte order mark.
 
     Raises `EtlError` with the line of a byte that does not fit. UTF-8 itself is passed on unchecked: who reads it checks it.
@@ -97,16 +111,32 @@ def _open(path: Path, where: str) -> IO[bytes]:
     return open(path, "rb")
 
 
-def _transcoded(file: IO[bytes], encoding: str, path: Path, where: str, size: int) -> Iterator[bytes]:
+def _lines(file: IO[bytes], size: Size) -> Iterator[bytes]:
+    """Blocks that end with a line, so that who reads them has no rest to put before the next."""
+    if isinstance(file, io.BufferedReader) and file.seekable():
+        # where the line ends is looked up first: to put the rest of it behind the block is to copy the block
+        start = file.tell()
+        while True:
+            file.seek(start + size.next_one - 1)
+            last = len(file.readline(size.next_one + 1))  # of the block, and what of its line follows
+            file.seek(start)
+            block = file.read(size.next_one - 1 + max(last, 1))
+            if not block:
+                return
+            start += len(block)
+            yield block
+    while block := file.read(size.next_one):
+        yield block if block.endswith(b"\n") else block + file.readline(size.next_one)
+
+
+def _transcoded(file: IO[bytes], encoding: str, path: Path, where: str, size: Size) -> Iterator[bytes]:
     if encoding in ("utf-8", "utf-8-sig"):
-        # up to the end of a line, so that who reads it has no rest to put before the next block
-        while block := file.read(size):
-            yield block if block.endswith(b"\n") else block + file.readline(size)
+        yield from _lines(file, size)
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
     while True:
-        block = file.read(size)
+        block = file.read(size.next_one)
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:

@@ -61,7 +61,7 @@ class Delimited(FileSource):
         """Reads as much of the file as its header needs."""
         where = self.spec.where(self.key)
         start, tried = b"", 0
-        for block in bytestream.blocks(file, self.encoding, where, 1 << 16):
+        for block in bytestream.blocks(file, self.encoding, where, bytestream.Size(1 << 16)):
             start += block
             if len(start) < 2 * tried:  # each look begins at the top of the file
                 continue
@@ -234,7 +234,8 @@ class Rows:
         """One frame for each block, all columns text."""
         left = self.start
         held = b""
-        for block in bytestream.blocks(self.file, self.source.encoding, self.source.spec.where(self.source.key)):
+        size = bytestream.Size()
+        for block in bytestream.blocks(self.file, self.source.encoding, self.source.spec.where(self.source.key), size):
             if left:
                 taken = min(left, len(block))
                 left -= taken
@@ -247,6 +248,7 @@ class Rows:
             if len(held) > LONGEST + bytestream.BLOCK:
                 raise self.source.unclosed(self.file, self.line)
             if frame is not None and frame.height:
+                size.seen(used, frame.height * frame.width)
                 yield frame
         if held:
             frame, _ = self.take(held, final=True)

@@ -99,12 +99,14 @@ class FixedWidth(FileSource):
 
     def _texts(self, file: Path) -> Iterator[bytes]:
         """Blocks of whole lines, each of which ends with a line feed; the first has as many as the widths need."""
-        held, first = b"", True
-        for block in bytestream.blocks(file, self.encoding, self.spec.where(self.key)):
+        held, first, size = b"", True, bytestream.Size()
+        for block in bytestream.blocks(file, self.encoding, self.spec.where(self.key), size):
             held += block
             end = held.rfind(b"\n") + 1
             if end and not (first and held.count(b"\n") <= LOOKED_AT and len(held) < 8 * bytestream.BLOCK):
-                yield _line_feeds(held[:end])
+                whole = _line_feeds(held[:end])
+                size.seen(len(whole), whole.count(b"\n") * len(self.names))
+                yield whole
                 held, first = held[end:], False
         if held:
             yield _line_feeds(held)
@@ -151,7 +153,7 @@ class FixedWidth(FileSource):
     def _read_table(self, table: Path) -> None:
         """Names and places from the table of columns."""
         where = self.spec.where("colspec_file")
-        text = b"".join(bytestream.blocks(table, "utf-8", where))
+        text = b"".join(bytestream.blocks(table, "utf-8", where, bytestream.Size()))
         lines = list(csv.DictReader(self._decoded(text, table, 1).splitlines()))
         by_place = {"start", "end"} <= set(self.headings)
         wanted = ("name", "start", "end") if by_place else ("name", "width")
