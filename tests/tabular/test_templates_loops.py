@@ -39,7 +39,7 @@ def rendered(text, frame, sandboxed=False):
     template = RowTemplate(text, environment=made, workers=1)
     texts = template.render(frame).to_list()
     (plan,) = template._text.plans.values()
-    by_elements = [one for one in plan.parts if isinstance(one, loops.Loop) and not one.given_up]
+    by_elements = [one for one in plan.parts if isinstance(one, loops.Loop) and one.ways]
     plain = made.from_string(MACROS + text)
     return texts, len(by_elements), [plain.render(row) for row in frame.iter_rows(named=True)]
 

@@ -20,8 +20,9 @@ from jinja2.defaults import DEFAULT_NAMESPACE
 
 from impl.run.errors import EtlError
 from impl.tabular.templates import loops, pool
+from impl.tabular.templates.elements import WRITTEN
 from impl.tabular.templates.jinja import settings_of
-from impl.tabular.templates.rows import Program, RowError
+from impl.tabular.templates.rows import FailedRowError, Program, RowError
 from impl.tabular.templates.syntax import (
     OURS,
     ROW_DATA,
@@ -34,7 +35,7 @@ from impl.tabular.templates.syntax import (
     walk,
 )
 from impl.tabular.templates.values import NAN, json_texts, texts, values, widened
-from impl.tabular.templates.vectors import NOTHING, ROW, TEXT, Compiler, NotVectorError, Vector
+from impl.tabular.templates.vectors import NOTHING, ROW, Compiler, NotVectorError, Vector
 
 if TYPE_CHECKING:
     import polars as pl
@@ -178,14 +179,6 @@ class Rows:
         return not self.ordered and hasattr(environment, "settings") and set(environment.globals) <= {*DEFAULT_NAMESPACE, *OURS}
 
 
-class FailedRowError(Exception):
-    """number: of the row, from 1; row: the values that the piece was given; error: what happened."""
-
-    def __init__(self, number: int, row: dict[str, Any], error: RowError) -> None:
-        super().__init__(number, row, error)
-        self.number, self.row, self.error = number, row, error
-
-
 @dataclass
 class Branches:
     """An `if` with pieces for Jinja inside. tests: a truth for each body but the last, or a piece that writes something."""
@@ -240,7 +233,9 @@ class Plan:
         self.operation, self.selfish = operation, not operation
         self.missing: Any = NAN if operation else ""
         self.definitions: dict[str, nodes.Node] = dict(parsed.portable)
-        self.compiler = Compiler(types, parsed.stored | (set(environment.globals) - set(types)))
+        written = {name[len(WRITTEN) :]: name for name in types if name.startswith(WRITTEN)}
+        self.compiler = Compiler(types, parsed.stored | (set(environment.globals) - set(types)), written=written)
+        self.compiler.macros = {name: one for name, one in parsed.portable.items() if isinstance(one, nodes.Macro)}
         # values that a template can change: what reads them stays in one program
         self.shared = {name for name, kind in types.items() if kind.is_nested() or kind == _object()}
         self.shared |= {ROW_DATA} if parsed.whole_row else set()
@@ -251,6 +246,12 @@ class Plan:
         self.json = self.json_needed()
         self.needed = self.columns_needed(self.parts)
         self.needed |= {name for _, vector in self.json for name in vector.names}
+
+    def inner(self, parsed: Parsed, types: dict[str, Any]) -> Plan:
+        """A plan for the body of a loop over a table of its elements, where what is missing was made None."""
+        made = Plan(self.environment, parsed, types, operation=False, workers=self.workers)
+        made.missing = None
+        return made
 
     # --- cutting -------------------------------------------------------------------------------------------------------------
 
@@ -304,7 +305,7 @@ class Plan:
     def piece(self, node: nodes.Node) -> Part:
         try:
             if isinstance(node, nodes.If):
-                return self.columns(self.vector_if(node), node)
+                return self.columns(self.compiler.branches(node), node)
             if isinstance(node, nodes.Expr):
                 return self.columns(self.compiler.output(node), node)
         except NotVectorError:
@@ -329,35 +330,6 @@ class Plan:
         for one in vectors:
             conditions += [~guard for guard in one.guards]
         return pl.any_horizontal(conditions).fill_null(True) if conditions else None
-
-    def vector_if(self, node: nodes.If) -> Vector:
-        """An `if` of expressions with bodies of expressions."""
-        import polars as pl
-
-        cases = [(self.compiler.truth(one.test), self.vector_body(one.body)) for one in [node, *node.elif_]]
-        result = self.vector_body(node.else_)
-        for test, body in reversed(cases):
-            if test.constant is not ...:
-                result = body if test.constant else result
-            else:
-                result = test.like(TEXT, pl.when(test.expr).then(body.expr).otherwise(result.expr), body, result)
-        return result
-
-    def vector_body(self, body: Iterable[nodes.Node]) -> Vector:
-        import polars as pl
-
-        found: list[Vector] = []
-        for node in body:
-            if isinstance(node, nodes.If):
-                found.append(self.vector_if(node))
-            elif isinstance(node, nodes.Output):
-                found += [self.compiler.output(one) for one in node.nodes]
-            else:
-                raise NotVectorError
-        if all(one.constant is not ... for one in found):
-            text = "".join(one.constant for one in found)
-            return Vector(TEXT, pl.lit(text), constant=text)
-        return found[0].like(TEXT, pl.concat_str([one.expr for one in found]), *found[1:])
 
     def branches(self, node: nodes.If) -> Part:
         """An `if` whose bodies are cut, unless it reads so little that its distinct values are few."""

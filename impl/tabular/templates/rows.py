@@ -30,6 +30,14 @@ class RowError(Exception):
         self.index, self.cause, self.line, self.file, self.sandbox = index, cause, line, file, sandbox
 
 
+class FailedRowError(Exception):
+    """number: of the row, from 1; row: the values that the piece was given; error: what happened."""
+
+    def __init__(self, number: int, row: dict[str, Any], error: RowError) -> None:
+        super().__init__(number, row, error)
+        self.number, self.row, self.error = number, row, error
+
+
 class Program:
     """Pieces of a template, compiled on first use. names: the columns that `render` is given, in this order.
 
