@@ -6,6 +6,8 @@ import datetime
 import decimal
 import hashlib
 import json
+import json.scanner
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
@@ -77,6 +79,18 @@ def fromjson(text: str) -> Any:
     return json.loads(text)
 
 
+def fromjsons(texts: Iterable[str]) -> list:
+    """The values that JSON texts stand for, without the price of a call for each."""
+    found = []
+    for text in texts:
+        try:
+            value, end = _SCAN(text, 0)
+        except StopIteration:
+            end = -1
+        found.append(value if end == len(text) else fromjson(text))  # blanks around it, or no JSON
+    return found
+
+
 @jinja2.pass_context
 def col(context: Context, name: str) -> Any:
     """The column of a name that is only known while rows flow: `col('score_' ~ n)`."""
@@ -97,4 +111,5 @@ def _plain(value: Any) -> str:
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
+_SCAN = json.scanner.make_scanner(json.JSONDecoder())  # type: ignore[arg-type]
 _ENCODER = json.JSONEncoder(sort_keys=True, default=_plain)

@@ -20,7 +20,17 @@ from jinja2 import nodes
 from impl.tabular.templates.elements import Elements, Fields, OtherError
 from impl.tabular.templates.jinja import fromjson
 from impl.tabular.templates.rows import FailedRowError, Program, RowError, copied
-from impl.tabular.templates.syntax import IMPLICIT, ROW_DATA, ROW_NUMBER, closure, described, names_read, names_stored, walk
+from impl.tabular.templates.syntax import (
+    IMPLICIT,
+    ROW_DATA,
+    ROW_NUMBER,
+    Parsed,
+    closure,
+    described,
+    names_read,
+    names_stored,
+    walk,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -155,8 +165,18 @@ def loop(node: nodes.For, plan: Plan, whole: Rows) -> Loop | None:
         parsed = described(plan.environment, [*needed, *(fields.rewritten(copied(one)) for one in body)])
         placed = {f"__loop_{place}__": place for place in places}
         inner = partial(plan.inner, parsed)
-        ways.append(Table(Elements(found.column, found.between, fields.names, placed, outer, filtered, inner)))
+        table = Table(Elements(found.column, found.between, fields.names, placed, outer, filtered, inner))
+        ways.insert(0 if _is_plain(plan, parsed, fields, placed, outer) else 1, table)
     return Loop(whole, found, ways, outer) if ways else None
+
+
+def _is_plain(plan: Plan, parsed: Parsed, fields: Fields, placed: Iterable[str], outer: Iterable[str]) -> bool:
+    """Whether the body needs no Jinja where elements are texts: then it costs less than to look for those that are the same."""
+    import polars as pl
+
+    types = dict.fromkeys(fields.names.values(), pl.String)
+    types |= dict.fromkeys(placed, pl.Int64) | {name: plan.types[name] for name in outer}
+    return plan.inner(parsed, types).is_plain()
 
 
 def _plain(kind: Any) -> bool:
@@ -202,7 +222,7 @@ class Loop:
         if not self.ways or frame.select(pl.col(self.names).has_nulls()).row(0).count(True):
             return self.whole.evaluate(frame)
         different = frame.select(self.names).unique(maintain_order=True)
-        repeated = different.height < 0.9 * frame.height
+        repeated = different.height * 2 < frame.height
         found = self.tried(different if repeated else frame)
         if found is None:
             return self.whole.evaluate(frame)

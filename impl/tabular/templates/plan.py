@@ -253,6 +253,10 @@ class Plan:
         made.missing = None
         return made
 
+    def is_plain(self) -> bool:
+        """Whether nothing in it needs Jinja, but for rows that are odd."""
+        return all(isinstance(one, Fixed | Columns) for one in self.parts)
+
     # --- cutting -------------------------------------------------------------------------------------------------------------
 
     def without_values(self, body: list[nodes.Node]) -> list[nodes.Node]:
