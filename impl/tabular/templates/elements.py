@@ -106,7 +106,7 @@ class Elements:
         if not owners.len():
             return pl.repeat("", frame.height, dtype=pl.String, eager=True)
         around = self.around(frame, owners, lengths)
-        written = [self.written(table, around) for table in tables]
+        written = [self.written(table, around, owners.len()) for table in tables]
         made = (
             written[0]
             if len(written) == 1
@@ -118,10 +118,10 @@ class Elements:
             joined = rows.join(joined, on=OWNER, how="left", maintain_order="left")
         return joined["text"].fill_null("")
 
-    def written(self, table: pl.DataFrame, around: pl.DataFrame) -> pl.Series:
-        """The text of each element of a table."""
+    def written(self, table: pl.DataFrame, around: pl.DataFrame, count: int) -> pl.Series:
+        """The text of each element of a table. around: what is known of all `count` elements."""
         if around.width:
-            table = table.hstack(around if table.height == around.height else around[table[NUMBER]])
+            table = table.hstack(around if table.height == count else around[table[NUMBER]])
         schema = dict(table.drop(NUMBER).schema)
         key = tuple(schema.items())
         with self.lock:
@@ -129,6 +129,8 @@ class Elements:
                 if len(self.plans) == SHAPES:
                     raise OtherError
                 self.plans[key] = self.inner(schema)
+            if not self.plans[key].is_worth_it() and table.height * 2 > count:
+                raise OtherError
         return self.plans[key].evaluate(table, 0)
 
     def split(self, frame: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.Series]:

@@ -257,6 +257,11 @@ class Plan:
         """Whether nothing in it needs Jinja, but for rows that are odd."""
         return all(isinstance(one, Fixed | Columns) for one in self.parts)
 
+    def is_worth_it(self) -> bool:
+        """Whether so little needs Jinja that a loop costs less as a table."""
+        jinja = sum(1 for one in self.parts if isinstance(one, Rows) and one.names)
+        return not jinja or jinja * 2 < sum(1 for one in self.parts if not isinstance(one, Fixed))
+
     # --- cutting -------------------------------------------------------------------------------------------------------------
 
     def without_values(self, body: list[nodes.Node]) -> list[nodes.Node]:
