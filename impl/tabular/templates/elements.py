@@ -166,7 +166,7 @@ class Elements:
             for table in self.tables(flat, done):
                 tables.setdefault(tuple(table.schema.items()), []).append(table)
             done += len(flat)
-        return [pl.concat(many) for many in tables.values()], pl.Series(lengths, dtype=pl.UInt32)
+        return [_in_order(pl.concat(many)) for many in tables.values()], pl.Series(lengths, dtype=pl.UInt32)
 
     def tables(self, flat: list, start: int) -> Iterator[pl.DataFrame]:
         """Tables of elements that are alike. start: the number of the first one."""
@@ -229,6 +229,11 @@ def _decoded(column: pl.Series, fields: dict[str | None, str]) -> tuple[list[pl.
     lengths, flat = lists.list.len(), lists.explode().drop_nulls()
     numbers = pl.int_range(flat.len(), eager=True).alias(NUMBER)
     return [pl.DataFrame([numbers, *(flat.struct.field(str(key)).alias(name) for key, name in fields.items())])], lengths
+
+
+def _in_order(table: pl.DataFrame) -> pl.DataFrame:
+    """Elements of two types may have come to one table, one behind the other: what has no type of its own is any object."""
+    return table if table[NUMBER].is_sorted() else table[table[NUMBER].arg_sort()]
 
 
 def _values(flat: list, key: str | None) -> list:

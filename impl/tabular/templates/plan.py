@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -77,11 +78,22 @@ class Fixed:
 
 @dataclass
 class Columns:
-    """A column expression. rest: renders the rows where the expression is not right; odd: says which those are."""
+    """A column expression. node: what Jinja renders in the rows where the expression is not right; odd: says which those are.
 
+    names: columns that are read; nulls: columns where something missing makes a row odd; doubts: whether one is for another reason.
+    """
+
+    plan: Plan
     vector: Vector
-    rest: Rows
+    node: nodes.Node
+    names: frozenset[str]
     odd: Any = None  # an expression, or None where the expression is always right
+    nulls: Sequence[str] = ()
+    doubts: Any = None  # likewise
+
+    @cached_property
+    def rest(self) -> Rows:
+        return self.plan.rows([self.node])
 
 
 class Rows:
@@ -246,6 +258,9 @@ class Plan:
         self.json = self.json_needed()
         self.needed = self.columns_needed(self.parts)
         self.needed |= {name for _, vector in self.json for name in vector.names}
+        self.numbered = not self.is_plain() or any(
+            ROW in vector.expr.meta.root_names() for vector in [*self.vectors(self.parts), *(one for _, one in self.json)]
+        )
 
     def inner(self, parsed: Parsed, types: dict[str, Any]) -> Plan:
         """A plan for the body of a loop over a table of its elements, where what is missing was made None."""
@@ -326,19 +341,33 @@ class Plan:
     def columns(self, vector: Vector, node: nodes.Node) -> Part:
         if vector.constant is not ...:
             return Fixed(vector.constant)
-        return Columns(vector, self.rows([node]), self.odd([vector]))
+        nulls, doubts = self.nulls([vector]), self.doubts([vector])
+        odd = self.odd([vector])
+        names = vector.names if odd is None else vector.names | closure(names_read([node]), self.definitions) & set(self.types)
+        if odd is not None and any(row_field(one) is not None for one in walk(node)):
+            names |= set(self.rows([node]).names)
+        return Columns(self, vector, node, names, odd, nulls, _any(doubts))
 
     def odd(self, vectors: Sequence[Vector]) -> Any:
         """An expression that is true where one of `vectors` is not right."""
         import polars as pl
 
-        names = {name for one in vectors for name in one.names} if self.operation else set()
-        conditions = [pl.col(name).is_null() for name in sorted(names)]
+        return _any([*(pl.col(name).is_null() for name in self.nulls(vectors)), *self.doubts(vectors)])
+
+    def nulls(self, vectors: Sequence[Vector]) -> list[str]:
+        """Columns in which something missing is not what `vectors` take it for."""
+        return sorted({name for one in vectors for name in one.names}) if self.operation else []
+
+    def doubts(self, vectors: Sequence[Vector]) -> list[Any]:
+        """Conditions on what is there under which `vectors` are not right."""
+        import polars as pl
+
+        conditions = []
         for name in sorted({name for one in vectors for name in one.ascii if self.types[name] == pl.String}):
             conditions.append(pl.col(name).str.len_bytes() != pl.col(name).str.len_chars())
         for one in vectors:
             conditions += [~guard for guard in one.guards]
-        return pl.any_horizontal(conditions).fill_null(True) if conditions else None
+        return conditions
 
     def branches(self, node: nodes.If) -> Part:
         """An `if` whose bodies are cut, unless it reads so little that its distinct values are few."""
@@ -380,7 +409,7 @@ class Plan:
             if isinstance(one, Rows):
                 found |= set(one.names)
             elif isinstance(one, Columns):
-                found |= set(one.rest.names) | one.vector.names
+                found |= one.names
             elif isinstance(one, Branches):
                 found |= set(one.whole.names) | self.columns_needed(part for body in one.bodies for part in body)
             elif isinstance(one, loops.Loop):
@@ -391,17 +420,15 @@ class Plan:
 
     def evaluate(self, batch: pl.DataFrame, start: int) -> pl.Series:
         """The texts of a batch with the columns that the template needs. Raises FailedRowError."""
-        import polars as pl
 
-        numbers = pl.int_range(start + 1, start + 1 + batch.height, eager=True).alias(ROW)
-        frame = batch.with_columns(numbers) if batch.width else numbers.to_frame()
+        frame = _with_numbers(batch, start) if self.numbered else batch
         if self.json and frame.height:
             made = frame.select([vector.expr.alias(name) for name, vector in self.json])
             frame = frame.with_columns([json_texts(made[name]).alias(name) for name, _ in self.json])
-        return self.write(self.parts, frame)
+        return self.write(self.parts, frame, start)
 
-    def write(self, parts: Sequence[Part], frame: pl.DataFrame) -> pl.Series:
-        """All parts, one behind the other."""
+    def write(self, parts: Sequence[Part], frame: pl.DataFrame, start: int = 0) -> pl.Series:
+        """All parts, one behind the other. start: how many rows came before, where `frame` has no numbers."""
         import polars as pl
 
         count = frame.height
@@ -409,8 +436,8 @@ class Plan:
             return pl.Series([], dtype=pl.String)
         if all(isinstance(one, Fixed) for one in parts):
             return pl.Series(["".join(one.text for one in parts if isinstance(one, Fixed))]).new_from_index(0, count)
-        asked = [one.odd for one in parts if isinstance(one, Columns) and one.odd is not None]
-        some = iter(frame.select([odd.any().alias(str(place)) for place, odd in enumerate(asked)]).row(0) if asked else ())
+        asked = [one.doubts for one in parts if isinstance(one, Columns) and one.doubts is not None]
+        some = iter(frame.select([one.any().alias(str(place)) for place, one in enumerate(asked)]).row(0) if asked else ())
         made: list[pl.Series] = []
         pieces: list[Any] = []
         for one in parts:
@@ -418,10 +445,11 @@ class Plan:
                 pieces.append(pl.lit(one.text))
                 continue
             if isinstance(one, Columns):
-                if one.odd is None or not next(some):
+                doubted = one.doubts is not None and next(some)
+                if not doubted and not any(frame[name].null_count() for name in one.nulls):
                     pieces.append(one.vector.expr)
                     continue
-                written = self.mended(one, frame)
+                written = self.mended(one, frame if ROW in frame.columns else _with_numbers(frame, start))
             elif isinstance(one, Branches):
                 written = one.evaluate(frame, self)
             else:
@@ -430,7 +458,7 @@ class Plan:
             pieces.append(pl.col(made[-1].name))
         if len(pieces) == 1 and made:
             return made[0]
-        return frame.with_columns(made).select(pl.concat_str(pieces).alias(ROW)).to_series()
+        return (frame.hstack(made) if made else frame).select(pl.concat_str(pieces).alias(ROW)).to_series()
 
     def mended(self, one: Columns, frame: pl.DataFrame) -> pl.Series:
         """An expression with the rows where it is not right rendered by Jinja."""
@@ -447,13 +475,29 @@ def prepared(
 
     batch = widened(batch)
     if names is not None:
-        batch = batch.select([name for name in batch.columns if name in names])
+        # without a query, which costs more than the rest where an operation has few rows
+        batch = pl.DataFrame([one for one in batch.get_columns() if one.name in names])
     types: dict[str, Any] = dict(batch.schema)
     if not operation:
         types = {name: pl.String if _scalar(kind) else kind for name, kind in types.items()}
     plan = plan_for(types)
-    needed = [name for name in types if name in plan.needed]
-    return plan, batch.select(needed) if operation else batch.select([texts(batch[name]) for name in needed])
+    needed = [one for one in batch.get_columns() if one.name in plan.needed]
+    return plan, pl.DataFrame(needed if operation else [texts(one) for one in needed])
+
+
+def _with_numbers(frame: pl.DataFrame, start: int) -> pl.DataFrame:
+    """With the number of each row, from 1 for the first of all."""
+    import polars as pl
+
+    numbers = pl.int_range(start + 1, start + 1 + frame.height, eager=True).alias(ROW)
+    return pl.DataFrame([*frame.get_columns(), numbers])
+
+
+def _any(conditions: Sequence[Any]) -> Any:
+    """Whether one of them holds or cannot be told; None where there is none."""
+    import polars as pl
+
+    return pl.any_horizontal(conditions).fill_null(True) if conditions else None
 
 
 def _scalar(kind: Any) -> bool:

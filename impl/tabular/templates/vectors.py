@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 TEXT, NUMBER, TRUTH, NOTHING = "text", "number", "truth", "nothing"
 ROW = "\x00row"  # column of row numbers that a batch carries beside its own
 CALLS = 4  # macros within macros: their expressions stand in one another
+_FOREIGN = r"[^\x00-\x7f]"
 # a letter that begins a word in Polars and none in Jinja, whose words end at blanks and at - ( { [ < alone
-_OTHER_WORDS = r"[^A-Za-z0-9 \t\n\r\x0b\x0c\-({\[<][A-Za-z]"
+_OTHER_WORDS = _FOREIGN + r"|[^A-Za-z \t\n\r\x0b\x0c\-({\[<][A-Za-z]"
 _BLANKS = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 
 
@@ -264,12 +265,11 @@ class Compiler:
             return inner.like(
                 TEXT, expr.str.to_lowercase() if node.name == "lower" else expr.str.to_uppercase(), ascii_too=True
             )
-        if node.name == "capitalize" and not node.args:
-            parts = expr.str.slice(0, 1).str.to_uppercase(), expr.str.slice(1).str.to_lowercase()
-            return inner.like(TEXT, pl.concat_str(parts), ascii_too=True)
-        if node.name == "title" and not node.args:
-            made = inner.like(TEXT, expr.str.to_titlecase(), ascii_too=True)
-            made.guards += (~expr.str.contains(_OTHER_WORDS),)
+        if node.name in ("capitalize", "title") and not node.args:
+            first, rest = expr.str.slice(0, 1).str.to_uppercase(), expr.str.slice(1).str.to_lowercase()
+            titled = node.name == "title"
+            made = inner.like(TEXT, expr.str.to_titlecase() if titled else pl.concat_str([first, rest]))
+            made.guards += (~expr.str.contains(_OTHER_WORDS if titled else _FOREIGN),)
             return made
         if node.name == "trim" and not node.args:
             return inner.like(TEXT, expr.str.strip_chars(_BLANKS), ascii_too=True)
