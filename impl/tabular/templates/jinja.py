@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.runtime import Context, TemplateReference
+from jinja2.runtime import Context, Macro, TemplateReference
 from jinja2.sandbox import SandboxedEnvironment
 
 
@@ -28,16 +28,36 @@ class Settings:
     sandboxed: bool
 
 
+class Quick(Context):
+    """Calls macros and methods of texts, most of what templates call, without asking each time what they want to be given."""
+
+    def call(self, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        kind = type(called)
+        if kind is Macro and not (called.caller or called.catch_kwargs or called.catch_varargs or self.eval_ctx.autoescape):
+            if len(args) == called._argument_count and kwargs.keys() <= _SCOPES:
+                try:
+                    return called._func(*args)
+                except StopIteration:
+                    return self.environment.undefined("a macro raised a StopIteration exception")
+        elif kind is _METHOD and type(called.__self__) is str:
+            kwargs.pop("_loop_vars", None)
+            kwargs.pop("_block_vars", None)
+            return called(*args, **kwargs)
+        return super().call(called, *args, **kwargs)
+
+
 class Plain(jinja2.Environment):
     """The environment of a project that is trusted like a Makefile."""
 
     settings: Settings
+    context_class = Quick
 
 
 class Sandboxed(SandboxedEnvironment):
     """For packages and for whatever a server renders: no underscored attribute but the one that finds columns by name."""
 
     settings: Settings
+    context_class = Quick
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, TemplateReference) and attr == "_TemplateReference__context":
@@ -112,4 +132,6 @@ def _plain(value: Any) -> str:
 
 
 _SCAN = json.scanner.make_scanner(json.JSONDecoder())  # type: ignore[arg-type]
+_METHOD = type("".strip)
+_SCOPES = {"_loop_vars", "_block_vars"}  # what Jinja hands on with every call
 _ENCODER = json.JSONEncoder(sort_keys=True, default=_plain)
