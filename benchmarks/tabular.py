@@ -1,13 +1,13 @@
 """The tabular engine beside its peer, earthmover: whole processes, the same documents, outputs compared byte for byte.
 
     python3.11 -m venv peer && peer/bin/pip install -r benchmarks/peers/tabular.txt
-    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d] [--runs 1] [--folder FOLDER] [--alone] [--long]
+    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d,e] [--runs 1] [--folder FOLDER] [--alone] [--long]
 
 The rows are made up: day, school_id (10,000 of them), session, student_id, attended, duration, separated by tabs; 37 MB a
 million. a: map_values, rename_columns, a left join with 10,000 rows, add_columns with Jinja, a template of 15 lines (380 bytes
 a row). b: group_by with count, sum, mean, max and str_min. c: filter_rows, distinct_rows and sort_rows on three columns.
 d, on a fifth of the rows, other ones: a template of 20 lines with two loops, over a split text and over a JSON list, a macro, `set`
-and `if`. Then what one pays for nothing: the start, and 500 operations on 10 rows. With --long also, ours alone and for the
+and `if`. e: the same template, on lists of which no two elements are the same. Then what one pays for nothing: the start, and 500 operations on 10 rows. With --long also, ours alone and for the
 memory, a chain of row-wise operations and job a on 5, 10 and 50 million rows (15 GB in the folder).
 """
 
@@ -126,6 +126,13 @@ sources:
 destinations:
   out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
 """,
+    "e": """version: 2
+config: {output_dir: ./output}
+sources:
+  lists: {file: different.tsv}
+destinations:
+  out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
+""",
     "chain": """version: 2
 config: {output_dir: ./output}
 sources:
@@ -196,16 +203,39 @@ def make_lists(folder: Path, rows: int) -> None:
     import numpy as np
 
     chance = np.random.default_rng(RANDOM)
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = ["student_id\tday\tprograms\tscores"]
-    for number in range(rows):
+    lists = []
+    for _ in range(rows):
         programs = ";".join(PROGRAMS[one] for one in chance.integers(0, len(PROGRAMS), chance.integers(0, 4)))
         taken, points = chance.integers(0, len(SUBJECTS), chance.integers(0, 5)), chance.integers(0, 100, 4)
         scores = [{"subject": SUBJECTS[one], "points": int(found)} for one, found in zip(taken, points, strict=False)]
+        lists.append((programs, scores))
+    write_lists(folder / "lists.tsv", lists)
+
+
+def make_different(folder: Path, rows: int) -> None:
+    """different.tsv: as lists.tsv, but no program's name and no subject is there twice."""
+    import numpy as np
+
+    chance = np.random.default_rng(RANDOM)
+    lists = []
+    for number in range(rows):
+        many, more = (int(one) for one in chance.integers(0, 5, 2))
+        points = [int(one) for one in chance.integers(0, 100, more)]
+        programs = ";".join(f"p {number} group {place}" for place in range(many))
+        scores = [{"subject": f"{SUBJECTS[place]} {number}", "points": found} for place, found in enumerate(points)]
+        lists.append((programs, scores))
+    write_lists(folder / "different.tsv", lists)
+
+
+def write_lists(file: Path, lists: list[tuple[str, list]]) -> None:
+    """A row for each, and the template for them beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["student_id\tday\tprograms\tscores"]
+    for number, (programs, scores) in enumerate(lists):
         text = json.dumps(scores, ensure_ascii=False).replace('"', '""')
         lines.append(f'{1_000_000 + number}\t2024-{1 + number % 12:02}-{1 + number % 28:02}\t{programs}\t"{text}"')
-    (folder / "lists.tsv").write_text("\n".join([*lines, ""]), encoding="utf-8")
-    (folder / "loops.jsont").write_text(LOOPS, encoding="utf-8")
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    (file.parent / "loops.jsont").write_text(LOOPS, encoding="utf-8")
 
 
 def make_job(folder: Path, name: str) -> Path:
@@ -265,7 +295,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--peer", help="Python with the peer")
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--jobs", default="a,b,c,d,start,wide")
+    arguments.add_argument("--jobs", default="a,b,c,d,e,start,wide")
     arguments.add_argument("--runs", type=int, default=1)
     arguments.add_argument("--folder", type=Path, help="where to keep the generated files (default: a temporary folder)")
     arguments.add_argument("--long", action="store_true", help="also up to 50 million rows, for the memory")
@@ -286,15 +316,16 @@ def main() -> None:
         jobs = wish.jobs.split(",")
         if set(jobs) & {"a", "b", "c"}:
             make_rows(folder, wish.rows)
-        if "d" in jobs:
-            make_lists(folder, wish.rows // 5)
+        for name, make in (("d", make_lists), ("e", make_different)):
+            if name in jobs:
+                make(folder, wish.rows // 5)
         for name in jobs:
             if name == "start":
                 title, document = "start (--version)", None
             elif name == "wide":
                 title, document = f"{OPERATIONS} operations on 10 rows", make_wide(folder)
             else:
-                title, document = f"job {name}, {wish.rows // (5 if name == 'd' else 1):,} rows", make_job(folder, name)
+                title, document = f"job {name}, {wish.rows // (5 if name in 'de' else 1):,} rows", make_job(folder, name)
             print(f"\n{title}")
             words: list[object] = ["-v"] if document is None else ["run", "-c", document]
             made = {}

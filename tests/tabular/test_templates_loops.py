@@ -39,7 +39,7 @@ def rendered(text, frame, sandboxed=False):
     template = RowTemplate(text, environment=made, workers=1)
     texts = template.render(frame).to_list()
     (plan,) = template._text.plans.values()
-    by_elements = [one for one in plan.parts if isinstance(one, loops.Loop) and not one.given_up]
+    by_elements = [one for one in plan.parts if isinstance(one, loops.Loop) and one.ways]
     plain = made.from_string(MACROS + text)
     return texts, len(by_elements), [plain.render(row) for row in frame.iter_rows(named=True)]
 
@@ -118,3 +118,73 @@ def test_a_missing_value_of_an_expression_is_not_split():
     assert wanted.evaluate(pl.DataFrame({"codes": ["a;b", ""]})).to_list() == ["<a><b>", "<>"]
     with pytest.raises(EtlError, match="no attribute 'split'"):
         wanted.evaluate(pl.DataFrame({"codes": ["a", None]}))
+
+
+def test_elements_that_all_differ_are_a_table():
+    frame = pl.DataFrame(
+        {
+            "codes": [f"c{number};d{number}" for number in range(30_000)],
+            "scores": [json.dumps([{"of": f"é {number}", "points": number}] * (number % 2)) for number in range(30_000)],
+        }
+    )
+    text = "{% for one in codes.split(';') %}{{ loop.index }}{{ mark(one|title) }}{% endfor %}"
+    text += "{% for one in fromjson(scores) %}{{ one.of|tojson }}:{{ one.points + 1 if one.points|int > 3 }};{% endfor %}"
+    texts, by_elements, plain = rendered(text, frame)
+    assert texts[3:6] == ["1<C3>2<D3>" + r'"\u00e9 3":;', "1<C4>2<D4>", "1<C5>2<D5>" + r'"\u00e9 5":6;']
+    assert (texts == plain, by_elements) == (True, 2)
+
+
+def test_what_json_holds_under_one_key_is_written_as_python_has_it():
+    values = [1, -0.0, 1e22, 1e-7, True, None, "é", [1, "x"], {"k": None}, 10**30, float("inf")]
+    frame = pl.DataFrame({"scores": [json.dumps([{"a": one} for one in values] + [{}, {"a": 2}])] * 2, "id": ["x", "y"]})
+    text = "{% for one in fromjson(scores) %}{{ loop.index }}{{ one.a }}{{ id }} {% endfor %}"
+    texts, _, plain = rendered(text, frame)
+    written = ["1", "-0.0", "1e+22", "1e-07", "True", "None", "é", "[1, 'x']", "{'k': None}", "1" + "0" * 30, "inf", "", "2"]
+    assert texts[1] == "".join(f"{place}{one}y " for place, one in enumerate(written, 1))
+    assert texts == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"k":"a","n":1}, {"k": "\\u00e9\\/\\n", "n": -0}]',
+        ' [{"k": "a", "n": 1}] ',
+        '[{"k": "\\ud83d\\ude00", "n": 1}]',
+        '[{"k": "a", "n": 1.0}]',
+        '[{"k": "a", "n": 12345678901234567890}]',
+        '[{"n": 1, "k": "a"}]',
+        '[{"k": "a", "n": 1, "k": "b"}]',
+        '[{"k": "a"}]',
+        '[{"k": "a", "n": 1}, null]',
+        "[]",
+    ],
+)
+def test_lists_of_objects_that_are_alike_are_those_of_json(text):
+    frame = pl.DataFrame({"scores": ['[{"k": "x", "n": 1}]', text]})
+    texts, _, plain = rendered("{% for one in fromjson(scores) %}{{ one.k }}{{ one.n }},{% endfor %}", frame)
+    assert texts[0] == "x1,"
+    assert texts == plain
+
+
+def test_title_and_capitalize_are_those_of_jinja():
+    names = ["o'neil", "a.b c-d", "3rd (x", "ÉA b", "", "x_y", "aB\tcD", "no. 7"]
+    texts, _, plain = rendered("{{ names|title }},{{ names|capitalize }}", pl.DataFrame({"names": names}))
+    assert texts[:3] == ["O'neil,O'neil", "A.b C-D,A.b c-d", "3rd (X,3rd (x"]
+    assert texts == plain
+
+
+def test_a_macro_is_what_it_is_given():
+    macros = "{% macro m(x, y='-') %}{{ x|upper }}{{ y }}{{ day }}{{ z }}{% endmacro %}"
+    frame = rows(4).with_columns(day=pl.Series(["1", "é", "3", "4"]))
+    text = macros + "{{ m(day) }}{{ m(y=id, x='q') }}{{ m() }}{% set z = 1 %}{{ m(m('a'), m(id)) }}"
+    texts, _, plain = rendered(text, frame)
+    assert texts[0] == "1-1Q01-1" + "A-11" + "0-11" + "11"  # z is set by then
+    assert texts == plain
+
+
+def test_the_row_of_an_error_is_known_where_rows_are_not_counted():
+    spec = Spec(Map(), Problems(), "$transformations.t")
+    wanted = Expression("{{ a[0:2] }}", spec, "x", environment=environment("", ".", sandboxed=False))
+    with pytest.raises(EtlError) as caught:
+        wanted.evaluate(pl.DataFrame({"a": ["xyz", None]}), 10)
+    assert "row 12" in str(caught.value.where)

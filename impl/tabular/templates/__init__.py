@@ -26,8 +26,8 @@ from impl.run.errors import EtlError
 from impl.tabular.flow import ANY, BOOLEAN, FLOAT, INTEGER, TEXT, TIME, Column
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.templates.jinja import environment
-from impl.tabular.templates.plan import FailedRowError, Plan, prepared
-from impl.tabular.templates.rows import RowError
+from impl.tabular.templates.plan import Plan, prepared
+from impl.tabular.templates.rows import FailedRowError, RowError
 from impl.tabular.templates.syntax import IMPLICIT, ROW_DATA, ROW_NUMBER, Parsed, has_jinja, parse
 
 if TYPE_CHECKING:

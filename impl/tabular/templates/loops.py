@@ -1,8 +1,9 @@
 """Loops over a list that stands in a column: `{% for one in codes.split(";") %}`, `{% for one in fromjson(scores) %}`.
 
 Rows differ and elements seldom do, so the body is rendered once for each distinct element and place in its list, as far as
-the body asks for the place. That is only done where nothing but the element, the place and a few columns can change what
-the body writes; whatever else happens (an error too) is left to the loop as it stands.
+the body asks for the place; or, where that saves nothing or the body is plain, as the template of a table of all elements
+(`elements.py`). That is only done where nothing but the element, the place and columns can change what the body writes;
+whatever else happens (an error too) is left to the loop as it stands.
 """
 
 from __future__ import annotations
@@ -10,14 +11,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
 
+from impl.tabular.templates.elements import Elements, Fields, OtherError
 from impl.tabular.templates.jinja import fromjson
-from impl.tabular.templates.rows import Program, RowError, copied
-from impl.tabular.templates.syntax import IMPLICIT, ROW_DATA, ROW_NUMBER, closure, names_read, names_stored, walk
+from impl.tabular.templates.rows import FailedRowError, Program, RowError, copied
+from impl.tabular.templates.syntax import (
+    IMPLICIT,
+    ROW_DATA,
+    ROW_NUMBER,
+    Parsed,
+    closure,
+    described,
+    names_read,
+    names_stored,
+    walk,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,11 +58,14 @@ _PLACES: dict[str, Callable[[int, int], Any]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where the elements are. of: the list in a text of the column; plain: whether elements are texts."""
+    """Where the elements are. between: what stands between the texts of the list; None: it is JSON."""
 
     column: str
-    of: Callable[[str], list]
-    plain: bool
+    between: str | None
+
+    def of(self, text: str) -> list:
+        """The list in a text of the column."""
+        return fromjson(text) if self.between is None else text.split(self.between)
 
 
 def source(node: nodes.Node, plan: Plan) -> Source | None:
@@ -65,8 +81,7 @@ def source(node: nodes.Node, plan: Plan) -> Source | None:
         given, argument = node.node.node, node.args[0] if len(node.args) == 1 else None
         if not isinstance(argument, nodes.Const) or not isinstance(argument.value, str) or not argument.value:
             return None
-        between = argument.value
-        found = Source(_name(given), lambda text: text.split(between), True)
+        found = Source(_name(given), argument.value)
     elif isinstance(node.node, nodes.Name) and node.node.name == "fromjson" and len(node.args) == 1:
         if (
             "fromjson" in plan.types
@@ -74,7 +89,7 @@ def source(node: nodes.Node, plan: Plan) -> Source | None:
             or plan.environment.globals.get("fromjson") is not fromjson
         ):
             return None
-        found = Source(_name(node.args[0]), fromjson, False)
+        found = Source(_name(node.args[0]), None)
     else:
         return None
     return found if plan.types.get(found.column) == pl.String and found.column not in plan.parsed.stored else None
@@ -138,23 +153,30 @@ def loop(node: nodes.For, plan: Plan, whole: Rows) -> Loop | None:
     if any(own & (names_read([one]) - set(names_stored([one]))) for one in needed):
         return None
     outer = [name for name in plan.types if name in reached]
-    if (
-        len(outer) > OUTER
-        or any(not _plain(plan.types[name]) for name in outer)
-        or any(not name.isidentifier() for name in outer)
-    ):
+    if any(not _plain(plan.types[name]) or not name.isidentifier() for name in outer):
         return None
-    body = [*needed, *(_placed(copied(one)) for one in node.body)]
-    program = Program(
-        plan.environment,
-        body,
-        [target, *(f"__loop_{place}__" for place in places), *outer],
-        loop=True,
-        row=False,
-        selfish=plan.selfish,
-        numbered=False,
-    )
-    return Loop(whole, found, program, places, outer, node.test is not None, plan.missing)
+    body = [_placed(copied(one)) for one in node.body]
+    filtered = node.test is not None
+    ways: list[Distinct | Table] = []
+    if len(outer) <= OUTER:
+        ways.append(Distinct(found, plan, [*needed, *body], target, places, outer, filtered))
+    if target not in names_stored(node.body):
+        fields = Fields(target, keyed=found.between is None)
+        parsed = described(plan.environment, [*needed, *(fields.rewritten(copied(one)) for one in body)])
+        placed = {f"__loop_{place}__": place for place in places}
+        inner = partial(plan.inner, parsed)
+        table = Table(Elements(found.column, found.between, fields.names, placed, outer, filtered, inner))
+        ways.insert(0 if _is_plain(plan, parsed, fields, placed, outer) else 1, table)
+    return Loop(whole, found, ways, outer) if ways else None
+
+
+def _is_plain(plan: Plan, parsed: Parsed, fields: Fields, placed: Iterable[str], outer: Iterable[str]) -> bool:
+    """Whether the body needs no Jinja where elements are texts: then it costs less than to look for those that are the same."""
+    import polars as pl
+
+    types = dict.fromkeys(fields.names.values(), pl.String)
+    types |= dict.fromkeys(placed, pl.Int64) | {name: plan.types[name] for name in outer}
+    return plan.inner(parsed, types).is_plain()
 
 
 def _plain(kind: Any) -> bool:
@@ -187,46 +209,94 @@ def _placed(node: Any) -> Any:
 
 
 class Loop:
-    """A loop that is rendered by its elements."""
+    """A loop that is rendered by its elements. ways: to do that, the better first; one that does not fit is given up."""
+
+    def __init__(self, whole: Rows, source: Source, ways: list[Distinct | Table], outer: list[str]) -> None:
+        self.whole, self.ways = whole, ways
+        self.names = list(dict.fromkeys([source.column, *outer]))
+
+    def evaluate(self, frame: pl.DataFrame) -> pl.Series:
+        """The texts of `frame`'s rows. Raises FailedRowError."""
+        import polars as pl
+
+        if not self.ways or frame.select(pl.col(self.names).has_nulls()).row(0).count(True):
+            return self.whole.evaluate(frame)
+        different = frame.select(self.names).unique(maintain_order=True)
+        repeated = different.height * 2 < frame.height
+        found = self.tried(different if repeated else frame)
+        if found is None:
+            return self.whole.evaluate(frame)
+        if not repeated:
+            return found
+        lookup = different.with_columns(found.alias("\0text"))
+        return frame.select(self.names).join(lookup, on=self.names, how="left", maintain_order="left")["\0text"]
+
+    def tried(self, frame: pl.DataFrame) -> pl.Series | None:
+        """The texts by the first way that fits."""
+        for way in list(self.ways):
+            found = None
+            if not way.given_up:
+                try:
+                    found = way.evaluate(frame)
+                except (OtherError, FailedRowError, RowError, ValueError, TypeError, RecursionError):
+                    way.given_up = True
+            if way.given_up:
+                self.ways = [one for one in self.ways if one is not way]
+            if found is not None:
+                return found
+        return None
+
+
+class Table:
+    """All elements of a batch as a table."""
+
+    def __init__(self, elements: Elements) -> None:
+        self.elements, self.given_up = elements, False
+
+    def evaluate(self, frame: pl.DataFrame) -> pl.Series | None:
+        return self.elements.texts(frame)
+
+
+class Distinct:
+    """Each element and place once."""
 
     def __init__(
-        self, whole: Rows, source: Source, program: Program, places: list[str], outer: list[str], filtered: bool, missing: Any
+        self,
+        source: Source,
+        plan: Plan,
+        body: list[nodes.Node],
+        target: str,
+        places: list[str],
+        outer: list[str],
+        filtered: bool,
     ) -> None:
-        self.whole, self.source, self.program, self.outer, self.filtered = whole, source, program, outer, filtered
-        self.places, self.missing = [_PLACES[one] for one in places], missing
-        self.names = list(dict.fromkeys([source.column, *outer]))
+        self.source, self.outer, self.filtered = source, outer, filtered
+        names = [target, *(f"__loop_{place}__" for place in places), *outer]
+        self.program = Program(plan.environment, body, names, loop=True, row=False, selfish=plan.selfish, numbered=False)
+        self.places = [_PLACES[one] for one in places]
         self.known: dict[Any, str] = {}
         self.marked: dict[int, list[tuple[Any, ...]]] = {}
         self.lock = threading.Lock()
         self.size = self.seen = self.rendered = 0
         self.given_up = False
 
-    def evaluate(self, frame: pl.DataFrame) -> pl.Series:
-        """The texts of `frame`'s rows. Raises FailedRowError."""
+    def evaluate(self, frame: pl.DataFrame) -> pl.Series | None:
+        """The texts of `frame`'s rows; None where elements turn out to differ."""
         import polars as pl
 
-        if self.given_up or frame.select(pl.col(self.names).has_nulls()).row(0).count(True):
-            return self.whole.evaluate(frame)
-        different = frame.select(self.names).unique(maintain_order=True)
-        repeated = different.height < 0.9 * frame.height
-        try:
-            with self.lock:
-                given = different if repeated else frame
-                made = [text for piece in given.iter_slices(AT_ONCE) for text in self.texts(piece)]
-            found = pl.Series(made, dtype=pl.String)
-        except (_OtherError, RowError, ValueError, TypeError, RecursionError):
-            self.given_up, self.known = True, {}
-        else:
-            if not repeated:
-                return found
-            lookup = different.with_columns(found.alias("\0text"))
-            return frame.select(self.names).join(lookup, on=self.names, how="left", maintain_order="left")["\0text"]
-        return self.whole.evaluate(frame)
+        made: list[str] = []
+        with self.lock:
+            for piece in frame.iter_slices(AT_ONCE):
+                made += self.texts(piece)
+                if self.seen >= TRIAL and self.rendered * 2 > self.seen:
+                    self.given_up, self.known = True, {}
+                    return None
+        return pl.Series(made, dtype=pl.String)
 
     def texts(self, frame: pl.DataFrame) -> list[str]:
         if len(self.known) > KEPT or self.size > KEPT_CHARACTERS:
             self.known, self.size = {}, 0
-        known, plain = self.known, self.source.plain
+        known, plain = self.known, self.source.between is not None
         fresh: dict[Any, tuple[Any, ...]] = {}
         rows = []
         for elements, others in zip(self.lists(frame[self.source.column]), self.others(frame), strict=True):
@@ -243,8 +313,6 @@ class Loop:
             made = self.program.render(list(zip(*fresh.values(), strict=True)), len(fresh))
             known.update(zip(fresh, made, strict=True))
             self.size += sum(map(len, made))
-        if self.seen >= TRIAL and self.rendered * 2 > self.seen:
-            self.given_up = True
         return ["".join(map(known.__getitem__, keys)) for keys in rows]
 
     def marks(self, length: int) -> list[tuple[Any, ...]]:
@@ -257,16 +325,11 @@ class Loop:
         return self.marked[length]
 
     def lists(self, column: pl.Series) -> Iterator[list]:
-        of = self.source.of
         for text in column.to_list():
-            elements = of(text)
+            elements = self.source.of(text)
             if type(elements) is not list:
-                raise _OtherError
+                raise OtherError
             yield [one for one in elements if one] if self.filtered else elements
 
     def others(self, frame: pl.DataFrame) -> Iterable[tuple[Any, ...]]:
         return frame.select(self.outer).iter_rows() if self.outer else [()] * frame.height
-
-
-class _OtherError(Exception):
-    """A value that is no list."""

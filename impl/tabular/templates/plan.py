@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -20,8 +21,9 @@ from jinja2.defaults import DEFAULT_NAMESPACE
 
 from impl.run.errors import EtlError
 from impl.tabular.templates import loops, pool
+from impl.tabular.templates.elements import WRITTEN
 from impl.tabular.templates.jinja import settings_of
-from impl.tabular.templates.rows import Program, RowError
+from impl.tabular.templates.rows import FailedRowError, Program, RowError
 from impl.tabular.templates.syntax import (
     OURS,
     ROW_DATA,
@@ -34,7 +36,7 @@ from impl.tabular.templates.syntax import (
     walk,
 )
 from impl.tabular.templates.values import NAN, json_texts, texts, values, widened
-from impl.tabular.templates.vectors import NOTHING, ROW, TEXT, Compiler, NotVectorError, Vector
+from impl.tabular.templates.vectors import NOTHING, ROW, Compiler, NotVectorError, Vector
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,11 +78,22 @@ class Fixed:
 
 @dataclass
 class Columns:
-    """A column expression. rest: renders the rows where the expression is not right; odd: says which those are."""
+    """A column expression. node: what Jinja renders in the rows where the expression is not right; odd: says which those are.
 
+    names: columns that are read; nulls: columns where something missing makes a row odd; doubts: whether one is for another reason.
+    """
+
+    plan: Plan
     vector: Vector
-    rest: Rows
+    node: nodes.Node
+    names: frozenset[str]
     odd: Any = None  # an expression, or None where the expression is always right
+    nulls: Sequence[str] = ()
+    doubts: Any = None  # likewise
+
+    @cached_property
+    def rest(self) -> Rows:
+        return self.plan.rows([self.node])
 
 
 class Rows:
@@ -178,14 +191,6 @@ class Rows:
         return not self.ordered and hasattr(environment, "settings") and set(environment.globals) <= {*DEFAULT_NAMESPACE, *OURS}
 
 
-class FailedRowError(Exception):
-    """number: of the row, from 1; row: the values that the piece was given; error: what happened."""
-
-    def __init__(self, number: int, row: dict[str, Any], error: RowError) -> None:
-        super().__init__(number, row, error)
-        self.number, self.row, self.error = number, row, error
-
-
 @dataclass
 class Branches:
     """An `if` with pieces for Jinja inside. tests: a truth for each body but the last, or a piece that writes something."""
@@ -240,7 +245,9 @@ class Plan:
         self.operation, self.selfish = operation, not operation
         self.missing: Any = NAN if operation else ""
         self.definitions: dict[str, nodes.Node] = dict(parsed.portable)
-        self.compiler = Compiler(types, parsed.stored | (set(environment.globals) - set(types)))
+        written = {name[len(WRITTEN) :]: name for name in types if name.startswith(WRITTEN)}
+        self.compiler = Compiler(types, parsed.stored | (set(environment.globals) - set(types)), written=written)
+        self.compiler.macros = {name: one for name, one in parsed.portable.items() if isinstance(one, nodes.Macro)}
         # values that a template can change: what reads them stays in one program
         self.shared = {name for name, kind in types.items() if kind.is_nested() or kind == _object()}
         self.shared |= {ROW_DATA} if parsed.whole_row else set()
@@ -251,6 +258,24 @@ class Plan:
         self.json = self.json_needed()
         self.needed = self.columns_needed(self.parts)
         self.needed |= {name for _, vector in self.json for name in vector.names}
+        self.numbered = not self.is_plain() or any(
+            ROW in vector.expr.meta.root_names() for vector in [*self.vectors(self.parts), *(one for _, one in self.json)]
+        )
+
+    def inner(self, parsed: Parsed, types: dict[str, Any]) -> Plan:
+        """A plan for the body of a loop over a table of its elements, where what is missing was made None."""
+        made = Plan(self.environment, parsed, types, operation=False, workers=self.workers)
+        made.missing = None
+        return made
+
+    def is_plain(self) -> bool:
+        """Whether nothing in it needs Jinja, but for rows that are odd."""
+        return all(isinstance(one, Fixed | Columns) for one in self.parts)
+
+    def is_worth_it(self) -> bool:
+        """Whether so little needs Jinja that a loop costs less as a table."""
+        jinja = sum(1 for one in self.parts if isinstance(one, Rows) and one.names)
+        return not jinja or jinja * 2 < sum(1 for one in self.parts if not isinstance(one, Fixed))
 
     # --- cutting -------------------------------------------------------------------------------------------------------------
 
@@ -304,7 +329,7 @@ class Plan:
     def piece(self, node: nodes.Node) -> Part:
         try:
             if isinstance(node, nodes.If):
-                return self.columns(self.vector_if(node), node)
+                return self.columns(self.compiler.branches(node), node)
             if isinstance(node, nodes.Expr):
                 return self.columns(self.compiler.output(node), node)
         except NotVectorError:
@@ -316,48 +341,33 @@ class Plan:
     def columns(self, vector: Vector, node: nodes.Node) -> Part:
         if vector.constant is not ...:
             return Fixed(vector.constant)
-        return Columns(vector, self.rows([node]), self.odd([vector]))
+        nulls, doubts = self.nulls([vector]), self.doubts([vector])
+        odd = self.odd([vector])
+        names = vector.names if odd is None else vector.names | closure(names_read([node]), self.definitions) & set(self.types)
+        if odd is not None and any(row_field(one) is not None for one in walk(node)):
+            names |= set(self.rows([node]).names)
+        return Columns(self, vector, node, names, odd, nulls, _any(doubts))
 
     def odd(self, vectors: Sequence[Vector]) -> Any:
         """An expression that is true where one of `vectors` is not right."""
         import polars as pl
 
-        names = {name for one in vectors for name in one.names} if self.operation else set()
-        conditions = [pl.col(name).is_null() for name in sorted(names)]
+        return _any([*(pl.col(name).is_null() for name in self.nulls(vectors)), *self.doubts(vectors)])
+
+    def nulls(self, vectors: Sequence[Vector]) -> list[str]:
+        """Columns in which something missing is not what `vectors` take it for."""
+        return sorted({name for one in vectors for name in one.names}) if self.operation else []
+
+    def doubts(self, vectors: Sequence[Vector]) -> list[Any]:
+        """Conditions on what is there under which `vectors` are not right."""
+        import polars as pl
+
+        conditions = []
         for name in sorted({name for one in vectors for name in one.ascii if self.types[name] == pl.String}):
             conditions.append(pl.col(name).str.len_bytes() != pl.col(name).str.len_chars())
         for one in vectors:
             conditions += [~guard for guard in one.guards]
-        return pl.any_horizontal(conditions).fill_null(True) if conditions else None
-
-    def vector_if(self, node: nodes.If) -> Vector:
-        """An `if` of expressions with bodies of expressions."""
-        import polars as pl
-
-        cases = [(self.compiler.truth(one.test), self.vector_body(one.body)) for one in [node, *node.elif_]]
-        result = self.vector_body(node.else_)
-        for test, body in reversed(cases):
-            if test.constant is not ...:
-                result = body if test.constant else result
-            else:
-                result = test.like(TEXT, pl.when(test.expr).then(body.expr).otherwise(result.expr), body, result)
-        return result
-
-    def vector_body(self, body: Iterable[nodes.Node]) -> Vector:
-        import polars as pl
-
-        found: list[Vector] = []
-        for node in body:
-            if isinstance(node, nodes.If):
-                found.append(self.vector_if(node))
-            elif isinstance(node, nodes.Output):
-                found += [self.compiler.output(one) for one in node.nodes]
-            else:
-                raise NotVectorError
-        if all(one.constant is not ... for one in found):
-            text = "".join(one.constant for one in found)
-            return Vector(TEXT, pl.lit(text), constant=text)
-        return found[0].like(TEXT, pl.concat_str([one.expr for one in found]), *found[1:])
+        return conditions
 
     def branches(self, node: nodes.If) -> Part:
         """An `if` whose bodies are cut, unless it reads so little that its distinct values are few."""
@@ -399,7 +409,7 @@ class Plan:
             if isinstance(one, Rows):
                 found |= set(one.names)
             elif isinstance(one, Columns):
-                found |= set(one.rest.names) | one.vector.names
+                found |= one.names
             elif isinstance(one, Branches):
                 found |= set(one.whole.names) | self.columns_needed(part for body in one.bodies for part in body)
             elif isinstance(one, loops.Loop):
@@ -410,17 +420,15 @@ class Plan:
 
     def evaluate(self, batch: pl.DataFrame, start: int) -> pl.Series:
         """The texts of a batch with the columns that the template needs. Raises FailedRowError."""
-        import polars as pl
 
-        numbers = pl.int_range(start + 1, start + 1 + batch.height, eager=True).alias(ROW)
-        frame = batch.with_columns(numbers) if batch.width else numbers.to_frame()
+        frame = _with_numbers(batch, start) if self.numbered else batch
         if self.json and frame.height:
             made = frame.select([vector.expr.alias(name) for name, vector in self.json])
             frame = frame.with_columns([json_texts(made[name]).alias(name) for name, _ in self.json])
-        return self.write(self.parts, frame)
+        return self.write(self.parts, frame, start)
 
-    def write(self, parts: Sequence[Part], frame: pl.DataFrame) -> pl.Series:
-        """All parts, one behind the other."""
+    def write(self, parts: Sequence[Part], frame: pl.DataFrame, start: int = 0) -> pl.Series:
+        """All parts, one behind the other. start: how many rows came before, where `frame` has no numbers."""
         import polars as pl
 
         count = frame.height
@@ -428,8 +436,8 @@ class Plan:
             return pl.Series([], dtype=pl.String)
         if all(isinstance(one, Fixed) for one in parts):
             return pl.Series(["".join(one.text for one in parts if isinstance(one, Fixed))]).new_from_index(0, count)
-        asked = [one.odd for one in parts if isinstance(one, Columns) and one.odd is not None]
-        some = iter(frame.select([odd.any().alias(str(place)) for place, odd in enumerate(asked)]).row(0) if asked else ())
+        asked = [one.doubts for one in parts if isinstance(one, Columns) and one.doubts is not None]
+        some = iter(frame.select([one.any().alias(str(place)) for place, one in enumerate(asked)]).row(0) if asked else ())
         made: list[pl.Series] = []
         pieces: list[Any] = []
         for one in parts:
@@ -437,10 +445,11 @@ class Plan:
                 pieces.append(pl.lit(one.text))
                 continue
             if isinstance(one, Columns):
-                if one.odd is None or not next(some):
+                doubted = one.doubts is not None and next(some)
+                if not doubted and not any(frame[name].null_count() for name in one.nulls):
                     pieces.append(one.vector.expr)
                     continue
-                written = self.mended(one, frame)
+                written = self.mended(one, frame if ROW in frame.columns else _with_numbers(frame, start))
             elif isinstance(one, Branches):
                 written = one.evaluate(frame, self)
             else:
@@ -449,7 +458,7 @@ class Plan:
             pieces.append(pl.col(made[-1].name))
         if len(pieces) == 1 and made:
             return made[0]
-        return frame.with_columns(made).select(pl.concat_str(pieces).alias(ROW)).to_series()
+        return (frame.hstack(made) if made else frame).select(pl.concat_str(pieces).alias(ROW)).to_series()
 
     def mended(self, one: Columns, frame: pl.DataFrame) -> pl.Series:
         """An expression with the rows where it is not right rendered by Jinja."""
@@ -466,13 +475,29 @@ def prepared(
 
     batch = widened(batch)
     if names is not None:
-        batch = batch.select([name for name in batch.columns if name in names])
+        # without a query, which costs more than the rest where an operation has few rows
+        batch = pl.DataFrame([one for one in batch.get_columns() if one.name in names])
     types: dict[str, Any] = dict(batch.schema)
     if not operation:
         types = {name: pl.String if _scalar(kind) else kind for name, kind in types.items()}
     plan = plan_for(types)
-    needed = [name for name in types if name in plan.needed]
-    return plan, batch.select(needed) if operation else batch.select([texts(batch[name]) for name in needed])
+    needed = [one for one in batch.get_columns() if one.name in plan.needed]
+    return plan, pl.DataFrame(needed if operation else [texts(one) for one in needed])
+
+
+def _with_numbers(frame: pl.DataFrame, start: int) -> pl.DataFrame:
+    """With the number of each row, from 1 for the first of all."""
+    import polars as pl
+
+    numbers = pl.int_range(start + 1, start + 1 + frame.height, eager=True).alias(ROW)
+    return pl.DataFrame([*frame.get_columns(), numbers])
+
+
+def _any(conditions: Sequence[Any]) -> Any:
+    """Whether one of them holds or cannot be told; None where there is none."""
+    import polars as pl
+
+    return pl.any_horizontal(conditions).fill_null(True) if conditions else None
 
 
 def _scalar(kind: Any) -> bool:

@@ -17,7 +17,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import SecurityError
 
-from impl.tabular.templates.syntax import ROW_DATA
+from impl.tabular.templates.syntax import ROW_DATA, names_read, names_stored
 
 _ROWS, _TEXT = "__rows__", "__text__"
 
@@ -28,6 +28,14 @@ class RowError(Exception):
     def __init__(self, index: int, cause: str, line: int | None = None, file: str | None = None, sandbox: bool = False) -> None:
         super().__init__(index, cause, line, file, sandbox)
         self.index, self.cause, self.line, self.file, self.sandbox = index, cause, line, file, sandbox
+
+
+class FailedRowError(Exception):
+    """number: of the row, from 1; row: the values that the piece was given; error: what happened."""
+
+    def __init__(self, number: int, row: dict[str, Any], error: RowError) -> None:
+        super().__init__(number, row, error)
+        self.number, self.row, self.error = number, row, error
 
 
 class Program:
@@ -68,9 +76,10 @@ class Program:
                 target: nodes.Node = nodes.Tuple([nodes.Name(name, "store") for name in targets], "store")
                 if not targets:
                     target = nodes.Name("__row__", "store")
+                ahead, body = _ahead(body, {*self.names, ROW_DATA})
                 block = nodes.AssignBlock(nodes.Name(_TEXT, "store"), None, body)
                 written = nodes.Output([nodes.Name(_TEXT, "load")])
-                body = [nodes.For(target, nodes.Name(_ROWS, "load"), [block, written], [], None, False)]
+                body = [*ahead, nodes.For(target, nodes.Name(_ROWS, "load"), [block, written], [], None, False)]
             tree = nodes.Template(body, lineno=1)
             _number(tree)
             tree.set_environment(self.environment)
@@ -158,6 +167,20 @@ def _failed(error: Exception, index: int) -> RowError:
         line, file = error.lineno, error.filename
     cause = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
     return RowError(index, cause, line, file, isinstance(error, SecurityError))
+
+
+def _ahead(body: list[nodes.Node], columns: set[str]) -> tuple[list[nodes.Node], list[nodes.Node]]:
+    """Macros that are the same for every row, and the rest: they read no column, nor what is set anywhere."""
+    stored = names_stored(body)
+    macros = {one.name: one for one in body if isinstance(one, nodes.Macro) and stored.count(one.name) == 1}
+    changing = columns | (set(stored) - set(macros))
+    free = {name: names_read([one]) - {given.name for given in one.args} for name, one in macros.items()}
+    rest = {name for name in macros if free[name] & changing}
+    while more := {name for name in macros if name not in rest and free[name] & rest}:
+        rest |= more
+    ahead: list[nodes.Node] = [one for name, one in macros.items() if name not in rest]
+    known = set(map(id, ahead))
+    return ahead, [one for one in body if id(one) not in known]
 
 
 def copied(value: Any) -> Any:

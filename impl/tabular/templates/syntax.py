@@ -58,7 +58,7 @@ def parse(environment: jinja2.Environment, text: str) -> Parsed:
         body = [*ahead, *environment.parse(text).body]  # lines count from the text itself
     else:
         body = environment.parse(macros + text).body
-    return _described(environment, body)
+    return described(environment, body)
 
 
 @lru_cache(maxsize=64)
@@ -136,7 +136,8 @@ def row_field(node: nodes.Node) -> str | None:
     return None
 
 
-def _described(environment: jinja2.Environment, body: list[nodes.Node]) -> Parsed:
+def described(environment: jinja2.Environment, body: list[nodes.Node]) -> Parsed:
+    """What nodes say that a template consists of."""
     contextual = any(_remembered(one).contextual if isinstance(one, nodes.Macro) else _contextual(one) for one in body)
     stored = names_stored(body)
     portable: dict[str, nodes.Node] = {}

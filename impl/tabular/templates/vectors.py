@@ -6,19 +6,23 @@ column is null, not ASCII (where letters have case or blanks have kinds), or no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
 
-from impl.tabular.templates.syntax import IMPLICIT, ROW_DATA, ROW_NUMBER, row_field
+from impl.tabular.templates.syntax import IMPLICIT, ROW_DATA, ROW_NUMBER, names_read, row_field
 
 if TYPE_CHECKING:
     pass
 
 TEXT, NUMBER, TRUTH, NOTHING = "text", "number", "truth", "nothing"
 ROW = "\x00row"  # column of row numbers that a batch carries beside its own
+CALLS = 4  # macros within macros: their expressions stand in one another
+_FOREIGN = r"[^\x00-\x7f]"
+# a letter that begins a word in Polars and none in Jinja, whose words end at blanks and at - ( { [ < alone
+_OTHER_WORDS = _FOREIGN + r"|[^A-Za-z \t\n\r\x0b\x0c\-({\[<][A-Za-z]"
 _BLANKS = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 
 
@@ -58,13 +62,18 @@ class Compiler:
     """Compiles nodes for one schema.
 
     types: of the columns. known: names that are set or stand for something else than columns. values: what names are set
-    to, where that is a vector as well. json: columns to be made by `json_texts`, by name: the texts they are made from.
+    to, where that is a vector as well; in a macro, what it is given. json: columns to be made by `json_texts`, by name: the texts they are made from.
+    written: columns of texts, by the columns that are written so. macros: that may be called. calls: the one that this compiles,
+    with those around it.
     """
 
     types: Mapping[str, Any]
     known: set[str]
-    values: Mapping[str, nodes.Node] = field(default_factory=dict)
+    values: Mapping[str, nodes.Node | Vector] = field(default_factory=dict)
     json: dict[str, tuple[str, Vector]] = field(default_factory=dict)  # key: (name, text)
+    written: Mapping[str, str] = field(default_factory=dict)
+    macros: Mapping[str, nodes.Macro] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
 
     def output(self, node: nodes.Node) -> Vector:
         """The text that `{{ node }}` writes."""
@@ -76,6 +85,8 @@ class Compiler:
             return letter
         if isinstance(node, nodes.CondExpr):
             return self.either(node)
+        if isinstance(node, nodes.Name) and node.name in self.written and node.name not in self.values:
+            return self.column(self.written[node.name])
         return self.text(self.value(node))
 
     def text(self, value: Vector) -> Vector:
@@ -98,9 +109,11 @@ class Compiler:
         if node.node is None:
             raise NotVectorError
         inner = self.value(node.node)
+        if inner.kind == NUMBER and inner.constant is ...:
+            return self.text(inner)
         if inner.kind != TEXT or inner.constant is not ... or inner.ascii or inner.guards:
             raise NotVectorError
-        key = repr(node.node)
+        key = repr((self.calls, node.node))
         if key not in self.json:
             self.json[key] = (f"\x00json{len(self.json)}", inner)
         return inner.like(TEXT, pl.col(self.json[key][0]))
@@ -129,6 +142,52 @@ class Compiler:
         import polars as pl
 
         return inner.like(TEXT, pl.when(inner.expr.str.len_chars() >= -place).then(ends.str.slice(0, 1)).otherwise(pl.lit("")))
+
+    def branches(self, node: nodes.If) -> Vector:
+        """An `if` of expressions with bodies of expressions."""
+        import polars as pl
+
+        cases = [(self.truth(one.test), self.body(one.body)) for one in [node, *node.elif_]]
+        result = self.body(node.else_)
+        for test, body in reversed(cases):
+            if test.constant is not ...:
+                result = body if test.constant else result
+            else:
+                result = test.like(TEXT, pl.when(test.expr).then(body.expr).otherwise(result.expr), body, result)
+        return result
+
+    def body(self, body: Iterable[nodes.Node]) -> Vector:
+        """What pieces write, one behind the other."""
+        import polars as pl
+
+        found: list[Vector] = []
+        for node in body:
+            if isinstance(node, nodes.If):
+                found.append(self.branches(node))
+            elif isinstance(node, nodes.Output):
+                found += [self.output(one) for one in node.nodes]
+            else:
+                raise NotVectorError
+        if all(one.constant is not ... for one in found):
+            return _constant("".join(one.constant for one in found))
+        return found[0].like(TEXT, pl.concat_str([one.expr for one in found]), *found[1:])
+
+    def call(self, node: nodes.Call) -> Vector:
+        """The text of a macro whose body is made of expressions."""
+        macro = self.macros.get(node.node.name) if isinstance(node.node, nodes.Name) else None
+        if macro is None or macro.name in self.values or node.dyn_args or node.dyn_kwargs or len(self.calls) >= CALLS:
+            raise NotVectorError
+        names = [one.name for one in macro.args]
+        named = {one.key: one.value for one in node.kwargs}
+        if len(node.args) > len(names) or set(named) - set(names[len(node.args) :]) or names_read(macro.body) & IMPLICIT:
+            raise NotVectorError
+        given: dict[str, nodes.Node | Vector] = {name: Vector(NOTHING, None) for name in names}
+        for name, default in zip(names[len(names) - len(macro.defaults) :], macro.defaults, strict=True):
+            if not isinstance(default, nodes.Const):
+                raise NotVectorError  # it may read what it is given before
+            given[name] = self.value(default)
+        given |= {name: self.value(one) for name, one in [*zip(names, node.args, strict=False), *named.items()]}
+        return replace(self, values=given, calls=(*self.calls, repr(node))).body(macro.body)
 
     def truth(self, node: nodes.Node) -> Vector:
         """Whether a value counts as true."""
@@ -168,7 +227,8 @@ class Compiler:
         import polars as pl
 
         if name in self.values:
-            return self.value(self.values[name])
+            meant = self.values[name]
+            return meant if isinstance(meant, Vector) else self.value(meant)
         if name in self.known or name == ROW_DATA or name in IMPLICIT:
             raise NotVectorError
         if name in self.types:
@@ -196,6 +256,8 @@ class Compiler:
         inner = self.value(node.node)
         if node.name in ("default", "d"):
             return self.default(node, inner)
+        if inner.kind == NUMBER and inner.constant is ... and not node.args and node.name in ("int", "string"):
+            return inner if node.name == "int" else self.text(inner)
         if inner.kind != TEXT or inner.constant is not ...:
             raise NotVectorError
         expr = inner.expr
@@ -203,6 +265,12 @@ class Compiler:
             return inner.like(
                 TEXT, expr.str.to_lowercase() if node.name == "lower" else expr.str.to_uppercase(), ascii_too=True
             )
+        if node.name in ("capitalize", "title") and not node.args:
+            first, rest = expr.str.slice(0, 1).str.to_uppercase(), expr.str.slice(1).str.to_lowercase()
+            titled = node.name == "title"
+            made = inner.like(TEXT, expr.str.to_titlecase() if titled else pl.concat_str([first, rest]))
+            made.guards += (~expr.str.contains(_OTHER_WORDS if titled else _FOREIGN),)
+            return made
         if node.name == "trim" and not node.args:
             return inner.like(TEXT, expr.str.strip_chars(_BLANKS), ascii_too=True)
         if node.name == "string" and not node.args:
@@ -359,6 +427,7 @@ class Compiler:
 
 _METHODS: tuple[tuple[Any, Any], ...] = (
     (nodes.Filter, Compiler.filter),
+    (nodes.Call, Compiler.call),
     (nodes.Getitem, Compiler.slice),
     (nodes.Concat, Compiler.joined),
     (nodes.Add, Compiler.added),
