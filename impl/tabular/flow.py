@@ -6,7 +6,7 @@ know types (JSON, Parquet, SQL) and from operations that make numbers; `kind` sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -60,3 +60,12 @@ class Context:
     environment: Callable[[Any], Any] | None = None
     say: Callable[[str], None] = lambda line: None
     counts: dict[str, int] = field(default_factory=dict)
+
+
+def framed(columns: Iterable[pl.Series]) -> pl.DataFrame:
+    """A frame of columns under their own names: of a list Polars makes one in which `column_0` takes the place of an empty name."""
+    import polars as pl
+
+    listed = list(columns)
+    named = {one.name: one for one in listed}
+    return pl.DataFrame(named if len(named) == len(listed) else listed)  # two of one name are an error of Polars

@@ -307,3 +307,11 @@ def test_threads_do_not_share_what_a_row_sets():
     with ThreadPoolExecutor(4) as threads:
         for batch, texts in enumerate(threads.map(one.render, frames)):
             assert texts.to_list() == ["-".join(f"{batch}{row}") + f"{batch}{row}" for row in range(500)]
+
+
+def test_a_column_without_a_name_is_written_and_read():
+    batch = pl.DataFrame({"a": ["1", "2"], "": ["é", None]})
+    rows = RowTemplate.default(batch.columns, environment=environment("", ".", sandboxed=False))
+    assert rows.render(batch).to_list() == ['{ "a": "1", "": "\\u00e9" }', '{ "a": "2", "": "" }']
+    by_name = RowTemplate("{{ a }}{{ __row_data__[''] }}", environment=environment("", ".", sandboxed=False))
+    assert by_name.render(batch).to_list() == ["1é", "2"]

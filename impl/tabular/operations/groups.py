@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, TEXT, Column, Context, Flow
+from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, TEXT, Column, Context, Flow, framed
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.numbers import BLANK, INTEGER_TEXT, numbers
 from impl.tabular.operations.tables import as_text, known
@@ -206,7 +206,7 @@ class GroupBy(Operation):
                 results.append(found.whole_result(one.function).alias(f"\0{one.name}"))
                 if not found.whole.all():
                     mixed.add(one.name)
-        return pl.DataFrame(results)
+        return framed(results)
 
     def _no_number(self, rows: pl.DataFrame, column: str, row: int, made: Sequence[Created]) -> None:
         one = next(one for one in made if one.column == column and one.function in NUMERIC)

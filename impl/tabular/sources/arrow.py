@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError
-from impl.tabular.flow import BATCH, CELLS, FLOAT, Column, Context
+from impl.tabular.flow import BATCH, CELLS, FLOAT, Column, Context, framed
 from impl.tabular.sources.file import FileSource
 from impl.tabular.sources.source import empty, kind_of
 from impl.tabular.sources.values import column_of
@@ -91,10 +91,9 @@ class Arrow(FileSource):
         return gaps
 
     def _frame(self, table: pyarrow.Table, gaps: set[str]) -> pl.DataFrame:
-        import polars as pl
 
-        return pl.DataFrame(
-            [self._column(name, column, name in gaps) for name, column in zip(table.column_names, table.columns, strict=True)]
+        return framed(
+            self._column(name, column, name in gaps) for name, column in zip(table.column_names, table.columns, strict=True)
         )
 
     def _column(self, name: str, values: pyarrow.ChunkedArray, gap: bool) -> pl.Series:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from impl.run.errors import EtlError
 from impl.run.secrets import redact
-from impl.tabular.flow import ANY, BATCH, TEXT, Column, Context, Flow
+from impl.tabular.flow import ANY, BATCH, TEXT, Column, Context, Flow, framed
 from impl.tabular.spec import SkippedError, Spec, nearest
 
 if TYPE_CHECKING:
@@ -200,11 +200,9 @@ def _shaped(frame: pl.DataFrame, shape: list[tuple[str | None, Column]]) -> pl.D
     """The columns of `shape` from `frame`. By name and not by expression: names such as `*` are patterns there."""
     import polars as pl
 
-    return pl.DataFrame(
-        [
-            pl.Series(column.name, [""], pl.String).new_from_index(0, frame.height).alias(column.name)
-            if origin is None
-            else frame.get_column(origin).alias(column.name)
-            for origin, column in shape
-        ]
+    return framed(
+        pl.Series(column.name, [""], pl.String).new_from_index(0, frame.height).alias(column.name)
+        if origin is None
+        else frame.get_column(origin).alias(column.name)
+        for origin, column in shape
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import BATCH
+from impl.tabular.flow import BATCH, framed
 
 if TYPE_CHECKING:
     import pandas
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 def from_pandas(frame: pandas.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
     """Batches of `frame` under these names; NaN, NaT and None are null. A column has one type in all of them."""
-    import polars as pl
 
     columns = [column_of(frame.iloc[:, place], name) for place, name in enumerate(names)]
-    whole = pl.DataFrame(columns)
+    whole = framed(columns)
     yield from whole.iter_slices(BATCH) if whole.height else iter([whole])
 
 
@@ -134,9 +133,7 @@ class Spool:
             file.seek(0)
             for _ in range(self.parts):
                 columns = pickle.load(file)
-                yield pl.DataFrame(
-                    [_as(name, column, kind) for name, column, kind in zip(self.names, columns, kinds, strict=True)]
-                )
+                yield framed(_as(name, column, kind) for name, column, kind in zip(self.names, columns, kinds, strict=True))
 
 
 def _told(column: Sequence[Any]) -> Sequence[Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
 
+from impl.tabular.flow import framed
 from impl.tabular.templates.jinja import fromjson, fromjsons
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class Elements:
             "revindex0": length - at - 1,
         }
         asked = [meant[place].alias(name) for name, place in self.places.items()]
-        return pl.DataFrame([*made.get_columns(), *places.select(asked).get_columns()])
+        return framed([*made.get_columns(), *places.select(asked).get_columns()])
 
 
 def _decoded(column: pl.Series, fields: dict[str | None, str]) -> tuple[list[pl.DataFrame], pl.Series] | None:

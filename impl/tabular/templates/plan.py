@@ -20,6 +20,7 @@ from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
 from impl.run.errors import EtlError
+from impl.tabular.flow import framed
 from impl.tabular.templates import loops, pool
 from impl.tabular.templates.elements import WRITTEN
 from impl.tabular.templates.jinja import settings_of
@@ -476,13 +477,13 @@ def prepared(
     batch = widened(batch)
     if names is not None:
         # without a query, which costs more than the rest where an operation has few rows
-        batch = pl.DataFrame([one for one in batch.get_columns() if one.name in names])
+        batch = framed(one for one in batch.get_columns() if one.name in names)
     types: dict[str, Any] = dict(batch.schema)
     if not operation:
         types = {name: pl.String if _scalar(kind) else kind for name, kind in types.items()}
     plan = plan_for(types)
     needed = [one for one in batch.get_columns() if one.name in plan.needed]
-    return plan, pl.DataFrame(needed if operation else [texts(one) for one in needed])
+    return plan, framed(needed if operation else map(texts, needed))
 
 
 def _with_numbers(frame: pl.DataFrame, start: int) -> pl.DataFrame:
@@ -490,7 +491,7 @@ def _with_numbers(frame: pl.DataFrame, start: int) -> pl.DataFrame:
     import polars as pl
 
     numbers = pl.int_range(start + 1, start + 1 + frame.height, eager=True).alias(ROW)
-    return pl.DataFrame([*frame.get_columns(), numbers])
+    return framed([*frame.get_columns(), numbers])
 
 
 def _any(conditions: Sequence[Any]) -> Any:
