@@ -16,11 +16,13 @@ import json
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from impl.run.errors import EtlError
 from impl.run.files import replacing, sweep_beside
+from impl.tabular.behind import Behind
 from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
 from impl.tabular.spec import Spec, nearest
@@ -247,29 +249,30 @@ class Destination:
         count, first, begun = 0, None, False
         template = self.template
         objects = template is None and self.format == TEMPLATE  # each row is an object of texts
-        for batch in _slices(flow):
-            if objects and template is None:
-                template = RowTemplate.default(batch.columns, environment=self.environment)
-            if first is None:
-                if flow.columns is None and template is not None:
-                    template.demand(batch.columns)
-                if template is not None:
-                    template.use(context.workers)
-            if first is None or not first.height:
-                first = batch.head(1)
-            if not batch.height:
-                continue
-            if not begun:
-                begun = True
-                self._write_literal(self.header, first, file)
-                self.header_end = file.tell()
-            lines = _plain_lines(batch) if objects else None
-            if lines is None:
-                lines = template.render(batch, count) if template is not None else _json_lines(batch)
-            if self.schema is not None:
-                self._conforms(lines, count)
-            _write(lines, file, packed=self.compression == "gzip")
-            count += batch.height
+        with Behind(partial(_write, file=file, packed=self.compression == "gzip")) as behind:
+            for batch in _slices(flow):
+                if objects and template is None:
+                    template = RowTemplate.default(batch.columns, environment=self.environment)
+                if first is None:
+                    if flow.columns is None and template is not None:
+                        template.demand(batch.columns)
+                    if template is not None:
+                        template.use(context.workers)
+                if first is None or not first.height:
+                    first = batch.head(1)
+                if not batch.height:
+                    continue
+                if not begun:
+                    begun = True
+                    self._write_literal(self.header, first, file)
+                    self.header_end = file.tell()
+                lines = _plain_lines(batch) if objects else None
+                if lines is None:
+                    lines = template.render(batch, count) if template is not None else _json_lines(batch)
+                if self.schema is not None:
+                    self._conforms(lines, count)
+                behind.put(lines)
+                count += batch.height
         if first is None:
             raise EtlError("the table has no columns", self.spec.where("source"))
         if not begun:
@@ -304,19 +307,25 @@ class Destination:
                 )
 
     def _csv(self, flow: Flow, file: BinaryIO) -> int:
-        count, named = 0, False
-        for batch in _slices(flow):
-            written = batch.select([_cells(one) for one in batch.get_columns()])
-            if not named:
-                self.header_end = len(written.head(0).write_csv().encode())
+        count, named, self.header_end = 0, False, 0
+
+        def write(frame: pl.DataFrame) -> None:
+            nonlocal named
             if self.compression == "gzip":
                 packed = io.BytesIO()
-                written.write_csv(packed, include_header=not named)
+                frame.write_csv(packed, include_header=not named)
                 file.write(packed.getvalue())
             else:
-                written.write_csv(file, include_header=not named)
+                frame.write_csv(file, include_header=not named)
             named = True
-            count += batch.height
+
+        with Behind(write) as behind:
+            for batch in _slices(flow):
+                written = batch.select([_cells(one) for one in batch.get_columns()])
+                if not self.header_end:
+                    self.header_end = len(written.head(0).write_csv().encode())
+                behind.put(written)
+                count += batch.height
         self.footer_start = file.tell()
         return count
 
