@@ -52,6 +52,8 @@ INTENDED: tuple[tuple[str, str], ...] = (
     ("text behind `melt` of numbers beside True or False", "is `True`; the peer writes `1`"),
     ("equal rows in `sort_rows` behind `flatten` or `union`", "stay as they were; the peer's sort of several partitions leaves them in any order"),
     ("names in the document's own Jinja that nobody gives", "are as empty as in the peer, with a warning that says which and where"),
+    ("queries with `.str[:4]` or `.astype(...)`, functions of columns with a dot or a blank (`sum(a.b)`)", "run; the peer fails"),
+    ("a negative `offset` of `limit_rows`", "is an error; the peer passes it"),
     ("errors", "name file, line, node, operation and row, whatever the log level"),
     ("files that are written", "appear whole, when they are whole; the peer leaves empty or half files behind an error"),
     ("results files", "are also written where nothing was to do or something failed, with `exit_code` and `error`"),
