@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -160,13 +159,11 @@ def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard) -
             continue
         own = Spec(options, spec.problems, ref, str(options.get("operation", "?")), number)
         own.path, own.environment, own.compat = spec.path, spec.environment, spec.compat
-        name = options.get("operation")
-        if name not in OPERATIONS:
-            _note_unknown(own, name)
-            operations.append(_Unread())
-            continue
         try:
-            made: Operation = OPERATIONS[str(name)](own)
+            name = own.text("operation")
+            if name not in OPERATIONS:
+                own.wrong(f"there is no operation `{name}`", "operation", nearest(name, OPERATIONS))
+            made: Operation = OPERATIONS[name](own)
             reads += [_reference(own, "sources", one, nodes) for one in made.sources]
             operations.append(made)
         except SkippedError:
@@ -181,18 +178,6 @@ class _Unread:
 
     def columns(self, given: list[list[Column] | None]) -> list[Column] | None:
         return None
-
-
-def _note_unknown(spec: Spec, name: object) -> None:
-    """Note an operation that is not there, or that lacks its name."""
-    if name:
-        spec.note(f"there is no operation `{name}`", "operation", nearest(str(name), OPERATIONS))
-        return
-    near = difflib.get_close_matches("operation", [str(one) for one in spec.options], n=1, cutoff=0.6)
-    if near:
-        spec.note(f"there is no key `{near[0]}`", near[0], "did you mean `operation`?")
-    else:
-        spec.note("the operation has no name", None, "write `operation: NAME`")
 
 
 def _reference(spec: Spec, key: str, text: str, nodes: Any) -> str:
