@@ -101,6 +101,17 @@ def s3_server():
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """A scheduler with the workers `anna` and `bert`, for tests that leave them whole."""
+    pytest.importorskip("distributed", reason="a cluster needs `pip install -e '.[servers]'`")
+    from tests.dask_cluster import DaskCluster
+
+    cluster = DaskCluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster.start("anna", "bert")
+    cluster.stop()
+
+
 @pytest.fixture
 def receiver():
     """A webhook that keeps what it is sent; its status can be set."""

@@ -58,14 +58,6 @@ def dask_cluster(tmp_path):
     cluster.stop()
 
 
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
-    """A scheduler with the workers `anna` and `bert`, for tests that leave them whole."""
-    cluster = DaskCluster(tmp_path_factory.mktemp("cluster"))
-    yield cluster.start("anna", "bert")
-    cluster.stop()
-
-
 class Coordinator:
     """The run of six words in a process of its own."""
 

@@ -12,7 +12,6 @@ from impl.run.digest import Digests
 from impl.run.errors import EtlError
 from impl.run.graph import Graph
 from impl.run.place import Place
-from tests.dask_cluster import DaskCluster
 from tests.object_storage import prefix_for
 
 from . import actions
@@ -208,14 +207,6 @@ def test_files_are_named_anew_wherever_they_stand(tmp_path):
 
 
 # on a cluster
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
-    pytest.importorskip("distributed", reason="a cluster needs `pip install -e '.[servers]'`")
-    cluster = DaskCluster(tmp_path_factory.mktemp("cluster"))
-    yield cluster.start("anna", "bert")
-    cluster.stop()
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import pytest
 
 from impl.store import open_store
 from tests.conftest import ROOT, Checkout
-from tests.dask_cluster import DaskCluster
 from tests.object_storage import SECRET, prefix_for
 from tests.postgres import schema_for
 
@@ -119,14 +118,6 @@ class Trips(Checkout):
 @pytest.fixture
 def trips(copy_of_checkout):
     return Trips(copy_of_checkout.root, copy_of_checkout.data)
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
-    pytest.importorskip("distributed", reason="a cluster needs `pip install -e '.[servers]'`")
-    cluster = DaskCluster(tmp_path_factory.mktemp("cluster"))
-    yield cluster.start("anna", "bert")
-    cluster.stop()
 
 
 def test_the_result_is_the_same_here_on_local_workers_and_on_separate_ones(trips, tmp_path, two_workers):
