@@ -7,8 +7,9 @@ The rows are made up: day, school_id (10,000 of them), session, student_id, atte
 million. a: map_values, rename_columns, a left join with 10,000 rows, add_columns with Jinja, a template of 15 lines (380 bytes
 a row). b: group_by with count, sum, mean, max and str_min. c: filter_rows, distinct_rows and sort_rows on three columns.
 d, on a fifth of the rows, other ones: a template of 20 lines with two loops, over a split text and over a JSON list, a macro, `set`
-and `if`. e: the same template, on lists of which no two elements are the same. Then what one pays for nothing: the start, and 500 operations on 10 rows. With --long also, ours alone and for the
-memory, a chain of row-wise operations and job a on 5, 10 and 50 million rows (15 GB in the folder).
+and `if`. e: the same template, on lists of which no two elements are the same. Then what one pays for nothing: the start, and
+500 operations on 10 rows. With --long also, ours alone and for the memory, a chain of row-wise operations and job a on 5, 10 and
+50 million rows (15 GB in the folder).
 """
 
 import argparse
@@ -119,20 +120,6 @@ transformations:
 destinations:
   out: {source: $transformations.some, extension: jsonl}
 """,
-    "d": """version: 2
-config: {output_dir: ./output}
-sources:
-  lists: {file: lists.tsv}
-destinations:
-  out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
-""",
-    "e": """version: 2
-config: {output_dir: ./output}
-sources:
-  lists: {file: different.tsv}
-destinations:
-  out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
-""",
     "chain": """version: 2
 config: {output_dir: ./output}
 sources:
@@ -152,6 +139,14 @@ destinations:
   out: {source: $transformations.events, template: short.jsont, extension: jsonl}
 """,
 }
+LISTS = """version: 2
+config: {output_dir: ./output}
+sources:
+  lists: {file: FILE}
+destinations:
+  out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
+"""
+DOCUMENTS |= {"d": LISTS.replace("FILE", "lists.tsv"), "e": LISTS.replace("FILE", "different.tsv")}
 SHORT = '{"day": "{{day}}", "school": {{school}}, "category": {{category|tojson}}{% if long == "yes" %}, "year": {{year}}{% endif %}}'
 LONG = (5_000_000, 10_000_000, 50_000_000)  # rows
 
