@@ -1,0 +1,158 @@
+"""The Python that Jinja makes of a template, with the ways through it that most values take written out.
+
+Jinja looks up each method and each attribute anew, and asks what a function wants to be given, whatever the value is. Here
+each such place first asks for the type: a method of a text, a list or a mapping is called as it is, a key of a mapping is
+looked up as it is, and whatever else comes goes the way that Jinja has for it. So the text is Jinja's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from types import CodeType
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.filters import do_tojson
+from jinja2.runtime import LoopContext, missing
+
+from impl.tabular.templates.values import json_text
+
+# `format` and `format_map` may read any attribute: a sandbox has its own
+_METHODS = {
+    name: kind.__name__
+    for kind, names in {
+        str: "split rsplit splitlines partition rpartition strip lstrip rstrip replace lower upper title capitalize swapcase "
+        "startswith endswith find rfind zfill ljust rjust center join removeprefix removesuffix isdigit isnumeric isdecimal "
+        "isalpha isalnum isspace islower isupper istitle casefold",
+        list: "append extend insert sort reverse",
+        dict: "items keys values get update setdefault popitem",
+    }.items()
+    for name in names.split()
+}
+_OF_MAPPINGS = frozenset(dir(dict))
+_PLACES = frozenset({"index", "index0", "first", "last", "length", "revindex", "revindex0"})
+
+
+class Turns(LoopContext):
+    """`loop`, for whatever has a length and a first element without the look ahead that an iterator needs."""
+
+    def __iter__(self) -> Iterator[tuple[Any, Turns]]:  # type: ignore[override]
+        return self._turns(self._iterable) if type(self._iterable) in _SEQUENCES else self  # type: ignore[return-value]
+
+    def _turns(self, items: Iterable[Any]) -> Iterator[tuple[Any, Turns]]:
+        before = missing
+        for self.index0, self._current in enumerate(items):
+            self._before, before = before, self._current
+            yield self._current, self
+
+    def _peek_next(self) -> Any:
+        if type(self._iterable) not in _SEQUENCES:
+            return super()._peek_next()
+        after = self.index0 + 1
+        return self._iterable[after] if after < len(self._iterable) else missing  # type: ignore[index, arg-type]
+
+    @property
+    def last(self) -> bool:
+        if type(self._iterable) not in _SEQUENCES:
+            return super().last
+        return self.index0 + 1 >= len(self._iterable)  # type: ignore[arg-type]
+
+
+_SEQUENCES = frozenset({list, tuple, str, range})
+
+
+class Generator(CodeGenerator):
+    """For environments without autoescape, which ours are."""
+
+    direct: nodes.Node | None = None  # what is written as it is made
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
+        """`(t.split if type(t := text) is str else <Jinja's way>)(",")`."""
+        called = node.node
+        if (
+            not isinstance(called, nodes.Getattr)
+            or (kind := _METHODS.get(called.attr)) is None
+            or forward_caller
+            or node.kwargs
+            or node.dyn_args is not None
+            or node.dyn_kwargs is not None
+        ):
+            super().visit_Call(node, frame, forward_caller=forward_caller)
+            return
+        name = self.temporary_identifier()
+        self.write(f"({name}.{called.attr} if type({name} := ")
+        self.visit(called.node, frame)
+        way = "environment.call, context" if self.environment.sandboxed else "context.call"
+        scopes = ", _loop_vars=_loop_vars" if frame.loop_frame else ""
+        scopes += ", _block_vars=_block_vars" if frame.block_frame else ""
+        self.write(f") is {kind} else partial({way}, environment.getattr({name}, {called.attr!r}){scopes}))(")
+        for argument in node.args:
+            self.visit(argument, frame)
+            self.write(", ")
+        self.write(")")
+
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
+        """A key of a mapping, or the place in a loop."""
+        if node.ctx != "load" or isinstance(node.node, nodes.Literal) or node.attr in _OF_MAPPINGS:
+            super().visit_Getattr(node, frame)
+            return
+        name = self.temporary_identifier()
+        if isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr in _PLACES:
+            self.write(f"({name}.{node.attr} if type({name} := ")
+            self.visit(node.node, frame)
+            self.write(f") is LoopContext else environment.getattr({name}, {node.attr!r}))")
+            return
+        self.write(f"({name}[{node.attr!r}] if type({name} := ")
+        self.visit(node.node, frame)
+        self.write(f") is dict and {node.attr!r} in {name} else environment.getattr({name}, {node.attr!r}))")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+        """An element of a list by a place from its begin."""
+        place = node.arg.value if isinstance(node.arg, nodes.Const) else None
+        if node.ctx != "load" or isinstance(node.node, nodes.Literal) or type(place) is not int or place < 0:
+            super().visit_Getitem(node, frame)
+            return
+        name = self.temporary_identifier()
+        self.write(f"({name}[{place}] if type({name} := ")
+        self.visit(node.node, frame)
+        self.write(f") is list and len({name}) > {place} else environment.getitem({name}, {place}))")
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
+            super().visit_Concat(node, frame)
+            return
+        self.write("concat((")
+        for part in node.nodes:
+            constant = isinstance(part, nodes.Const) and isinstance(part.value, str)
+            self.write("" if constant else "str(")
+            self.visit(part, frame)
+            self.write(", " if constant else "), ")
+        self.write("))")
+
+    def visit_Filter(self, node: nodes.Filter, frame: Frame) -> None:
+        """`tojson` makes a text that knows that it is safe in HTML, which is of no use to what is only written."""
+        if node is not self.direct or node.node is None or self.environment.filters.get("tojson") is not do_tojson:
+            super().visit_Filter(node, frame)
+            return
+        self.write("json_text(")
+        self.visit(node.node, frame)
+        self.write(")")
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        plain = isinstance(node, nodes.Filter) and node.name == "tojson" and not (node.args or node.kwargs)
+        plain = plain and node.dyn_args is None and node.dyn_kwargs is None
+        self.direct = node if plain and not (frame.eval_ctx.volatile or frame.eval_ctx.autoescape) else None
+        super()._output_child_pre(node, frame, finalize)
+
+
+class Template(jinja2.Template):
+    """A template whose code finds what the code above names."""
+
+    @classmethod
+    def from_code(cls, environment: jinja2.Environment, code: CodeType, *args: Any, **kwargs: Any) -> jinja2.Template:
+        made = super().from_code(environment, code, *args, **kwargs)
+        made.root_render_func.__globals__.update(partial=partial, json_text=json_text, LoopContext=Turns)
+        return made
