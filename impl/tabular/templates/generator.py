@@ -15,13 +15,15 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.environment import TemplateModule
 from jinja2.filters import do_tojson
 from jinja2.runtime import LoopContext, missing
+from jinja2.utils import Namespace
 
 from impl.tabular.templates.values import json_text
 
-# `format` and `format_map` may read any attribute: a sandbox has its own
-_METHODS = {
+# Methods that are called as they are, by name. `format` and `format_map` may read any attribute: a sandbox has its own
+METHODS = {
     name: kind.__name__
     for kind, names in {
         str: "split rsplit splitlines partition rpartition strip lstrip rstrip replace lower upper title capitalize swapcase "
@@ -64,6 +66,19 @@ class Turns(LoopContext):
 _SEQUENCES = frozenset({list, tuple, str, range})
 
 
+def attribute(environment: jinja2.Environment, value: Any, name: str) -> Any:
+    """What `{{ value.name }}` is. Whether a sandbox lets it be read is asked at length for what cannot hide anything."""
+    if type(value) in _OPEN and not name.startswith("_"):
+        try:
+            return getattr(value, name)
+        except AttributeError:
+            pass
+    return environment.getattr(value, name)
+
+
+_OPEN = frozenset({Namespace, TemplateModule})
+
+
 class Generator(CodeGenerator):
     """For environments without autoescape, which ours are."""
 
@@ -74,7 +89,7 @@ class Generator(CodeGenerator):
         called = node.node
         if (
             not isinstance(called, nodes.Getattr)
-            or (kind := _METHODS.get(called.attr)) is None
+            or (kind := METHODS.get(called.attr)) is None
             or forward_caller
             or node.kwargs
             or node.dyn_args is not None
@@ -107,7 +122,7 @@ class Generator(CodeGenerator):
             return
         self.write(f"({name}[{node.attr!r}] if type({name} := ")
         self.visit(node.node, frame)
-        self.write(f") is dict and {node.attr!r} in {name} else environment.getattr({name}, {node.attr!r}))")
+        self.write(f") is dict and {node.attr!r} in {name} else attribute(environment, {name}, {node.attr!r}))")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
         """An element of a list by a place from its begin."""
@@ -142,9 +157,9 @@ class Generator(CodeGenerator):
         self.write(")")
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        plain = isinstance(node, nodes.Filter) and node.name == "tojson" and not (node.args or node.kwargs)
-        plain = plain and node.dyn_args is None and node.dyn_kwargs is None
-        self.direct = node if plain and not (frame.eval_ctx.volatile or frame.eval_ctx.autoescape) else None
+        plain = isinstance(node, nodes.Filter) and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs)
+        escaped = frame.eval_ctx.volatile or frame.eval_ctx.autoescape
+        self.direct = node if plain and not escaped and node.name == "tojson" else None  # type: ignore[attr-defined]
         super()._output_child_pre(node, frame, finalize)
 
 
@@ -154,5 +169,5 @@ class Template(jinja2.Template):
     @classmethod
     def from_code(cls, environment: jinja2.Environment, code: CodeType, *args: Any, **kwargs: Any) -> jinja2.Template:
         made = super().from_code(environment, code, *args, **kwargs)
-        made.root_render_func.__globals__.update(partial=partial, json_text=json_text, LoopContext=Turns)
+        made.root_render_func.__globals__.update(partial=partial, attribute=attribute, json_text=json_text, LoopContext=Turns)
         return made

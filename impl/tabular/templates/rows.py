@@ -70,7 +70,7 @@ class Program:
     def source(self) -> str:
         """The Python that Jinja makes of it: what a worker process is sent."""
         if self._source is None:
-            body: list[nodes.Node] = [copied(one) for one in self.body]
+            body = _joined(copied(one) for one in self.body)
             if self.loop:
                 targets = [*self._targets(self.row), *([ROW_DATA] if self.row else [])]
                 target: nodes.Node = nodes.Tuple([nodes.Name(name, "store") for name in targets], "store")
@@ -167,6 +167,17 @@ def _failed(error: Exception, index: int) -> RowError:
         line, file = error.lineno, error.filename
     cause = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
     return RowError(index, cause, line, file, isinstance(error, SecurityError))
+
+
+def _joined(body: Iterable[nodes.Node]) -> list[nodes.Node]:
+    """What is written one behind the other in one piece."""
+    made: list[nodes.Node] = []
+    for one in body:
+        if isinstance(one, nodes.Output) and made and isinstance(made[-1], nodes.Output):
+            made[-1].nodes.extend(one.nodes)
+        else:
+            made.append(one)
+    return made
 
 
 def _ahead(body: list[nodes.Node], columns: set[str]) -> tuple[list[nodes.Node], list[nodes.Node]]:

@@ -17,6 +17,8 @@ ROW_DATA, ROW_NUMBER = "__row_data__", "__row_number__"
 OURS = {"md5", "fromjson", "col"}
 IMPLICIT = {"self", "super", "loop", "caller", "varargs", "kwargs"}
 SCOPES = (nodes.Include, nodes.Extends, nodes.Block)
+# what changes a value in its place
+CHANGES = {"append", "extend", "insert", "pop", "popitem", "remove", "clear", "sort", "reverse", "update", "setdefault"}
 _DICT = frozenset(dir(dict))
 
 
