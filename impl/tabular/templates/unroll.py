@@ -24,6 +24,8 @@ TURNS = 200  # of a loop that is written out,
 PARTS = 6_000  # and the pieces that all of them may become
 _CONTEXT = "_TemplateReference__context"
 _KNOWN = str | int | float | bool | None
+_LISTS = (nodes.List, nodes.Tuple, nodes.Dict)
+_PARTS = (nodes.Pair, nodes.Const)
 _OF_MAPPINGS = frozenset(dir(dict))
 _FOLDED = nodes.BinExpr | nodes.UnaryExpr | nodes.Concat | nodes.Compare | nodes.Filter | nodes.Test | nodes.Getitem
 _APART = nodes.Macro | nodes.CallBlock | nodes.Import | nodes.FromImport | nodes.With | nodes.FilterBlock | nodes.Scope
@@ -39,10 +41,13 @@ def unrolled(environment: jinja2.Environment, parsed: Parsed, columns: Sequence[
     whole = [*parsed.portable.values(), *parsed.body]
     if not any(isinstance(one, nodes.For | nodes.Include) or _asks_context(one) for top in whole for one in walk(top)):
         return parsed
-    if parsed.ordered:
+    if parsed.ordered or any(isinstance(one, nodes.Extends | nodes.Block) for one in whole):
         return parsed
     work = _Unroller(environment, columns, selfish, whole)
-    body = work.statements(whole)
+    body: list[nodes.Node] = []
+    for node in work.with_files(whole):
+        body += work.statement(node)
+        work.learn(node)
     return described(environment, body) if work.changed else parsed
 
 
@@ -54,36 +59,21 @@ class _Unroller:
     def __init__(self, environment: jinja2.Environment, columns: Sequence[str], selfish: bool, whole: list[nodes.Node]) -> None:
         self.environment, self.columns, self.selfish = environment, list(columns), selfish
         self.stored = names_stored(whole)
-        self.constants = {
-            one.target.name: one.node
-            for one in whole
-            if isinstance(one, nodes.Assign)
-            and isinstance(one.target, nodes.Name)
-            and self.stored.count(one.target.name) == 1
-            and isinstance(one.node, nodes.List | nodes.Tuple | nodes.Dict)
-            and all(
-                isinstance(part, nodes.List | nodes.Tuple | nodes.Dict | nodes.Pair | nodes.Const) for part in walk(one.node)
-            )
-        }
-        everything = [part for one in whole for part in walk(one)]
-        empty = {
-            one.target.name
-            for one in everything
-            if isinstance(one, nodes.Assign) and isinstance(one.target, nodes.Name) and _is_empty(one.node)
-        }
-        # lists that begin empty may grow: nothing else in a template is changed in its place
-        self.changes = any(
-            isinstance(one, nodes.Getattr)
-            and one.attr in CHANGES
-            and not (isinstance(one.node, nodes.Name) and one.node.name in empty and self.stored.count(one.node.name) == 1)
-            for one in everything
-        ) or any(isinstance(one, nodes.Filter) and one.name in ("attr", "map") for one in everything)
+        self.constants: dict[str, nodes.Node] = {}
+        self.changes = _changes(whole, self.stored)
         self.numbers, self.left, self.changed = count(1), PARTS, False
         self.including: list[str] = []
 
     def own(self, name: str) -> bool:
         """Whether a global is what it says: no column and nothing that is set has its name."""
         return name not in self.columns and name not in self.stored
+
+    def learn(self, node: nodes.Node) -> None:
+        """Remember a list or mapping that the template sets to what stands in it."""
+        if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and self.stored.count(node.target.name) <= 1:
+            plain = isinstance(node.node, _LISTS) and all(isinstance(one, (*_LISTS, *_PARTS)) for one in walk(node.node))
+            if plain:
+                self.constants[node.target.name] = node.node
 
     # --- statements ----------------------------------------------------------------------------------------------------------
 
@@ -95,11 +85,11 @@ class _Unroller:
 
     def statement(self, node: nodes.Node) -> list[nodes.Node]:
         if isinstance(node, nodes.For):
-            left, numbers = self.left, self.changed
+            left, changed = self.left, self.changed
             try:
                 return self.turns(node)
             except OtherwiseError:
-                self.left, self.changed = left, numbers
+                self.left, self.changed = left, changed
             return [
                 self.again(
                     node,
@@ -114,8 +104,6 @@ class _Unroller:
             return chosen if chosen is not None else [self.branches(node)]
         if isinstance(node, nodes.Macro | nodes.AssignBlock):
             return [self.again(node, body=self.statements(node.body))]
-        if isinstance(node, nodes.Include):
-            return self.included(node)
         if isinstance(node, nodes.Output):
             return [self.again(node, nodes=[self.named(one) for one in node.nodes])]
         return [self.named(node)]
@@ -180,12 +168,13 @@ class _Unroller:
                 tests = list(asked)
         if node.else_ and not given:
             self.changed = True
-            return [*ahead, *self.statements(node.else_)]
+            fresh = self.fresh(_set_first(node.else_))
+            return [*ahead, *self.statements(_replaced(one, fresh) for one in node.else_)]
         direct = _set_first(node.body)
         made: list[nodes.Node] = []
         for place, (values, test) in enumerate(zip(given, tests, strict=True)):
-            fresh = {name: nodes.Name(f"__{name}_{next(self.numbers)}__", "load") for name in direct}
-            body = [_replaced(_placed(one, place, len(given)), {**values, **fresh}) for one in node.body]
+            names = {**values, **self.fresh(direct)}
+            body = [_replaced(_placed(one, place, len(given)), names) for one in node.body]
             body = self.statements(body)
             if any(_asks_context(one) for part in body for one in walk(part)):
                 raise OtherwiseError
@@ -196,11 +185,15 @@ class _Unroller:
         self.changed = True
         return [*ahead, *made]
 
-    def elements(self, node: nodes.Node) -> list[nodes.Node]:
+    def fresh(self, names: Iterable[str]) -> dict[str, nodes.Node]:
+        """Names that nothing else has, for what is set in one place and not seen in others."""
+        return {name: nodes.Name(f"__{name}_{next(self.numbers)}__", "load") for name in names}
+
+    def elements(self, node: Any) -> list[nodes.Node]:
         """What a loop goes through. Raises OtherwiseError where that is not known."""
         found: list[nodes.Node] | None = None
-        if isinstance(node, nodes.Name) and node.name in self.constants:
-            node = self.constants[node.name]
+        if isinstance(node, nodes.Name):
+            node = self.constants.get(node.name, node)
         if isinstance(node, nodes.List | nodes.Tuple):
             found = list(node.items)
         elif isinstance(node, nodes.Dict):
@@ -212,9 +205,9 @@ class _Unroller:
             if isinstance(called, nodes.Name) and called.name == "range" and self.own("range"):
                 found = _numbers([one.value if isinstance(one, nodes.Const) else None for one in node.args])
             elif isinstance(called, nodes.Getattr) and not node.args and called.attr in ("items", "keys", "values"):
-                mapping = called.node
-                if isinstance(mapping, nodes.Name) and mapping.name in self.constants:
-                    mapping = self.constants[mapping.name]
+                mapping: nodes.Node = called.node
+                if isinstance(mapping, nodes.Name):
+                    mapping = self.constants.get(mapping.name, mapping)
                 pairs = self.fields() if _is_row(mapping) else _pairs(mapping) if isinstance(mapping, nodes.Dict) else None
                 if pairs is not None:
                     pick = {"items": lambda pair: nodes.Tuple(list(pair), "load"), "keys": _first, "values": _second}[
@@ -249,6 +242,17 @@ class _Unroller:
 
     # --- files ---------------------------------------------------------------------------------------------------------------
 
+    def with_files(self, body: Iterable[nodes.Node]) -> list[nodes.Node]:
+        """Statements with what files say in the place of their names."""
+        made: list[nodes.Node] = []
+        for node in body:
+            if isinstance(node, nodes.Include):
+                made += self.included(node)
+                continue
+            inner = {name: value for name in ("body", "elif_", "else_") if isinstance(value := getattr(node, name, None), list)}
+            made.append(self.again(node, **{name: self.with_files(value) for name, value in inner.items()}) if inner else node)
+        return made
+
     def included(self, node: nodes.Include) -> list[nodes.Node]:
         """What a file says that is included by its name."""
         name = node.template.value if isinstance(node.template, nodes.Const) else None
@@ -260,7 +264,9 @@ class _Unroller:
         except (jinja2.TemplateError, OSError, UnicodeError):
             return [node]
         parts = [part for one in body for part in walk(one)]
-        if any(isinstance(one, (*SCOPES[1:], nodes.For, *_APART.__args__)) or _asks_context(one) for one in parts):  # type: ignore[attr-defined]
+        if any(isinstance(one, (*SCOPES[1:], *_APART.__args__)) or _asks_context(one) for one in parts):  # type: ignore[attr-defined]
+            return [node]
+        if _changes(body, names_stored(body)):
             return [node]
         self.including.append(name)
         try:
@@ -268,9 +274,9 @@ class _Unroller:
         except OtherwiseError:
             return [node]
         else:
-            fresh = {one: nodes.Name(f"__{one}_{next(self.numbers)}__", "load") for one in direct}
+            fresh = self.fresh(direct)
             self.changed = True
-            return self.statements([_replaced(one, fresh) for one in body])
+            return self.with_files(_replaced(one, fresh) for one in body)
         finally:
             self.including.pop()
 
@@ -336,16 +342,35 @@ class _Unroller:
         return node
 
 
+def _changes(body: Iterable[nodes.Node], stored: list[str]) -> bool:
+    """Whether a template may change a value in its place that is not a list or mapping of its own, which began empty."""
+    everything = [part for one in body for part in walk(one)]
+    empty = {
+        one.target.name
+        for one in everything
+        if isinstance(one, nodes.Assign)
+        and isinstance(one.target, nodes.Name)
+        and stored.count(one.target.name) == 1
+        and isinstance(one.node, nodes.List | nodes.Dict)
+        and not one.node.items
+    }
+    return any(
+        (
+            isinstance(one, nodes.Getattr)
+            and one.attr in CHANGES
+            and not (isinstance(one.node, nodes.Name) and one.node.name in empty)
+        )
+        or (isinstance(one, nodes.Filter) and one.name in ("attr", "map"))
+        for one in everything
+    )
+
+
 def _first(pair: tuple[nodes.Expr, nodes.Expr]) -> nodes.Expr:
     return pair[0]
 
 
 def _second(pair: tuple[nodes.Expr, nodes.Expr]) -> nodes.Expr:
     return pair[1]
-
-
-def _is_empty(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.List | nodes.Dict) and not node.items
 
 
 def _is_row(node: nodes.Node) -> bool:
