@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from io import StringIO
 from types import CodeType
 from typing import Any
 
@@ -16,7 +17,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.environment import TemplateModule
-from jinja2.filters import do_tojson
+from jinja2.filters import do_int, do_tojson
 from jinja2.runtime import LoopContext, missing
 from jinja2.utils import Namespace
 
@@ -39,28 +40,50 @@ _PLACES = frozenset({"index", "index0", "first", "last", "length", "revindex", "
 
 
 class Turns(LoopContext):
-    """`loop`, for whatever has a length and a first element without the look ahead that an iterator needs."""
+    """`loop` of what has a length: nobody has to look ahead for the last element."""
+
+    def __init__(self, items: Any, *rest: Any) -> None:
+        super().__init__(items, *rest)
+        self.items = items
 
     def __iter__(self) -> Iterator[tuple[Any, Turns]]:  # type: ignore[override]
-        return self._turns(self._iterable) if type(self._iterable) in _SEQUENCES else self  # type: ignore[return-value]
-
-    def _turns(self, items: Iterable[Any]) -> Iterator[tuple[Any, Turns]]:
         before = missing
-        for self.index0, self._current in enumerate(items):
+        for self.index0, self._current in enumerate(self.items):  # noqa: B020 - they are what `loop` is asked for
             self._before, before = before, self._current
             yield self._current, self
 
     def _peek_next(self) -> Any:
-        if type(self._iterable) not in _SEQUENCES:
-            return super()._peek_next()
         after = self.index0 + 1
-        return self._iterable[after] if after < len(self._iterable) else missing  # type: ignore[index, arg-type]
+        return self.items[after] if after < len(self.items) else missing
 
     @property
     def last(self) -> bool:
-        if type(self._iterable) not in _SEQUENCES:
-            return super().last
-        return self.index0 + 1 >= len(self._iterable)  # type: ignore[arg-type]
+        return self.index0 + 1 >= len(self.items)
+
+
+def turns(items: Any, *rest: Any) -> LoopContext:
+    """The turns of a loop that asks for its place. rest: as Jinja says it."""
+    return (Turns if type(items) in _SEQUENCES else LoopContext)(items, *rest)
+
+
+def chosen(items: Iterable[Any], *rest: Any) -> LoopContext:
+    """The same for elements that were chosen by a condition that no turn can change."""
+    return Turns(list(items), *rest)
+
+
+class Names(Namespace):
+    """`namespace`, with its names where Python looks first."""
+
+    def __init__(*arguments: Any, **names: Any) -> None:
+        arguments[0].__dict__.update(dict(*arguments[1:], **names))
+
+    __getattribute__ = object.__getattribute__
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.__dict__[name] = value
+
+    def __repr__(self) -> str:
+        return f"<Namespace {self.__dict__!r}>"
 
 
 _SEQUENCES = frozenset({list, tuple, str, range})
@@ -76,7 +99,7 @@ def attribute(environment: jinja2.Environment, value: Any, name: str) -> Any:
     return environment.getattr(value, name)
 
 
-_OPEN = frozenset({Namespace, TemplateModule})
+_OPEN = frozenset({Names, TemplateModule})
 
 
 class Generator(CodeGenerator):
@@ -118,7 +141,7 @@ class Generator(CodeGenerator):
         if isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr in _PLACES:
             self.write(f"({name}.{node.attr} if type({name} := ")
             self.visit(node.node, frame)
-            self.write(f") is LoopContext else environment.getattr({name}, {node.attr!r}))")
+            self.write(f") is Turns else environment.getattr({name}, {node.attr!r}))")
             return
         self.write(f"({name}[{node.attr!r}] if type({name} := ")
         self.visit(node.node, frame)
@@ -149,18 +172,60 @@ class Generator(CodeGenerator):
 
     def visit_Filter(self, node: nodes.Filter, frame: Frame) -> None:
         """`tojson` makes a text that knows that it is safe in HTML, which is of no use to what is only written."""
-        if node is not self.direct or node.node is None or self.environment.filters.get("tojson") is not do_tojson:
+        known = self.environment.filters.get(node.name)
+        if node.node is None or node.args or node.kwargs or node.dyn_args or node.dyn_kwargs:
             super().visit_Filter(node, frame)
+        elif known is do_tojson and node is self.direct:
+            self.write("json_text(")
+            self.visit(node.node, frame)
+            self.write(")")
+        elif known is do_int and not isinstance(node.node, nodes.Const):
+            name = self.temporary_identifier()
+            self.write(f"(int({name}) if type({name} := ")
+            self.visit(node.node, frame)
+            self.write(f") is str and len({name}) < 19 and {name}.isdecimal() else {self.filters[node.name]}({name}))")
+        else:
+            super().visit_Filter(node, frame)
+
+    def visit_CondExpr(self, node: nodes.CondExpr, frame: Frame) -> None:
+        """Nothing is written where nothing is said of it."""
+        if node is not self.direct or node.expr2 is not None or self.environment.undefined is not jinja2.Undefined:
+            super().visit_CondExpr(node, frame)
             return
-        self.write("json_text(")
-        self.visit(node.node, frame)
-        self.write(")")
+        self.write("(")
+        self.visit(node.expr1, frame.soft())
+        self.write(" if ")
+        self.visit(node.test, frame.soft())
+        self.write(" else '')")
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:
+        """Elements that are chosen are counted at once, unless a turn may change what they are chosen by."""
+        if (
+            node.test is None
+            or node.recursive
+            or any(map(_may_change, (part for one in node.body for part in one.find_all(nodes.Node))))
+        ):
+            super().visit_For(node, frame)
+            return
+        choosing = f"t_{self._last_identifier + 1}"  # Jinja's next name
+        outer, self.stream = self.stream, StringIO()
+        try:
+            super().visit_For(node, frame)
+            text = self.stream.getvalue()
+        finally:
+            self.stream = outer
+        self.stream.write(text.replace(f"LoopContext({choosing}(", f"Chosen({choosing}("))
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        plain = isinstance(node, nodes.Filter) and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs)
         escaped = frame.eval_ctx.volatile or frame.eval_ctx.autoescape
-        self.direct = node if plain and not escaped and node.name == "tojson" else None  # type: ignore[attr-defined]
+        self.direct = None if escaped else node
         super()._output_child_pre(node, frame, finalize)
+
+
+def _may_change(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.NSRef | nodes.Call | nodes.CallBlock | nodes.Include) and not (
+        isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and METHODS.get(node.node.attr) == "str"
+    )
 
 
 class Template(jinja2.Template):
@@ -169,5 +234,7 @@ class Template(jinja2.Template):
     @classmethod
     def from_code(cls, environment: jinja2.Environment, code: CodeType, *args: Any, **kwargs: Any) -> jinja2.Template:
         made = super().from_code(environment, code, *args, **kwargs)
-        made.root_render_func.__globals__.update(partial=partial, attribute=attribute, json_text=json_text, LoopContext=Turns)
+        made.root_render_func.__globals__.update(
+            partial=partial, attribute=attribute, json_text=json_text, LoopContext=turns, Chosen=chosen, Turns=Turns
+        )
         return made

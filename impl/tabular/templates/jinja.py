@@ -15,7 +15,7 @@ import jinja2
 from jinja2.runtime import Context, Macro, TemplateReference
 from jinja2.sandbox import SandboxedEnvironment
 
-from impl.tabular.templates.generator import Generator, Template
+from impl.tabular.templates.generator import Generator, Names, Template
 from impl.tabular.templates.values import dumps
 
 
@@ -87,7 +87,7 @@ def _environment(settings: Settings) -> jinja2.Environment:
     kind = Sandboxed if settings.sandboxed else Plain
     made = kind(loader=jinja2.FileSystemLoader(settings.folder))
     made.settings = settings
-    made.globals.update(md5=md5, fromjson=fromjson, col=col)
+    made.globals.update(md5=md5, fromjson=fromjson, col=col, namespace=Names)
     made.policies["json.dumps_function"] = dumps
     made.policies["json.dumps_kwargs"] = {}
     return made

@@ -141,6 +141,9 @@ class Rows:
         return _series(self.render(frame))
 
     def by_distinct_values(self, frame: pl.DataFrame) -> pl.Series:
+        # to count rows that differ costs a tenth of finding them
+        if len(self.names) > FEW and self.judge(frame.height, frame.select(self.names).hash_rows().n_unique()):
+            return _series(self.render(frame))
         different = frame.select([*self.names, ROW]).unique(subset=self.names, keep="first", maintain_order=True)
         if self.judge(frame.height, different.height):
             return _series(self.render(frame))

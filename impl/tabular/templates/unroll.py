@@ -167,9 +167,12 @@ class _Unroller:
             else:
                 tests = list(asked)
         if node.else_ and not given:
-            self.changed = True
             fresh = self.fresh(_set_first(node.else_))
-            return [*ahead, *self.statements(_replaced(one, fresh) for one in node.else_)]
+            body = self.statements(_replaced(one, fresh) for one in node.else_)
+            if any(isinstance(one, SCOPES) or _asks_context(one) for part in body for one in walk(part)):
+                raise OtherwiseError
+            self.changed = True
+            return [*ahead, *body]
         direct = _set_first(node.body)
         made: list[nodes.Node] = []
         for place, (values, test) in enumerate(zip(given, tests, strict=True)):
@@ -499,7 +502,7 @@ def _placed(value: Any, place: int, length: int) -> Any:
     made = object.__new__(type(value))
     made.__dict__.update(vars(value))
     for name, one in value.iter_fields():
-        inner = isinstance(value, nodes.For) and name in ("body", "test")  # their `loop` is another one
+        inner = isinstance(value, nodes.For) and name == "body"  # its `loop` is another one
         made.__dict__[name] = one if inner else _placed(one, place, length)
     return made
 
