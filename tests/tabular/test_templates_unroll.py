@@ -57,6 +57,7 @@ def test_known_loops_are_columns(text, expected):
         # the list is changed in its place
         ("{% set all = ['p'] %}{% for s in [1, 2] %}{% set _ = all.append(s) %}{{ all|length }}{% endfor %}", ["23", "23"]),
         ("{% set all = ['p'] %}{% for s in all %}{% if all|length < 3 %}{% set _ = all.append(s) %}{% endif %}{{ s }}{% endfor %}", ["ppp"] * 2),
+        ("{% set all = [] %}{% for s in 'ab' %}{% set _ = all.append(s) %}{% endfor %}{% for s in all %}{{ s }}.{% endfor %}", ["a.b."] * 2),
         # read before it is set in the same turn: what is outside is meant
         ("{% set v = 'V' %}{% for s in [1, 2] %}{{ v }}{% set v = s %}{% endfor %}", ["VV", "VV"]),
         ("{% for s in [1, 2] %}{% if s == 2 %}{% set v = 'set' %}{% endif %}{{ v }};{% endfor %}", [";set;", ";set;"]),

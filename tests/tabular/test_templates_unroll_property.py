@@ -69,6 +69,13 @@ class Turns(Grammar):
             "table.values()",
             "__row_data__",
             "'ab'",
+            f"({one} ~ 'p q').split(' ')",
+            f"({one} ~ ',')|list",
+            "names|reverse",
+            "names|select('ne', a)",
+            "acc",
+            "absent",
+            "ns.n",
         )
 
     def loop(self, depth: int) -> str:

@@ -7,9 +7,8 @@ looked up as it is, and whatever else comes goes the way that Jinja has for it. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from io import StringIO
 from types import CodeType
 from typing import Any
 
@@ -63,12 +62,7 @@ class Turns(LoopContext):
 
 def turns(items: Any, *rest: Any) -> LoopContext:
     """The turns of a loop that asks for its place. rest: as Jinja says it."""
-    return (Turns if type(items) in _SEQUENCES else LoopContext)(items, *rest)
-
-
-def chosen(items: Iterable[Any], *rest: Any) -> LoopContext:
-    """The same for elements that were chosen by a condition that no turn can change."""
-    return Turns(list(items), *rest)
+    return (Turns if type(items) in SEQUENCES else LoopContext)(items, *rest)
 
 
 class Names(Namespace):
@@ -86,7 +80,7 @@ class Names(Namespace):
         return f"<Namespace {self.__dict__!r}>"
 
 
-_SEQUENCES = frozenset({list, tuple, str, range})
+SEQUENCES = frozenset({list, tuple, str, range})
 
 
 def attribute(environment: jinja2.Environment, value: Any, name: str) -> Any:
@@ -106,6 +100,10 @@ class Generator(CodeGenerator):
     """For environments without autoescape, which ours are."""
 
     direct: nodes.Node | None = None  # what is written as it is made
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.places: list[dict[str, str]] = []  # what `loop` is asked for, for each loop around
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
         """`(t.split if type(t := text) is str else <Jinja's way>)(",")`."""
@@ -139,6 +137,9 @@ class Generator(CodeGenerator):
             return
         name = self.temporary_identifier()
         if isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr in _PLACES:
+            if self.places and node.attr in self.places[-1]:
+                self.write(self.places[-1][node.attr])
+                return
             self.write(f"({name}.{node.attr} if type({name} := ")
             self.visit(node.node, frame)
             self.write(f") is Turns else environment.getattr({name}, {node.attr!r}))")
@@ -199,27 +200,102 @@ class Generator(CodeGenerator):
         self.write(" else '')")
 
     def visit_For(self, node: nodes.For, frame: Frame) -> None:
-        """Elements that are chosen are counted at once, unless a turn may change what they are chosen by."""
-        if (
-            node.test is None
-            or node.recursive
-            or any(map(_may_change, (part for one in node.body for part in one.find_all(nodes.Node))))
-        ):
+        """A loop that asks for its place counts its turns, unless a turn may change what it goes through."""
+        parts = [part for one in node.body for part in (one, *one.find_all(nodes.Node))]
+        if node.recursive or not _only_place(node) or any(map(_may_change, parts)):
+            self.places.append({})
             super().visit_For(node, frame)
+            self.places.pop()
             return
-        choosing = f"t_{self._last_identifier + 1}"  # Jinja's next name
-        outer, self.stream = self.stream, StringIO()
-        try:
-            super().visit_For(node, frame)
-            text = self.stream.getvalue()
-        finally:
-            self.stream = outer
-        self.stream.write(text.replace(f"LoopContext({choosing}(", f"Chosen({choosing}("))
+        turn, other, asked = frame.inner(), frame.inner(), frame.inner()
+        turn.loop_frame = True
+        turn.symbols.analyze_node(node, for_branch="body")
+        other.symbols.analyze_node(node, for_branch="else")
+        items, at, last = (self.temporary_identifier() for _ in range(3))
+        if node.test is not None:
+            asked.symbols.analyze_node(node, for_branch="test")
+            self.writeline(f"def {last}(items):", node.test)
+            self.indent()
+            self.enter_frame(asked)
+            self.writeline("for ")
+            self.visit(node.target, turn)
+            self.write(" in items:")
+            self.indent()
+            self.writeline("if ", node.test)
+            self.visit(node.test, asked)
+            self.write(":")
+            self.indent()
+            self.writeline("yield ")
+            self.visit(node.target, turn)
+            self.outdent(3)
+        self.writeline(f"{items} = ", node)
+        self.write(f"{last}(" if node.test is not None else "(")
+        self.visit(node.iter, frame)
+        self.write(")")
+        self.writeline(f"if type({items}) not in SEQUENCES: {items} = list({items})")
+        self.writeline(f"{last} = len({items}) - 1")
+        self.writeline(f"for {at}, ", node)
+        self.visit(node.target, turn)
+        self.write(f" in enumerate({items}):")
+        self.indent()
+        self.enter_frame(turn)
+        self.writeline("_loop_vars = {}")
+        self.places.append(
+            {
+                "index": f"({at} + 1)",
+                "index0": at,
+                "first": f"({at} == 0)",
+                "last": f"({at} == {last})",
+                "length": f"({last} + 1)",
+                "revindex": f"({last} - {at} + 1)",
+                "revindex0": f"({last} - {at})",
+            }
+        )
+        self.blockvisit(node.body, turn)
+        self.places.pop()
+        self.outdent()
+        self.leave_frame(turn)
+        if node.else_:
+            self.writeline(f"if not {items}:")
+            self.indent()
+            self.enter_frame(other)
+            self.blockvisit(node.else_, other)
+            self.leave_frame(other)
+            self.outdent()
+        if self._assign_stack:
+            self._assign_stack[-1].difference_update(turn.symbols.stores)
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         escaped = frame.eval_ctx.volatile or frame.eval_ctx.autoescape
         self.direct = None if escaped else node
         super()._output_child_pre(node, frame, finalize)
+
+
+def _only_place(node: nodes.For) -> bool:
+    """Whether a loop is asked for its place, by its body alone, and for nothing else."""
+    if node.test is not None and any(
+        one.name == "loop" for one in [node.test, *node.test.find_all(nodes.Name)] if isinstance(one, nodes.Name)
+    ):
+        return False
+    asked = named = 0
+    rest: list[nodes.Node] = list(node.body)
+    while rest:
+        one = rest.pop()
+        if isinstance(one, nodes.For):  # its body has a `loop` of its own
+            if any(name.name == "loop" for name in one.iter.find_all(nodes.Name)) or one.test is not None or one.else_:
+                return False
+            continue
+        if isinstance(one, nodes.Macro | nodes.Block | nodes.Scope | nodes.With):
+            return False
+        named += isinstance(one, nodes.Name) and one.name == "loop"
+        asked += (
+            isinstance(one, nodes.Getattr)
+            and isinstance(one.node, nodes.Name)
+            and one.node.name == "loop"
+            and one.attr in _PLACES
+        )
+        rest.extend(one.iter_child_nodes())
+    return 0 < asked == named
 
 
 def _may_change(node: nodes.Node) -> bool:
@@ -235,6 +311,6 @@ class Template(jinja2.Template):
     def from_code(cls, environment: jinja2.Environment, code: CodeType, *args: Any, **kwargs: Any) -> jinja2.Template:
         made = super().from_code(environment, code, *args, **kwargs)
         made.root_render_func.__globals__.update(
-            partial=partial, attribute=attribute, json_text=json_text, LoopContext=turns, Chosen=chosen, Turns=Turns
+            partial=partial, attribute=attribute, json_text=json_text, LoopContext=turns, SEQUENCES=SEQUENCES, Turns=Turns
         )
         return made

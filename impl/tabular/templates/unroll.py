@@ -69,11 +69,16 @@ class _Unroller:
         return name not in self.columns and name not in self.stored
 
     def learn(self, node: nodes.Node) -> None:
-        """Remember a list or mapping that the template sets to what stands in it."""
-        if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and self.stored.count(node.target.name) <= 1:
-            plain = isinstance(node.node, _LISTS) and all(isinstance(one, (*_LISTS, *_PARTS)) for one in walk(node.node))
-            if plain:
-                self.constants[node.target.name] = node.node
+        """Remember a list or mapping that the template sets to what stands in it; one that is empty may grow."""
+        if (
+            isinstance(node, nodes.Assign)
+            and isinstance(node.target, nodes.Name)
+            and isinstance(node.node, _LISTS)
+            and node.node.items  # type: ignore[attr-defined]
+            and self.stored.count(node.target.name) <= 1
+            and all(isinstance(one, (*_LISTS, *_PARTS)) for one in walk(node.node))
+        ):
+            self.constants[node.target.name] = node.node
 
     # --- statements ----------------------------------------------------------------------------------------------------------
 
