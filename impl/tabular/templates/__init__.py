@@ -8,8 +8,9 @@
     template = RowTemplate(text, environment=made, file="template.jsont")
     lines = template.render(batch, start_row)   # a text per row
 
-`jinja.py` makes the environment, `syntax.py` reads templates, `plan.py` decides what is a column expression (`vectors.py`) and what
-Jinja renders (`rows.py`, in other processes: `pool.py`). start_row: how many rows came before the batch.
+`jinja.py` makes the environment, `syntax.py` reads templates, `unroll.py` writes out loops that are known, `plan.py` decides what
+is a column expression (`vectors.py`) and what Jinja renders: loops over lists in columns by their elements (`loops.py`), the rest
+row by row (`rows.py`, with the Python of `generator.py`; in other processes: `pool.py`). start_row: how many rows came before the batch.
 """
 
 from __future__ import annotations
