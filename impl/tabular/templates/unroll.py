@@ -23,12 +23,11 @@ from impl.tabular.templates.syntax import CHANGES, ROW_DATA, SCOPES, Parsed, des
 TURNS = 200  # of a loop that is written out,
 PARTS = 6_000  # and the pieces that all of them may become
 _CONTEXT = "_TemplateReference__context"
-_KNOWN = str | int | float | bool | None
 _LISTS = (nodes.List, nodes.Tuple, nodes.Dict)
 _PARTS = (nodes.Pair, nodes.Const)
 _OF_MAPPINGS = frozenset(dir(dict))
 _FOLDED = nodes.BinExpr | nodes.UnaryExpr | nodes.Concat | nodes.Compare | nodes.Filter | nodes.Test | nodes.Getitem
-_APART = nodes.Macro | nodes.CallBlock | nodes.Import | nodes.FromImport | nodes.With | nodes.FilterBlock | nodes.Scope
+_APART = (nodes.Macro, nodes.CallBlock, nodes.Import, nodes.FromImport, nodes.With, nodes.FilterBlock, nodes.Scope)
 _INNER = nodes.For | nodes.Macro | nodes.CallBlock | nodes.With | nodes.Scope  # what is set in them stays in them
 
 
@@ -143,55 +142,60 @@ class _Unroller:
 
     def turns(self, node: nodes.For) -> list[nodes.Node]:
         """All turns of a loop, one behind the other. Raises OtherwiseError."""
-        if node.recursive or self.changes:
+        if (
+            node.recursive
+            or self.changes
+            or any(isinstance(one, (*SCOPES, *_APART)) for part in node.body for one in walk(part))
+        ):
             raise OtherwiseError
-        if any(isinstance(one, (*SCOPES, *_APART.__args__)) for part in node.body for one in walk(part)):  # type: ignore[attr-defined]
-            raise OtherwiseError
-        elements = self.elements(self.named(node.iter))
-        ahead: list[nodes.Node] = []
-        stored = set(names_stored(node.body))
-        targets = set(_names(node.target))
-        if targets & stored or "loop" in targets | stored:
-            raise OtherwiseError
-        simple = [self.simple(one, ahead) for one in elements]
-        if set().union(*(names_read([one]) for one in simple)) & (stored | targets):
-            raise OtherwiseError
-        given = [_matched(node.target, one) for one in simple]
-        looped = _asks_place(node.body)
-        tests: list[nodes.Node | None] = [None] * len(given)
-        if node.test is not None:
-            if _asks_place([node.test]):
-                raise OtherwiseError
-            asked = [self.named(_replaced(node.test, one)) for one in given]
-            decided = [bool(one.value) for one in asked if isinstance(one, nodes.Const)]
-            if len(decided) == len(given):
-                given = [one for one, kept in zip(given, decided, strict=True) if kept]
-                tests = [None] * len(given)
-            elif looped or node.else_:
-                raise OtherwiseError
-            else:
-                tests = list(asked)
+        ahead, given = self.given(node)
+        given, tests = self.kept(node, given)
         if node.else_ and not given:
             fresh = self.fresh(_set_first(node.else_))
-            body = self.statements(_replaced(one, fresh) for one in node.else_)
-            if any(isinstance(one, SCOPES) or _asks_context(one) for part in body for one in walk(part)):
+            made = self.statements(_replaced(one, fresh) for one in node.else_)
+            if any(isinstance(one, SCOPES) or _asks_context(one) for part in made for one in walk(part)):
                 raise OtherwiseError
             self.changed = True
-            return [*ahead, *body]
+            return [*ahead, *made]
+        made = []
         direct = _set_first(node.body)
-        made: list[nodes.Node] = []
         for place, (values, test) in enumerate(zip(given, tests, strict=True)):
             names = {**values, **self.fresh(direct)}
-            body = [_replaced(_placed(one, place, len(given)), names) for one in node.body]
-            body = self.statements(body)
-            if any(_asks_context(one) for part in body for one in walk(part)):
+            body = self.statements(_replaced(_placed(one, place, len(given)), names) for one in node.body)
+            parts = [one for part in body for one in walk(part)]
+            self.left -= len(parts)
+            if self.left < 0 or any(map(_asks_context, parts)):
                 raise OtherwiseError
             made += body if test is None else [nodes.If(test, body, [], [], lineno=node.lineno)]
-            self.left -= sum(1 for part in body for _ in walk(part))
-            if self.left < 0:
-                raise OtherwiseError
         self.changed = True
         return [*ahead, *made]
+
+    def given(self, node: nodes.For) -> tuple[list[nodes.Node], list[dict[str, nodes.Node]]]:
+        """What is to be set before a loop, and what its names stand for in each turn. Raises OtherwiseError."""
+        ahead: list[nodes.Node] = []
+        elements = [self.simple(one, ahead) for one in self.elements(self.named(node.iter))]
+        stored, targets = set(names_stored(node.body)), set(_names(node.target))
+        read = set().union(*(names_read([one]) for one in elements))
+        if targets & stored or "loop" in targets | stored or read & (stored | targets):
+            raise OtherwiseError
+        return ahead, [_matched(node.target, one) for one in elements]
+
+    def kept(
+        self, node: nodes.For, given: list[dict[str, nodes.Node]]
+    ) -> tuple[list[dict[str, nodes.Node]], list[nodes.Node | None]]:
+        """The turns that a loop's condition leaves, each with what it depends on yet. Raises OtherwiseError."""
+        if node.test is None:
+            return given, [None] * len(given)
+        if _asks_place([node.test]):
+            raise OtherwiseError
+        asked = [self.named(_replaced(node.test, one)) for one in given]
+        decided = [bool(one.value) for one in asked if isinstance(one, nodes.Const)]
+        if len(decided) == len(given):
+            left = [one for one, kept in zip(given, decided, strict=True) if kept]
+            return left, [None] * len(left)
+        if _asks_place(node.body) or node.else_:
+            raise OtherwiseError  # what the place is, and whether there is a turn, rows decide
+        return given, list(asked)
 
     def fresh(self, names: Iterable[str]) -> dict[str, nodes.Node]:
         """Names that nothing else has, for what is set in one place and not seen in others."""
@@ -272,7 +276,7 @@ class _Unroller:
         except (jinja2.TemplateError, OSError, UnicodeError):
             return [node]
         parts = [part for one in body for part in walk(one)]
-        if any(isinstance(one, (*SCOPES[1:], *_APART.__args__)) or _asks_context(one) for one in parts):  # type: ignore[attr-defined]
+        if any(isinstance(one, (*SCOPES[1:], *_APART)) or _asks_context(one) for one in parts):
             return [node]
         if _changes(body, names_stored(body)):
             return [node]
