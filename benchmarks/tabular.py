@@ -1,7 +1,7 @@
 """The tabular engine beside its peer, earthmover: whole processes, the same documents, outputs compared byte for byte.
 
     python3.11 -m venv peer && peer/bin/pip install -r benchmarks/peers/tabular.txt
-    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d,e] [--runs 1] [--folder FOLDER] [--alone] [--long]
+    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d,e,shapes] [--runs 1] [--folder FOLDER] [--alone] [--long]
 
 The rows are made up: day, school_id (10,000 of them), session, student_id, attended, duration, separated by tabs; 37 MB a
 million. a: map_values, rename_columns, a left join with 10,000 rows, add_columns with Jinja, a template of 15 lines (380 bytes
@@ -15,6 +15,7 @@ and `if`. e: the same template, on lists of which no two elements are the same. 
 import argparse
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -69,6 +70,45 @@ LOOPS = """{% macro descriptor(kind, value) -%}
 """
 PROGRAMS = ("bilingual", "early college", "gifted", "migrant", "special needs", "title I", "homeless", "military")
 SUBJECTS = ("Mathematics", "Reading & Writing", "Science", "Français")
+
+SHAPES = {
+    "columns": """{ "id": "{{id}}", "scores": [ {% for n in range(1, 9) %}
+{% set score = self._TemplateReference__context.resolve('score_' ~ n) %}
+{% if score %}{ "n": {{n}}, "score": {{score}}, "level": "{{ 'high' if score | int > 50 else 'low' }}" },{% endif %}
+{% endfor %} {} ] }""",
+    "listed": """{ "id": "{{id}}", "results": [
+{% for subject, points in [["Mathematics", score_1], ["Reading", score_2], ["Science", score_3]] %}
+{% if points != "" %}{ "subject": "{{subject}}", "points": {{points}} }{% if not loop.last %},{% endif %}{% endif %}
+{% endfor %} ] }""",
+    "append": """{% set items = [] %}
+{% for code in codes.split(';') %}{% if code %}{% set parts = code.split(':') %}
+{% set _ = items.append('{"code": ' ~ parts[0] ~ ', "kind": "' ~ parts[1] | upper ~ '"}') %}
+{% endif %}{% endfor %}{ "id": "{{id}}", "codes": [ {{ items | join(', ') }} ] }""",
+    "namespace": """{% set sums = namespace(total=0, found=false) %}{% for n in range(1, 9) %}
+{% set score = self._TemplateReference__context.resolve('score_' ~ n) %}
+{% if score %}{% set sums.total = sums.total + score | int %}{% set sums.found = true %}{% endif %}
+{% endfor %}{ "id": "{{id}}", "total": {{ sums.total if sums.found else 'null' }} }""",
+    "nested": """{ "id": "{{id}}", "codes": [ {% for code in codes.split(';') if code %}
+{ "kinds": [ {% for kind in code.split(':')[1] %}"{{kind}}"{% if not loop.last %},{% endif %}{% endfor %} ],
+"digits": [ {% for digit in code.split(':')[0] %}{{digit}}{{ "," if not loop.last }}{% endfor %} ] }{{ "," if not loop.last }}
+{% else %} null {% endfor %} ] }""",
+    "mapping": """{% set kinds = {'a': 'uri://example.org#A', 'b': 'uri://example.org#B', 'c': 'uri://example.org#C'} %}
+{ "id": "{{id}}", "name": {{name|tojson}}, "codes": [ {% for code in codes.split(';') %}{% if code | length > 0 %}
+{"kind": "{{ kinds[code.split(':')[1]] }}", "value": {{ code.split(':')[0] | int }} }{% if not loop.last %}, {% endif %}
+{% endif %}{% endfor %} ] }""",
+    "row_data": """{ {% for key, value in __row_data__.items() if key.startswith('score_') or key == 'id' %}
+"{{key}}": "{{value}}"{% if not loop.last %}, {% endif %}{% endfor %} }""",
+    "included": """{ "id": "{{id}}", "codes": [ {% for code in codes.split(';') if code %}{% include 'part.jinja' %}{% endfor %} {} ] }""",
+    "imported": """{% import 'macros.jinja' as made %}{ "id": "{{id}}", "results": [
+{{ made.result("Mathematics", score_1) }}{{ made.result("Reading", score_2) }}
+{% for code in codes.split(';') if code %}{{ made.code(code) }}{% if not loop.last %},{% endif %}{% endfor %} ] }""",
+}
+PARTS = {
+    "part.jinja": '{"code": "{{ code }}", "of": "{{ id }}"},',
+    "macros.jinja": """{% macro result(what, points) %}{% if points != "" %}{ "what": "{{what}}", "points": {{points}} },{% endif %}{% endmacro %}
+{% macro code(of) %}{"code": "{{ of.split(':')[1] | upper }}"}{% endmacro %}
+""",
+}
 
 DOCUMENTS = {
     "a": """version: 2
@@ -146,6 +186,14 @@ sources:
 destinations:
   out: {source: $sources.lists, template: loops.jsont, extension: jsonl}
 """
+SHAPE = """version: 2
+config: {output_dir: ./output}
+sources:
+  shapes: {file: shapes.tsv}
+destinations:
+  out: {source: $sources.shapes, template: NAME.jsont, extension: jsonl}
+"""
+DOCUMENTS |= {name: SHAPE.replace("NAME", name) for name in SHAPES}
 DOCUMENTS |= {"d": LISTS.replace("FILE", "lists.tsv"), "e": LISTS.replace("FILE", "different.tsv")}
 SHORT = '{"day": "{{day}}", "school": {{school}}, "category": {{category|tojson}}{% if long == "yes" %}, "year": {{year}}{% endif %}}'
 LONG = (5_000_000, 10_000_000, 50_000_000)  # rows
@@ -233,6 +281,21 @@ def write_lists(file: Path, lists: list[tuple[str, list]]) -> None:
     (file.parent / "loops.jsont").write_text(LOOPS, encoding="utf-8")
 
 
+def make_shapes(folder: Path, rows: int) -> None:
+    """shapes.tsv, and the templates with loops of all shapes."""
+    chance = random.Random(RANDOM)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["\t".join(["id", "name", "codes", *(f"score_{n}" for n in range(1, 9)), "city", "day", "grade", "note"])]
+    for number in range(rows):
+        codes = ";".join(f"{chance.randrange(10_000)}:{chance.choice('abc')}" for _ in range(chance.randrange(5)))
+        scores = [str(chance.randrange(101)) if chance.random() < 0.6 else "" for _ in range(8)]
+        name = f"{chance.choice(('Ann', 'Bob', 'Zoë', 'Émile'))} {number % 977}"
+        lines.append("\t".join([f"{number:07}", name, codes, *scores, f"City {number % 97}", "2024-01-02", "3", "n/a"]))
+    (folder / "shapes.tsv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    for file, text in {**PARTS, **{f"{name}.jsont": text + "\n" for name, text in SHAPES.items()}}.items():
+        (folder / file).write_text(text, encoding="utf-8")
+
+
 def make_job(folder: Path, name: str) -> Path:
     """The document of a job, beside the rows; its output goes to a folder of its own."""
     document = folder / f"{name}.yaml"
@@ -290,7 +353,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--peer", help="Python with the peer")
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--jobs", default="a,b,c,d,e,start,wide")
+    arguments.add_argument("--jobs", default="a,b,c,d,e,shapes,start,wide")
     arguments.add_argument("--runs", type=int, default=1)
     arguments.add_argument("--folder", type=Path, help="where to keep the generated files (default: a temporary folder)")
     arguments.add_argument("--long", action="store_true", help="also up to 50 million rows, for the memory")
@@ -308,11 +371,11 @@ def main() -> None:
         for command in (ours("run", "-c", warm), *([] if wish.alone else [peers(wish.peer, "run", "-c", warm)])):
             cost(command, **environment)
         folder = (wish.folder or Path(temporary)).resolve()
-        jobs = wish.jobs.split(",")
+        jobs = [job for one in wish.jobs.split(",") for job in (SHAPES if one == "shapes" else [one])]
         if set(jobs) & {"a", "b", "c"}:
             make_rows(folder, wish.rows)
-        for name, make in (("d", make_lists), ("e", make_different)):
-            if name in jobs:
+        for names, make in (({"d"}, make_lists), ({"e"}, make_different), (set(SHAPES), make_shapes)):
+            if names & set(jobs):
                 make(folder, wish.rows // 5)
         for name in jobs:
             if name == "start":
@@ -320,7 +383,7 @@ def main() -> None:
             elif name == "wide":
                 title, document = f"{OPERATIONS} operations on 10 rows", make_wide(folder)
             else:
-                title, document = f"job {name}, {wish.rows // (5 if name in 'de' else 1):,} rows", make_job(folder, name)
+                title, document = f"job {name}, {wish.rows // (1 if name in 'abc' else 5):,} rows", make_job(folder, name)
             print(f"\n{title}")
             words: list[object] = ["-v"] if document is None else ["run", "-c", document]
             made = {}

@@ -77,7 +77,7 @@ class Cluster:
         asked = "select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() and backend_type = 'client backend'"
         return int(self.sql(asked)[0][0])
 
-    def wait_until(self, condition, seconds=20):
+    def wait_until(self, condition, seconds=120):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "what was waited for did not come"

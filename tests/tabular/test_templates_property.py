@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import random
+from pathlib import Path
 
 import jinja2
 import polars as pl
@@ -156,9 +157,9 @@ def rows(seed: int, count: int) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=SCHEMA)
 
 
-def plain(text: str, frame: pl.DataFrame, operation: bool) -> list[str]:
+def plain(text: str, frame: pl.DataFrame, operation: bool, folder: Path | str = ".") -> list[str]:
     """What Jinja gives, one row after the other. Raises what Jinja raises."""
-    made = jinja2.Environment()
+    made = jinja2.Environment(loader=jinja2.FileSystemLoader(folder))
     made.globals.update(md5=lambda x: hashlib.md5(x.encode()).hexdigest(), fromjson=json.loads)
     made.globals["col"] = jinja2.pass_context(lambda context, name: context.resolve(name))
     template = made.from_string(MACROS + text)
@@ -174,8 +175,10 @@ def plain(text: str, frame: pl.DataFrame, operation: bool) -> list[str]:
     return texts
 
 
-def ours(text: str, frame: pl.DataFrame, operation: bool, batches: int) -> list[str]:
-    made = environment(MACROS, ".", sandboxed=False)
+def ours(
+    text: str, frame: pl.DataFrame, operation: bool, batches: int, folder: Path | str = ".", sandboxed: bool = False
+) -> list[str]:
+    made = environment(MACROS, folder, sandboxed=sandboxed)
     if operation:
         expression = Expression(
             "{# #}" + text, Spec(Map(), Problems(), "$transformations.t"), "column", environment=made, workers=1

@@ -8,8 +8,9 @@
     template = RowTemplate(text, environment=made, file="template.jsont")
     lines = template.render(batch, start_row)   # a text per row
 
-`jinja.py` makes the environment, `syntax.py` reads templates, `plan.py` decides what is a column expression (`vectors.py`) and what
-Jinja renders (`rows.py`, in other processes: `pool.py`). start_row: how many rows came before the batch.
+`jinja.py` makes the environment, `syntax.py` reads templates, `unroll.py` writes out loops that are known, `plan.py` decides what
+is a column expression (`vectors.py`) and what Jinja renders: loops over lists in columns by their elements (`loops.py`), the rest
+row by row (`rows.py`, with the Python of `generator.py`; in other processes: `pool.py`). start_row: how many rows came before the batch.
 """
 
 from __future__ import annotations
@@ -42,8 +43,11 @@ _BLANKS = re.compile(r"\s+")
 class _Text:
     """A template with its plans, one for each schema that it meets."""
 
-    def __init__(self, made: jinja2.Environment, parsed: Parsed, *, operation: bool, workers: int) -> None:
+    def __init__(
+        self, made: jinja2.Environment, parsed: Parsed, *, operation: bool, workers: int, as_written: bool = False
+    ) -> None:
         self.environment, self.parsed, self.operation, self.workers = made, parsed, operation, workers
+        self.as_written = as_written
         self.plans: dict[tuple, Plan] = {}
 
     @property
@@ -73,7 +77,14 @@ class _Text:
     def plan(self, types: dict[str, Any]) -> Plan:
         key = tuple(types.items())
         if key not in self.plans:
-            self.plans[key] = Plan(self.environment, self.parsed, types, operation=self.operation, workers=self.workers)
+            self.plans[key] = Plan(
+                self.environment,
+                self.parsed,
+                types,
+                operation=self.operation,
+                workers=self.workers,
+                as_written=self.as_written,
+            )
         return self.plans[key]
 
 
@@ -221,8 +232,8 @@ class RowTemplate:
             return self._text.evaluate(batch, start_row)
         except FailedRowError as failed:
             error = failed.error
-            line = None if error.file else self._line(batch, start_row, failed)
-            where = f"{error.file or self.file}{f', line {line or error.line}' if line or error.line else ''}"
+            file, line = self._place(batch, start_row, failed)
+            where = f"{file}{f', line {line}' if line else ''}"
             raise EtlError(
                 _cause(error), f"{where}, row {failed.number:,}{_values(failed.row)}", _advice(error) or None
             ) from None
@@ -234,17 +245,17 @@ class RowTemplate:
                 where = f"{self.file}, line {self._lines.reads.get(name, line)}"
                 raise EtlError(f"there is no column `{name}`", where, nearest(name, _names(columns)))
 
-    def _line(self, batch: pl.DataFrame, start: int, failed: FailedRowError) -> int | None:
-        """The line that fails, found by rendering the row once more with the template as it was written."""
-        if self.raw == "":
-            return None
-        row = batch.slice(failed.number - 1 - start, 1)
-        again = _Text(self.environment, self._lines, operation=False, workers=1)
-        try:
-            again.evaluate(row, failed.number - 1)
-        except FailedRowError as found:
-            return found.error.line
-        return None
+    def _place(self, batch: pl.DataFrame, start: int, failed: FailedRowError) -> tuple[str, int | None]:
+        """The file and line that fail, found by rendering the row once more with the template as it was written."""
+        error = failed.error
+        if self.raw and not error.file:
+            row = batch.slice(failed.number - 1 - start, 1)
+            again = _Text(self.environment, self._lines, operation=False, workers=1, as_written=True)
+            try:
+                again.evaluate(row, failed.number - 1)
+            except FailedRowError as found:
+                error = found.error
+        return error.file or self.file, error.line
 
 
 def _bare() -> jinja2.Environment:

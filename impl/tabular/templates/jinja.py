@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import hashlib
 import json
 import json.scanner
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from jinja2.runtime import Context, Macro, TemplateReference
 from jinja2.sandbox import SandboxedEnvironment
+
+from impl.tabular.templates.generator import Generator, Names, Template
+from impl.tabular.templates.values import dumps
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Plain(jinja2.Environment):
 
     settings: Settings
     context_class = Quick
+    code_generator_class = Generator
+    template_class = Template
 
 
 class Sandboxed(SandboxedEnvironment):
@@ -58,6 +60,14 @@ class Sandboxed(SandboxedEnvironment):
 
     settings: Settings
     context_class = Quick
+    code_generator_class = Generator
+    template_class = Template
+
+    def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """A macro is as safe as what it does."""
+        if type(called) is Macro:
+            return context.call(called, *args, **kwargs)
+        return super().call(context, called, *args, **kwargs)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, TemplateReference) and attr == "_TemplateReference__context":
@@ -77,8 +87,8 @@ def _environment(settings: Settings) -> jinja2.Environment:
     kind = Sandboxed if settings.sandboxed else Plain
     made = kind(loader=jinja2.FileSystemLoader(settings.folder))
     made.settings = settings
-    made.globals.update(md5=md5, fromjson=fromjson, col=col)
-    made.policies["json.dumps_function"] = _json
+    made.globals.update(md5=md5, fromjson=fromjson, col=col, namespace=Names)
+    made.policies["json.dumps_function"] = dumps
     made.policies["json.dumps_kwargs"] = {}
     return made
 
@@ -117,21 +127,6 @@ def col(context: Context, name: str) -> Any:
     return context.resolve(name)
 
 
-def _json(value: Any, **options: Any) -> str:
-    """`json.dumps` with sorted keys, without its price for a text: most of what `tojson` is given."""
-    if options:
-        return json.dumps(value, sort_keys=True, default=_plain, **options)
-    return encode_basestring_ascii(value) if type(value) is str else _ENCODER.encode(value)
-
-
-def _plain(value: Any) -> str:
-    """What `tojson` writes for values that JSON does not know."""
-    if isinstance(value, datetime.date | datetime.time | decimal.Decimal):
-        return str(value)
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-
-
 _SCAN = json.scanner.make_scanner(json.JSONDecoder())  # type: ignore[arg-type]
 _METHOD = type("".strip)
 _SCOPES = {"_loop_vars", "_block_vars"}  # what Jinja hands on with every call
-_ENCODER = json.JSONEncoder(sort_keys=True, default=_plain)

@@ -21,6 +21,7 @@ from impl.tabular.templates.elements import Elements, Fields, OtherError
 from impl.tabular.templates.jinja import fromjson
 from impl.tabular.templates.rows import FailedRowError, Program, RowError, copied
 from impl.tabular.templates.syntax import (
+    CHANGES,
     IMPLICIT,
     ROW_DATA,
     ROW_NUMBER,
@@ -42,8 +43,6 @@ OUTER = 2  # columns that a body may read beside its element
 TRIAL = 20_000  # elements after which the distinct ones have to have saved half of the renderings
 KEPT = 65_536  # texts of bodies,
 KEPT_CHARACTERS = 32 << 20  # and their size
-# what changes a value in its place: an element that is changed is not what the next one like it was
-_CHANGES = {"append", "extend", "insert", "pop", "popitem", "remove", "clear", "sort", "reverse", "update", "setdefault"}
 _SAFE_READERS = {"length", "count", "first", "last", "join"}  # filters that a list may go through as well
 _PLACES: dict[str, Callable[[int, int], Any]] = {
     "index": lambda at, length: at + 1,
@@ -114,9 +113,9 @@ def is_read_by_loops(name: str, body: Iterable[nodes.Node], plan: Plan) -> bool:
 def _changes(parts: Iterable[nodes.Node]) -> bool:
     """Whether something in a template may change a value in its place, or write what others read."""
     return any(
-        (isinstance(one, nodes.Getattr) and one.attr in _CHANGES)
+        (isinstance(one, nodes.Getattr) and one.attr in CHANGES)
         or (isinstance(one, nodes.Getitem) and not isinstance(one.arg, nodes.Const | nodes.Slice))
-        or (isinstance(one, nodes.Const) and isinstance(one.value, str) and one.value in _CHANGES)
+        or (isinstance(one, nodes.Const) and isinstance(one.value, str) and one.value in CHANGES)
         or (isinstance(one, nodes.Filter) and one.name in ("attr", "map"))
         or isinstance(one, nodes.NSRef)
         for one in parts

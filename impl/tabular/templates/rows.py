@@ -70,7 +70,7 @@ class Program:
     def source(self) -> str:
         """The Python that Jinja makes of it: what a worker process is sent."""
         if self._source is None:
-            body: list[nodes.Node] = [copied(one) for one in self.body]
+            body = _joined(copied(one) for one in self.body)
             if self.loop:
                 targets = [*self._targets(self.row), *([ROW_DATA] if self.row else [])]
                 target: nodes.Node = nodes.Tuple([nodes.Name(name, "store") for name in targets], "store")
@@ -169,18 +169,40 @@ def _failed(error: Exception, index: int) -> RowError:
     return RowError(index, cause, line, file, isinstance(error, SecurityError))
 
 
+def _joined(body: Iterable[nodes.Node]) -> list[nodes.Node]:
+    """What is written one behind the other in one piece."""
+    made: list[nodes.Node] = []
+    for one in body:
+        if isinstance(one, nodes.Output) and made and isinstance(made[-1], nodes.Output):
+            made[-1].nodes.extend(one.nodes)
+        else:
+            made.append(one)
+    return made
+
+
 def _ahead(body: list[nodes.Node], columns: set[str]) -> tuple[list[nodes.Node], list[nodes.Node]]:
-    """Macros that are the same for every row, and the rest: they read no column, nor what is set anywhere."""
+    """What is the same for every row, and the rest: macros that read no column, nor what is set anywhere; files of macros."""
     stored = names_stored(body)
+    imports = []
+    for place, one in enumerate(body):
+        names = names_stored([one]) if _is_import(one) else []
+        if names and all(stored.count(name) == 1 for name in names) and not names_read(body[:place]) & set(names):
+            imports.append(one)
     macros = {one.name: one for one in body if isinstance(one, nodes.Macro) and stored.count(one.name) == 1}
-    changing = columns | (set(stored) - set(macros))
+    changing = columns | (set(stored) - set(macros) - set(names_stored(imports)))
     free = {name: names_read([one]) - {given.name for given in one.args} for name, one in macros.items()}
     rest = {name for name in macros if free[name] & changing}
     while more := {name for name in macros if name not in rest and free[name] & rest}:
         rest |= more
-    ahead: list[nodes.Node] = [one for name, one in macros.items() if name not in rest]
-    known = set(map(id, ahead))
-    return ahead, [one for one in body if id(one) not in known]
+    known = {id(one) for name, one in macros.items() if name not in rest} | set(map(id, imports))
+    return [one for one in body if id(one) in known], [one for one in body if id(one) not in known]
+
+
+def _is_import(node: nodes.Node) -> bool:
+    """Whether macros are taken from a file that its name alone tells."""
+    return (
+        isinstance(node, nodes.Import | nodes.FromImport) and not node.with_context and isinstance(node.template, nodes.Const)
+    )
 
 
 def copied(value: Any) -> Any:

@@ -17,6 +17,8 @@ ROW_DATA, ROW_NUMBER = "__row_data__", "__row_number__"
 OURS = {"md5", "fromjson", "col"}
 IMPLICIT = {"self", "super", "loop", "caller", "varargs", "kwargs"}
 SCOPES = (nodes.Include, nodes.Extends, nodes.Block)
+# what changes a value in its place
+CHANGES = {"append", "extend", "insert", "pop", "popitem", "remove", "clear", "sort", "reverse", "update", "setdefault"}
 _DICT = frozenset(dir(dict))
 
 
@@ -155,7 +157,9 @@ def described(environment: jinja2.Environment, body: list[nodes.Node]) -> Parsed
         used = closure(names_read(rest), portable)
         portable = {name: portable[name] for name in portable if name in used}
         body = rest
-    parsed = Parsed(_without_unused_sets(body, portable), portable, stored=set(stored), context=contextual)
+    by_name = contextual or not names_read([*body, *portable.values()]).isdisjoint(("self", "col"))
+    body = body if by_name else _without_unused_sets(body, portable)
+    parsed = Parsed(body, portable, stored=set(stored), context=contextual)
     for item in [*parsed.body, *portable.values()]:
         _describe(environment, parsed, item)
     if "loop" in parsed.reads and not _loop_is_inside([*parsed.body, *portable.values()]):
@@ -197,7 +201,7 @@ def _loop_is_inside(items: Iterable[nodes.Node]) -> bool:
 
     def free(node: nodes.Node) -> bool:
         if isinstance(node, nodes.For):
-            return free(node.iter) or any(free(one) for one in node.else_)
+            return any(free(one) for one in [node.iter, *node.else_, *([node.test] if node.test else [])])
         if isinstance(node, nodes.Name):
             return node.name == "loop"
         return any(free(one) for one in node.iter_child_nodes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
@@ -84,6 +86,23 @@ def json_texts(series: pl.Series) -> pl.Series:
 
 
 def json_text(value: Any) -> str:
-    """What `tojson` makes of a value that JSON knows."""
-    written = encode_basestring_ascii(value) if type(value) is str else json.dumps(value, sort_keys=True)
+    """What `tojson` makes of a value, without the mark that it is safe in HTML. Raises TypeError for what JSON does not know."""
+    written = dumps(value)
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("'", "\\u0027")
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """`json.dumps` with sorted keys, without its price for a text: most of what `tojson` is given."""
+    if options:
+        return json.dumps(value, sort_keys=True, default=_plain, **options)
+    return encode_basestring_ascii(value) if type(value) is str else _ENCODER.encode(value)
+
+
+def _plain(value: Any) -> str:
+    """What `tojson` writes for values that JSON does not know."""
+    if isinstance(value, datetime.date | datetime.time | decimal.Decimal):
+        return str(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, default=_plain)

@@ -111,7 +111,7 @@ class Compiler:
         inner = self.value(node.node)
         if inner.kind == NUMBER and inner.constant is ...:
             return self.text(inner)
-        if inner.kind != TEXT or inner.constant is not ... or inner.ascii or inner.guards:
+        if inner.kind != TEXT or inner.constant is not ...:
             raise NotVectorError
         key = repr((self.calls, node.node))
         if key not in self.json:
