@@ -64,6 +64,7 @@ def test_known_loops_are_columns(text, expected):
         # more than its place is asked of the loop
         ("{% for s in [1, 2] %}{{ loop.cycle('a', 'b') }}{{ loop.previtem }}{% endfor %}", ["ab1", "ab1"]),
         ("{% for s in [id, 'z'] if s != '1' %}{{ s }}{% if not loop.last %},{% endif %}{% endfor %}", ["z", "2,z"]),
+        ("{% for s in id ~ 'z' %}{% for t in loop %}{{ t|length }}{% endfor %}{{ loop.index }}{% endfor %}", ["22", "22"]),
         # a column has the name of what looks like a list, or is set only behind the loop
         ("{% for s in names %}{{ s }}{% endfor %}{% set names = ['later'] %}", ["x", "y"]),
     ],

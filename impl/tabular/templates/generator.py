@@ -35,7 +35,6 @@ METHODS = {
     for name in names.split()
 }
 _OF_MAPPINGS = frozenset(dir(dict))
-_PLACES = frozenset({"index", "index0", "first", "last", "length", "revindex", "revindex0"})
 
 
 class Turns(LoopContext):
@@ -43,9 +42,12 @@ class Turns(LoopContext):
 
     def __init__(self, items: Any, *rest: Any) -> None:
         super().__init__(items, *rest)
-        self.items = items
+        self.items, self.left = items, self._turns()
 
     def __iter__(self) -> Iterator[tuple[Any, Turns]]:  # type: ignore[override]
+        return self.left  # whoever goes through `loop` itself takes its turns away
+
+    def _turns(self) -> Iterator[tuple[Any, Turns]]:
         before = missing
         for self.index0, self._current in enumerate(self.items):  # noqa: B020 - they are what `loop` is asked for
             self._before, before = before, self._current
@@ -136,7 +138,7 @@ class Generator(CodeGenerator):
             super().visit_Getattr(node, frame)
             return
         name = self.temporary_identifier()
-        if isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr in _PLACES:
+        if isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr in PLACES:
             if self.places and node.attr in self.places[-1]:
                 self.write(self.places[-1][node.attr])
                 return
@@ -160,6 +162,7 @@ class Generator(CodeGenerator):
         self.write(f") is list and len({name}) > {place} else environment.getitem({name}, {place}))")
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        """`a ~ b`, without a call for it."""
         if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
             super().visit_Concat(node, frame)
             return
@@ -207,27 +210,13 @@ class Generator(CodeGenerator):
             super().visit_For(node, frame)
             self.places.pop()
             return
-        turn, other, asked = frame.inner(), frame.inner(), frame.inner()
+        turn, other = frame.inner(), frame.inner()
         turn.loop_frame = True
         turn.symbols.analyze_node(node, for_branch="body")
         other.symbols.analyze_node(node, for_branch="else")
         items, at, last = (self.temporary_identifier() for _ in range(3))
         if node.test is not None:
-            asked.symbols.analyze_node(node, for_branch="test")
-            self.writeline(f"def {last}(items):", node.test)
-            self.indent()
-            self.enter_frame(asked)
-            self.writeline("for ")
-            self.visit(node.target, turn)
-            self.write(" in items:")
-            self.indent()
-            self.writeline("if ", node.test)
-            self.visit(node.test, asked)
-            self.write(":")
-            self.indent()
-            self.writeline("yield ")
-            self.visit(node.target, turn)
-            self.outdent(3)
+            self._choosing(last, node.target, node.test, node, frame, turn)
         self.writeline(f"{items} = ", node)
         self.write(f"{last}(" if node.test is not None else "(")
         self.visit(node.iter, frame)
@@ -240,17 +229,7 @@ class Generator(CodeGenerator):
         self.indent()
         self.enter_frame(turn)
         self.writeline("_loop_vars = {}")
-        self.places.append(
-            {
-                "index": f"({at} + 1)",
-                "index0": at,
-                "first": f"({at} == 0)",
-                "last": f"({at} == {last})",
-                "length": f"({last} + 1)",
-                "revindex": f"({last} - {at} + 1)",
-                "revindex0": f"({last} - {at})",
-            }
-        )
+        self.places.append(_places(at, last))
         self.blockvisit(node.body, turn)
         self.places.pop()
         self.outdent()
@@ -262,8 +241,27 @@ class Generator(CodeGenerator):
             self.blockvisit(node.else_, other)
             self.leave_frame(other)
             self.outdent()
-        if self._assign_stack:
+        if self._assign_stack:  # what was set in the loop is not known behind it
             self._assign_stack[-1].difference_update(turn.symbols.stores)
+
+    def _choosing(self, name: str, target: nodes.Node, test: nodes.Node, node: nodes.For, frame: Frame, turn: Frame) -> None:
+        """A function that leaves the elements for which a condition holds. turn: the frame of the loop's body."""
+        asked = frame.inner()
+        asked.symbols.analyze_node(node, for_branch="test")
+        self.writeline(f"def {name}(items):", test)
+        self.indent()
+        self.enter_frame(asked)
+        self.writeline("for ")
+        self.visit(target, turn)
+        self.write(" in items:")
+        self.indent()
+        self.writeline("if ", test)
+        self.visit(test, asked)
+        self.write(":")
+        self.indent()
+        self.writeline("yield ")
+        self.visit(target, turn)
+        self.outdent(3)
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         escaped = frame.eval_ctx.volatile or frame.eval_ctx.autoescape
@@ -271,18 +269,32 @@ class Generator(CodeGenerator):
         super()._output_child_pre(node, frame, finalize)
 
 
+def _places(at: str, last: str) -> dict[str, str]:
+    """What `loop` is asked for, where the turns are numbered from 0."""
+    return {
+        "index": f"({at} + 1)",
+        "index0": at,
+        "first": f"({at} == 0)",
+        "last": f"({at} == {last})",
+        "length": f"({last} + 1)",
+        "revindex": f"({last} - {at} + 1)",
+        "revindex0": f"({last} - {at})",
+    }
+
+
+PLACES = frozenset(_places("", ""))
+
+
 def _only_place(node: nodes.For) -> bool:
     """Whether a loop is asked for its place, by its body alone, and for nothing else."""
-    if node.test is not None and any(
-        one.name == "loop" for one in [node.test, *node.test.find_all(nodes.Name)] if isinstance(one, nodes.Name)
-    ):
+    if node.test is not None and _names_loop(node.test):
         return False
     asked = named = 0
     rest: list[nodes.Node] = list(node.body)
     while rest:
         one = rest.pop()
         if isinstance(one, nodes.For):  # its body has a `loop` of its own
-            if any(name.name == "loop" for name in one.iter.find_all(nodes.Name)) or one.test is not None or one.else_:
+            if _names_loop(one.iter) or one.test is not None or one.else_:
                 return False
             continue
         if isinstance(one, nodes.Macro | nodes.Block | nodes.Scope | nodes.With):
@@ -292,13 +304,18 @@ def _only_place(node: nodes.For) -> bool:
             isinstance(one, nodes.Getattr)
             and isinstance(one.node, nodes.Name)
             and one.node.name == "loop"
-            and one.attr in _PLACES
+            and one.attr in PLACES
         )
         rest.extend(one.iter_child_nodes())
     return 0 < asked == named
 
 
+def _names_loop(node: nodes.Node) -> bool:
+    return any(isinstance(one, nodes.Name) and one.name == "loop" for one in (node, *node.find_all(nodes.Name)))
+
+
 def _may_change(node: nodes.Node) -> bool:
+    """Whether a turn may change what other turns see: it calls something else than a method of a text."""
     return isinstance(node, nodes.NSRef | nodes.Call | nodes.CallBlock | nodes.Include) and not (
         isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and METHODS.get(node.node.attr) == "str"
     )
