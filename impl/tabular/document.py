@@ -53,6 +53,7 @@ _CONFIG = re.compile(r"^(?:config|\"config\"|'config')[ \t]*:(?=\s|$)", re.MULTI
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%[-+]?\s*(?:macro|set)\s+(\w+)|\bimport\s+[^%]*?(\w+)\s*[-+]?%\}")
 _LONE_TAG = re.compile(r"(?<![^\s\[{,])!(?=[\s,\]}]|$)")
+_NO_JINJA = re.compile(r"(?!.*__)[\w ./:,@+-]*")  # a value that cannot end a text of Jinja, nor be more than a name in it
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined")
 FOR_THE_ROWS = "Jinja that is meant for each row stands between `{% raw %}` and `{% endraw %}`"
@@ -166,12 +167,12 @@ def load(
         _override(merged, key, value, number, problems)
     _check_top(merged, written, [key.split(".")[0] for key, _ in pairs], root, problems)
     trusted = trust and not served
-    own = not served and not any(part.macros for part in parts if part is not root)
+    own = not served and not reader.foreign
     sections: dict[str, dict[str, Node]] = {}
     for kind in SECTIONS:
         sections[kind] = {}
         for name, options in _nodes(merged, kind, problems):
-            has = folders.get((kind, name)) or [root.path]
+            has = folders.get((kind, str(name))) or [root.path]  # one that only `--set` makes is the project's
             sections[kind][str(name)] = Node(
                 kind,
                 str(name),
@@ -243,7 +244,8 @@ class Part:
 class Reader:
     """Reads documents one by one; their `parameter_defaults` and macros add up.
 
-    params: what was given wins over the first document's defaults, and these over the next one's.
+    params: what was given wins over the first document's defaults, and these over the next one's. foreign: a package has
+    given what may be Jinja in the texts of the others, the project's own among them.
     """
 
     def __init__(
@@ -261,7 +263,7 @@ class Reader:
         self.macros = ""
         self.trust, self.served = trust and not served, served
         self._macro_places: list[Place] = []
-        self._foreign_macros = False
+        self.foreign = False
         for kind in SECTIONS:
             if kind in variables or kind in self.params:
                 problems.warn(f"a variable is called `{kind}`: it takes the place of `${kind}.NAME`", "the environment")
@@ -318,7 +320,9 @@ class Reader:
         """Let the defaults and macros of a config be known, and put the defaults into its own texts."""
         defaults = config.get("parameter_defaults")
         for key, value in (defaults if isinstance(defaults, Map) else {}).items():
-            self.params.setdefault(str(key), str(value))
+            if str(key) not in self.params:
+                self.params[str(key)] = str(value)
+                self.foreign = self.foreign or not (part.root or _NO_JINJA.fullmatch(str(value)))
         for key, value in config.items():
             if isinstance(value, str):
                 config[key] = string.Template(value).safe_substitute(self.params)
@@ -326,7 +330,7 @@ class Reader:
         part.macros = given.strip() if isinstance(given, str) else ""
         if not part.macros:
             return
-        self._foreign_macros = self._foreign_macros or not part.root
+        self.foreign = self.foreign or not part.root
         places = _macro_places(part, config, part.macros)
         # As the last line of these and the first of those before are one line, so are their places.
         self._macro_places = places[: len(places) - 1 if self.macros else None] + (self._macro_places or [])
@@ -336,7 +340,7 @@ class Reader:
         text, lines = _substituted(part.written, {**self.params, **self.variables})
         source = f"{self.macros}\n{text}" if self.macros else text
         table = [*(self._macro_places if self.macros else ()), *((part.label, line) for line in lines)]
-        sandboxed = self.served or (not self.trust and (self._foreign_macros or not part.root))
+        sandboxed = self.served or (not self.trust and (self.foreign or not part.root))
         rendering = _Rendering(part, source, table, make_environment(part.path.parent, sandboxed), self.label)
         rendered = rendering.run()
         part.unknown = rendering.unknown

@@ -634,6 +634,32 @@ def test_macros_of_a_package_put_the_project_into_the_sandbox_too(read):
     assert "is unsafe" in error_of(read, text, files=files)
 
 
+def test_what_a_package_gives_for_a_parameter_is_no_jinja_of_the_project(read):
+    # `$sources` is in every document; the package writes `$$sources` and so is not caught by its own
+    package = (
+        "version: 2\n{% raw %}\nconfig:\n  parameter_defaults:\n    sources: \"$$sources{{ ''.__class__.__name__ }}\"\n{% endraw %}\n"
+    )
+    text = "version: 2\npackages: {a: {local: x}}\nsources: {s: {file: x.csv}}\ndestinations: {d: {source: $sources.s}}\n"
+    message = error_of(read, text, files={"packages/a/earthmover.yaml": package})
+    assert "is unsafe" in message and "earthmover.yaml, line 4: `destinations: {d: {source: $sources.s}}`" in message
+    quoted = "version: 2\nconfig: {parameter_defaults: {NAME: \"' ~ ''.__class__.__name__ ~ '\"}}\n"
+    text = "version: 2\npackages: {a: {local: x}}\nsources: {s: {file: \"{{ '${NAME}' }}\"}}\ndestinations: {}\n"
+    assert "is unsafe" in error_of(read, text, files={"packages/a/earthmover.yaml": quoted})
+
+
+def test_plain_parameters_of_a_package_leave_the_project_its_own_jinja(read):
+    package = "version: 2\nconfig: {parameter_defaults: {YEAR: 2026, DIR: ./data/x-1}}\n"
+    files = {"packages/a/earthmover.yaml": package}
+    found = read(UNSAFE + "destinations: {}\npackages: {a: {local: x}}\n", files=files)
+    assert found.sources["p"].options["file"].endswith("/str") and found.sources["p"].trusted
+
+
+def test_a_node_of_a_package_whose_name_is_a_number_is_the_packages(read):
+    files = {"packages/a/earthmover.yaml": "version: 2\nsources: {7: {file: data.csv}}\n"}
+    found = read(BARE + "packages: {a: {local: x}}\n", files=files).sources["7"]
+    assert not found.trusted and found.file.parent.name == "a"
+
+
 def test_nodes_know_whether_they_are_trusted(read):
     files = {"packages/a/earthmover.yaml": PACKAGE}
     text = "version: 2\npackages: {a: {local: x}}\nsources: {own: {file: x.csv}}\ndestinations: {d: {extension: csv}}\n"
