@@ -163,6 +163,38 @@ def test_the_environment_counts_where_a_template_names_it(project):
     assert run(project, variables={"WHO": "sky"}) == ["$destinations.one"]
 
 
+def test_the_name_of_an_included_template_may_hold_a_variable(project):
+    (project / "one.jsont").write_text('{% include "${WHICH}.jinja" %}')
+    (project / "a.jinja").write_text("a")
+    given = {"variables": {"WHICH": "a"}}
+    run(project, **given)
+    assert run(project, **given) == []
+    (project / "a.jinja").write_text("A")
+    assert run(project, **given) == ["$destinations.one"]
+
+
+def test_a_variable_ends_where_its_letters_do(project):
+    (project / "one.jsont").write_text("$UNITé")
+    run(project, variables={"UNIT": "mm"})
+    assert run(project, variables={"UNIT": "inch"}) == ["$destinations.one"]
+
+
+def test_what_macros_import_counts_for_all(project):
+    text = DOCUMENT.replace('macros: "', "macros: \"{% import 'lib.jinja' as lib %}")
+    (project / "earthmover.yaml").write_text(text)
+    (project / "lib.jinja").write_text("{% macro f(x) %}{{ x }}{% endmacro %}")
+    run(project)
+    assert run(project) == []
+    (project / "lib.jinja").write_text("{% macro f(x) %}({{ x }}){% endmacro %}")
+    assert run(project) == BOTH
+
+
+def test_a_template_whose_name_is_made_of_the_row_is_looked_for_in_each_run(project):
+    (project / "one.jsont").write_text('{% include "parts/" ~ day ~ ".jinja" %}')
+    run(project)
+    assert run(project) == ["$destinations.one"]
+
+
 def test_another_engine_makes_everything(project):
     run(project)
     assert run(project, engine="2") == BOTH
