@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import errno
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +40,7 @@ COMPILED = "earthmover_compiled.yaml"
 STARTER = Path(__file__).parent / "starter"
 SHOWN_ROWS = 10
 WIDEST = 40  # letters of a column that are shown
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OBJECTS = 50_000  # made between two looks for rings of objects; Python's own number is 700
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
@@ -84,23 +87,41 @@ class Screen:
         if self.lines:
             self.event(event, text=text)
         else:
-            sys.stderr.write(f"{'warning: ' if event == 'warning' else ''}{text}\n")
-            sys.stderr.flush()
+            _aloud(f"{'warning: ' if event == 'warning' else ''}{text}\n")
 
     def event(self, event: str, **facts: Any) -> None:
-        """One JSON line, where these are asked for."""
+        """One JSON line, where these are asked for. Who reads them may go away: the work goes on."""
         if self.lines:
-            self.put(json.dumps({"event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+            try:
+                self.put(json.dumps({"event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+            except BrokenPipeError:
+                _unheard()
 
     def put(self, text: str) -> None:
         """Data, on stdout."""
+        if sys.stdout is None:
+            raise EtlError("there is no standard output to write to", hint="it was closed (`>&-`); name a file or a pipe")
         sys.stdout.write(text)
         sys.stdout.flush()
 
     def error(self, error: EtlError) -> None:
-        if self.lines:
+        with suppress(OSError, EtlError):  # it may be about this very output
             self.event("error", what=error.what, where=error.where, hint=error.hint)
-        sys.stderr.write(f"{error}\n")
+        _aloud(f"{error}\n")
+
+
+def _aloud(text: str) -> None:
+    """On stderr, if anybody listens: what is told is no reason to end the work."""
+    with suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def _unheard() -> None:
+    """Nobody reads our output any more: what comes is thrown away."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass
@@ -125,10 +146,10 @@ class Call:
             found = json.loads(text) if text else {}
         except ValueError as error:
             raise EtlError(
-                "`--params` is no JSON", where=f"{text[:100]}: {error}", hint='write it like `--params \'{"YEAR": "2026"}\'`'
+                "`--params` is no JSON", where=f"`--params`: {error}", hint='write it like `--params \'{"YEAR": "2026"}\'`'
             ) from error
         if not isinstance(found, dict):
-            raise EtlError("`--params` is no JSON object", where=text[:100], hint='write `--params \'{"NAME": "value"}\'`')
+            raise EtlError("`--params` is no JSON object", where=f"it is a {type(found).__name__}", hint='write `--params \'{"NAME": "value"}\'`')
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
 
     def load(self, *, served: bool = False) -> Document:
@@ -181,8 +202,10 @@ class Call:
         return plan
 
 
-def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) -> int:
-    """Do what the words ask for; returns the exit code and raises nothing."""
+def main(
+    argv: Sequence[str] | None = None, around: Surroundings | None = None, begin: Callable[[], None] = lambda: None
+) -> int:
+    """Do what the words ask for; returns the exit code and raises nothing. begin: called when the words are read."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = make_parser()
     try:
@@ -193,34 +216,61 @@ def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) 
     screen = Screen(lines=given.json and given.command not in ("show", "diff"))
     call = Call(given, screen, dict(os.environ), Path.cwd(), around=around)
     try:
+        begin()
         return _answer(call, unknown)
     except BrokenPipeError:  # who reads our output has seen enough
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _unheard()
         return OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors are put into words
         if given.show_stacktrace:
-            sys.stderr.write(redact(getattr(error, "trace", None) or traceback.format_exc()))
+            _aloud(redact(getattr(error, "trace", None) or traceback.format_exc()))
         told = _explained(error)
-        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        _write_results(call, code, told)
+        code = error.code if isinstance(error, EndedError) else INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        try:
+            _write_results(call, code, told)
+        except EtlError as unwritten:
+            if unwritten.what != told.what:
+                screen.error(unwritten)
         screen.error(told)
         return code
 
 
-def be_process(command: Callable[[], int], *, at_once: Callable[[], bool] = lambda: True) -> NoReturn:
-    """Do a command as all that this process does, and end with its exit code.
+class EndedError(KeyboardInterrupt):
+    """The process is asked to end. code: what a shell reports for the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End as an error does, so that nothing half done is left behind; asked once more, at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise EndedError(number)
+
+
+def be_process(command: Callable[..., int], *, at_once: Callable[[], bool] = lambda: True) -> NoReturn:
+    """Do a command (as `main`) as all that this process does, and end with its exit code.
 
     What short runs pay for is Python around them: it looks for rings of objects while modules are loaded, and takes all of
     them apart at the end, a quarter of the time of a small run together. The first is done less often, the second is left
     to the system. at_once: asked at the end, whether nothing has to be taken apart with care.
     """
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
-    code = command()
+    asked = [one for one in ENDING if signal.getsignal(one) is not signal.SIG_IGN]  # ignored as under nohup
+
+    def begin() -> None:
+        for one in asked:
+            signal.signal(one, _end)
+
+    for one in asked:  # as long as there is nothing to leave behind
+        signal.signal(one, signal.SIG_DFL)
+    code = command(begin=begin)
     if at_once():
         with suppress(OSError):  # what cannot be written is told by the usual end
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
             atexit._run_exitfuncs()
             os._exit(code)
     sys.exit(code)
@@ -626,7 +676,11 @@ def _write_results(call: Call, code: int, error: EtlError | None = None) -> None
     if call.results is not None and call.given.results_file:
         from impl.tabular import results
 
-        results.write(call.folder / call.given.results_file, call.results.as_json(datetime.now(), code, error))
+        file = call.folder / call.given.results_file
+        try:
+            results.write(file, call.results.as_json(datetime.now(), code, error))
+        except OSError as unwritten:
+            raise EtlError(f"the results cannot be written: {_said(unwritten)}", where=file, hint="name another file") from unwritten
 
 
 def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> None:
@@ -740,17 +794,35 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
 
 
+def _said(error: OSError) -> str:
+    """Polars has the words of the system, but neither its number nor the file."""
+    said = error.strerror or str(error).partition(" (os error ")[0]
+    return said[:1].lower() + said[1:]
+
+
+_ROOM = "make room, or name other folders: `config.output_dir`, `config.tmp_dir`"
+_RIGHTS = "mend its rights, or name another: `config.output_dir`, `config.state_file`, `config.tmp_dir`"
+_HINTS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit of the size of files (`ulimit -f`)",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
+
+
 def _explained(error: BaseException) -> EtlError:
     if isinstance(error, EtlError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return EtlError("interrupted", hint="files that were finished stay, and none is half written", code=INTERRUPTED)
     if isinstance(error, OSError):
-        # Polars has the words of the system, but neither its number nor the file.
-        said = error.strerror or str(error).partition(" (os error ")[0]
-        full = "no space left" in said.lower()
-        hint = "make room, or name other folders: `config.output_dir`, `config.tmp_dir`" if full else None
-        return EtlError(said[:1].lower() + said[1:], where=error.filename2 or error.filename, hint=hint)
+        said = _said(error)
+        hint = next((hint for number, hint in _HINTS.items() if os.strerror(number).lower() in said.lower()), None)
+        return EtlError(said, where=error.filename2 or error.filename, hint=hint)
     told = explain(error)
     if not isinstance(error, MemoryError):
         told.hint = "run it again with `-e` for the traceback, and tell us"

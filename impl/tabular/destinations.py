@@ -97,7 +97,8 @@ class Destination:
             name += ".gz"
         parts = PurePosixPath(name).parts
         if not parts or name.endswith("/") or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
-            self.spec.note(f"a destination cannot be written to `{name}`", None, "its file has to stay in the output folder")
+            shown = name.replace("\0", "\\0")
+            self.spec.wrong(f"a destination cannot be written to `{shown}`", None, "its file has to stay in the output folder")
         return name
 
     def _template(self, path: Callable[[str], Path], variables: Mapping[str, str]) -> RowTemplate | None:

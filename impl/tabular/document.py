@@ -105,6 +105,8 @@ class Node:
 
     def path(self, text: str) -> Path:
         """The file that `text` names: relative to the folder of the project, whatever the working directory is."""
+        if "\0" in text:
+            raise EtlError("the name of a file cannot hold a zero byte", where=self.spec(Problems()).where())
         return self.folder / text  # not normalized: `..` is for the system to follow, which knows about links
 
 

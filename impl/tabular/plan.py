@@ -256,7 +256,11 @@ def _columns(step: Step, steps: dict[str, Step], problems: Problems) -> None:
 
 def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, problems: Problems) -> set[str]:
     """The nodes of which the name matches, with all that they read and all that is made of them, if a destination is."""
-    wanted = {ref for ref in ordered if _selected(ref, selector)}
+    try:
+        wanted = {ref for ref in ordered if _selected(ref, selector)}
+    except re.error as error:
+        hint = "nodes with commas between, `*` for anything; the rest is read as a regular expression"
+        raise EtlError(f"the selector cannot be read: {error}", where=f"`{selector}`", hint=hint) from error
     if not wanted:
         problems.raise_if_any()
         names = [steps[ref].node.name for ref in ordered]

@@ -6,6 +6,7 @@ in memory while it is small and in a file of the run's folder beyond that.
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError
+from impl.run.files import alive, this_host
 from impl.tabular.flow import Column, Context, Flow
 from impl.tabular.operation import RowWise
 from impl.tabular.plan import Plan, Step
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # batches that are made while the one before is worked on
 QUARANTINE = "quarantine"
+SCRATCH = "tabular-"  # how the name of a run's folder begins
 WARNING = "warning: "  # how a line begins that counts among the outcome's warnings
 
 
@@ -320,10 +323,18 @@ def _ahead(flow: Flow) -> Flow:
 
 @contextmanager
 def _scratch(folder: Path | None) -> Iterator[Path]:
-    """The folder of a run. At its end, however it ends, the folder and the processes that rendered for it are gone."""
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="tabular-", dir=folder))
+    """The folder of a run. At its end, however it ends, the folder and the processes that rendered for it are gone.
+
+    What a run that was killed has left goes with the next one: the name has the host and the number of the process.
+    """
+    within = folder or Path(tempfile.gettempdir())
+    within.mkdir(parents=True, exist_ok=True)
+    own = f"{SCRATCH}{this_host()}-"
+    for left in within.glob(f"{own}*-*"):
+        number = left.name.removeprefix(own).partition("-")[0]
+        if number.isdecimal() and not alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{own}{os.getpid()}-", dir=within))
     try:
         with pool.ended():
             yield made

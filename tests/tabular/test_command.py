@@ -67,6 +67,21 @@ def test_a_selector_is_looked_for_in_the_full_name_as_in_the_peer(project, capsy
     assert made("nations, nobody") == (0, ["counties.jsonl", "days.jsonl"])
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "-s", "["], "the selector cannot be read: unterminated character set"),
+        (["run", "-p", '{"PASSWORD": "pass-word-1"'], "`--params` is no JSON"),
+        (["run", "-p", '"pass-word-1"'], "`--params` is no JSON object"),
+        (["run", "--set", "sources.days.file", "a\0b"], "the name of a file cannot hold a zero byte"),
+    ],
+)
+def test_words_that_cannot_be_read_are_told_without_what_may_be_secret(project, capsys, words, said):
+    assert main(words) == 255
+    told = capsys.readouterr().err
+    assert f"error: {said}" in told and "pass-word-1" not in told
+
+
 def test_a_source_that_no_destination_reads_may_be_absent(project, capsys):
     change(project / "earthmover.yaml", "\nsources:\n", "\nsources:\n  unread: {file: nowhere.csv}\n")
     assert main(["run"]) == 0

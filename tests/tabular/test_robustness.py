@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -130,28 +131,71 @@ def test_a_full_disk_leaves_what_was_there(project, small_disk, capsys):
 SORT = "[{operation: sort_rows, columns: [a]}, {operation: add_columns, columns: {b: '{%raw%}{{md5(a)}}{%endraw%}'}}]"
 
 
-def start():
+def start(*words, **streams):
     return subprocess.Popen(
-        [sys.executable, "-m", "impl.tabular.command", "run"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-m", "impl.tabular.command", "run", *words],
+        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **streams},
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
 
 
-def test_a_run_that_is_killed_leaves_what_was_there_and_the_next_one_sweeps(project):
+@pytest.fixture
+def ended(project, tmp_path, monkeypatch):
+    """Sends a signal to a run that has begun to write; gives its exit code, what it said and what is in its folder of temporary files."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(200_000)), operations=SORT)
-    run = start()
-    deadline = time.monotonic() + 60
-    while not any(one.name.endswith(".part") for one in Path("output").iterdir()):
-        assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it could be killed"
-        time.sleep(0.01)
-    run.send_signal(signal.SIGKILL)
-    run.communicate()
-    assert Path("output/rows.jsonl").read_text() == OLD
+
+    def ended(number):
+        run = start()
+        deadline = time.monotonic() + 60
+        while not any(one.name.endswith(".part") for one in Path("output").iterdir()):
+            assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it could be asked to"
+            time.sleep(0.01)
+        run.send_signal(number)
+        said = run.communicate()[1].decode()
+        assert Path("output/rows.jsonl").read_text() == OLD
+        return run.returncode, said, list((tmp_path / "tmp").iterdir())
+
+    return ended
+
+
+def test_a_run_that_is_killed_leaves_what_was_there_and_the_next_one_sweeps(ended, tmp_path):
+    code, _, left = ended(signal.SIGKILL)
+    assert (code, len(left)) == (-9, 1)
     assert main(["run"]) == 0
-    assert files() == ["rows.jsonl"]
+    assert files() == ["rows.jsonl"] and not list((tmp_path / "tmp").iterdir())
     assert len(Path("output/rows.jsonl").read_text().splitlines()) == 200_000
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_run_that_is_asked_to_end_leaves_nothing_behind(ended, number, code):
+    found, said, left = ended(number)
+    assert (found, left, files()) == (code, [], ["rows.jsonl"])
+    assert "error: interrupted" in said and "Traceback" not in said
+
+
+def test_a_run_goes_on_when_nobody_listens_any_more(project):
+    project("a.csv", b"a\n1\n")
+    for words, stream in (((), "stderr"), (("--json",), "stdout")):
+        Path("output/rows.jsonl").unlink()
+        reader, writer = os.pipe()
+        os.close(reader)
+        run = start(*words, **{stream: writer})
+        os.close(writer)
+        run.communicate()
+        assert (run.returncode, files()) == (0, ["rows.jsonl"])
+
+
+@pytest.mark.parametrize("words", [[], ["-s", "nobody"]])
+def test_results_that_cannot_be_written_are_an_error_beside_that_of_the_run(project, capsys, words):
+    project("a.csv", b"a\n1\n")
+    Path("results").mkdir()
+    assert main(["run", "-r", "results", *words]) == 255
+    said = capsys.readouterr().err
+    assert said.count("error: the results cannot be written: is a directory") == 1
+    assert ("the selector chooses no node" in said) == bool(words)
 
 
 def test_two_runs_at_once_both_end_and_the_file_is_whole(project):
