@@ -151,6 +151,7 @@ class _ByPartition:
         self.call, self.env = call, around.env
         self.file = find(call.document, call.folder)
         if call.given.results_file:
+            results.may_be_written(call.folder / call.given.results_file)
             call.results = results.Results(self.file, "", engine(), datetime.now())
         self.partitions = asked(call.given.partitions, [call.folder, self.file.parent])
         self.variables = self._variables()

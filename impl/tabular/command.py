@@ -149,7 +149,11 @@ class Call:
                 "`--params` is no JSON", where=f"`--params`: {error}", hint='write it like `--params \'{"YEAR": "2026"}\'`'
             ) from error
         if not isinstance(found, dict):
-            raise EtlError("`--params` is no JSON object", where=f"it is a {type(found).__name__}", hint='write `--params \'{"NAME": "value"}\'`')
+            raise EtlError(
+                "`--params` is no JSON object",
+                where=f"it is a {type(found).__name__}",
+                hint='write `--params \'{"NAME": "value"}\'`',
+            )
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
 
     def load(self, *, served: bool = False) -> Document:
@@ -357,6 +361,7 @@ def run(call: Call) -> int:
     if given.command is None:
         screen.warn("no command was given; taking `run`, but better say so")
     if given.results_file:
+        results.may_be_written(call.folder / given.results_file)
         # Known from the beginning, so that a run that fails is told of too.
         call.results = results.Results(call.document or call.folder, "", state.engine(), datetime.now())
     document = call.load()
@@ -384,7 +389,7 @@ def run(call: Call) -> int:
     if not plan.destinations:
         _write_results(call, UNCHANGED)
         return UNCHANGED
-    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan))
+    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan), counted=call.results is not None)
     made = {}
     if kept or call.results or screen.lines:
         aside = Path(config.output_dir) / QUARANTINE
@@ -680,7 +685,9 @@ def _write_results(call: Call, code: int, error: EtlError | None = None) -> None
         try:
             results.write(file, call.results.as_json(datetime.now(), code, error))
         except OSError as unwritten:
-            raise EtlError(f"the results cannot be written: {_said(unwritten)}", where=file, hint="name another file") from unwritten
+            raise EtlError(
+                f"the results cannot be written: {_said(unwritten)}", where=file, hint="name another file"
+            ) from unwritten
 
 
 def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> None:

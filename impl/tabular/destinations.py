@@ -97,8 +97,8 @@ class Destination:
             name += ".gz"
         parts = PurePosixPath(name).parts
         if not parts or name.endswith("/") or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
-            shown = name.replace("\0", "\\0")
-            self.spec.wrong(f"a destination cannot be written to `{shown}`", None, "its file has to stay in the output folder")
+            name = name.replace("\0", "\\0")
+            self.spec.note(f"a destination cannot be written to `{name}`", None, "its file has to stay in the output folder")
         return name
 
     def _template(self, path: Callable[[str], Path], variables: Mapping[str, str]) -> RowTemplate | None:
@@ -208,6 +208,9 @@ class Destination:
         flow = self._typed(flow) if self.types else flow
         if self.place is None:
             self.stays_inside(target, Path(output_dir))
+            if target.exists() and not target.is_file():
+                kind = "a directory" if target.is_dir() else "no file, but a device or a pipe"
+                raise EtlError(f"`{target}` is {kind}", self.spec.where(), "give it another name, `extension` or `output_dir`")
         sweep_beside(target)
         with replacing(target) as part:
             if self.format == PARQUET:

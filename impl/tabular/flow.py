@@ -34,11 +34,13 @@ class Flow:
     """What comes out of a node. columns: None where they are only known with the rows (a pivot, a file that needs its reader).
 
     batches() may be asked once unless `again`; the first batch may be empty, but there is always one, with the columns.
+    to_the_end: all rows have to be read, also by who wants no more of them: somebody looks at each (run.py).
     """
 
     columns: list[Column] | None
     batches: Callable[[], Iterator[pl.DataFrame]]
     again: bool = False
+    to_the_end: bool = False
 
     @property
     def names(self) -> list[str] | None:

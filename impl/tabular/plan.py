@@ -116,7 +116,7 @@ def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: 
     # What is left out may name files that are not there; but where something was found, it may be left out because of that.
     for ref in ordered if problems.found else [one for one in ordered if one in chosen]:
         _columns(steps[ref], steps, problems)
-    _own_files([steps[ref] for ref in ordered if ref in chosen], Path(document.config.output_dir), problems)
+    _own_files(ordered, chosen, steps, document, problems)
     problems.raise_if_any()
     return Plan(document, {ref: steps[ref] for ref in ordered if ref in chosen}, problems.warnings)
 
@@ -294,16 +294,36 @@ def _selected(ref: str, selector: str) -> bool:
     return any(one == ref or re.search(one.replace("*", ".*"), ref) for one in map(str.strip, selector.split(",")) if one)
 
 
-def _own_files(steps: Sequence[Step], output_dir: Path, problems: Problems) -> None:
-    """Note each destination that would write over what another one writes, or over what is read."""
-    taken = {file.resolve(): step.ref for step in steps for file in _files(step)}
-    for step in steps:
-        if step.kind == "destinations":
-            file = step.part.file(output_dir)
-            other = taken.setdefault(file.resolve(), step.ref)
-            if other != step.ref:
-                does = "writes" if other.startswith("$destinations") else "reads"
-                where = step.spec.where("extension" if step.spec.has("extension") else None)
-                problems.note(
-                    f"`{file}` is what {other} {does}, too", where, "give it another name, `extension` or `output_dir`"
-                )
+def _own_files(ordered: Sequence[str], chosen: Set[str], steps: Mapping[str, Step], document: Any, problems: Problems) -> None:
+    """Note each destination that would write over what another one writes, or over what the project is made of.
+
+    What nodes read that are not chosen counts, too: a part of a run is no reason to lose what the rest of it reads.
+    """
+    taken = dict.fromkeys((file.resolve() for file in document.files), "a document of the project")
+    if document.config.state_file is not None:
+        taken[document.config.state_file.resolve()] = "the state file"
+    for ref in ordered:
+        for file in (*_files(steps[ref]), *_folder(steps[ref])):
+            taken.setdefault(file.resolve(), f"what {ref} reads")
+    destinations = [steps[ref] for ref in ordered if ref in chosen and steps[ref].kind == "destinations"]
+    files = {step.ref: step.part.file(Path(document.config.output_dir)) for step in destinations}
+    for step in destinations:
+        taken.setdefault(files[step.ref].resolve(), f"what {step.ref} writes")
+    for step in destinations:
+        file, own = files[step.ref], f"what {step.ref} writes"
+        path = file.resolve()
+        above = next((one for one in path.parents if one in taken), None)
+        if taken[path] != own:
+            what = f"`{file}` is {taken[path]}, too"
+        elif above is not None:
+            what = f"`{file}` lies in `{above}`, which is {taken[above]}"
+        else:
+            continue
+        where = step.spec.where("extension" if step.spec.has("extension") else None)
+        problems.note(what, where, "give it another name, `extension` or `output_dir`")
+
+
+def _folder(step: Step) -> list[Path]:
+    """The folder that a source reads as one table."""
+    file = getattr(step.part, "file", None)
+    return [file] if step.kind == "sources" and isinstance(file, Path) and file.is_dir() else []

@@ -77,8 +77,27 @@ def error_as_json(error: EtlError) -> dict[str, Any]:
 
 def write(file: Path, found: Mapping[str, Any]) -> None:
     """Write results; the folder is made where it is missing."""
+    text = json.dumps(found, indent=4, ensure_ascii=False) + "\n"
+    if _is_stream(file):
+        file.write_text(text, encoding="utf-8")
+        return
     with replacing(file) as part:
-        part.write_text(json.dumps(found, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+
+
+def may_be_written(file: Path) -> None:
+    """Raise an EtlError where there is something else already: a slip of the fingers is no reason to lose it."""
+    if file.is_file() and not _is_stream(file) and file.stat().st_size:
+        try:
+            read(file)
+        except EtlError as error:
+            hint = "name another file with `-r`, or remove this one"
+            raise EtlError("the file for the results holds something else", where=file, hint=hint) from error
+
+
+def _is_stream(file: Path) -> bool:
+    """`/dev/stdout` and the like, in the place of which nothing can be put."""
+    return file.is_char_device() or file.is_fifo() or file.parent == Path("/dev")
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_a_selector_is_looked_for_in_the_full_name_as_in_the_peer(project, capsy
         (["run", "-s", "["], "the selector cannot be read: unterminated character set"),
         (["run", "-p", '{"PASSWORD": "pass-word-1"'], "`--params` is no JSON"),
         (["run", "-p", '"pass-word-1"'], "`--params` is no JSON object"),
-        (["run", "--set", "sources.days.file", "a\0b"], "the name of a file cannot hold a zero byte"),
+        (["run", "--set", "sources.days.file", "a\0b.csv"], "the name of a file cannot hold a zero byte"),
     ],
 )
 def test_words_that_cannot_be_read_are_told_without_what_may_be_secret(project, capsys, words, said):
@@ -101,6 +101,45 @@ def test_two_destinations_of_one_file_and_one_over_what_is_read_are_refused(proj
     assert "sources/days.csv` is what $sources.days reads, too" in said
     assert "sources/counties.jsonl` is what $destinations.counties.jsonl writes, too" in said
     assert (project / "sources/days.csv").read_bytes() == before
+
+
+def test_a_destination_over_the_project_itself_is_refused_also_where_a_part_is_run(project, capsys):
+    (project / "plan.csv").write_text("a\n1\n")
+    (project / "parts").mkdir()
+    change(project / "earthmover.yaml", "output_dir: ./output", "output_dir: ./")
+    change(
+        project / "earthmover.yaml",
+        "\nsources:\n",
+        "\nsources:\n  unread: {file: plan.csv}\n  parts: {file: parts, type: parquet, optional: True, columns: [a]}\n",
+    )
+    names = {
+        "earthmover.yaml": "is a document of the project, too",
+        "plan.csv": "is what $sources.unread reads, too",
+        ".state.csv": "is the state file, too",
+        "parts/new.parquet": "parts`, which is what $sources.parts reads",
+        "days.jsonl/more": "days.jsonl`, which is what $destinations.days writes",
+    }
+    more = "".join(f"  {name}: {{source: $sources.days}}\n" for name in names)
+    change(project / "earthmover.yaml", "\ndestinations:\n", f"\ndestinations:\n{more}")
+    before = (project / "earthmover.yaml").read_bytes()
+    assert main(["run", "-s", "destinations*", "--set", "config.state_file", ".state.csv"]) == 255
+    said = capsys.readouterr().err
+    for name, text in names.items():
+        assert f"{name}` " in said and text in said
+    assert (project / "earthmover.yaml").read_bytes() == before and not (project / "days.jsonl").exists()
+
+
+def test_results_do_not_take_the_place_of_something_else(project, capsys):
+    before = (project / "earthmover.yaml").read_bytes()
+    assert main(["run", "-r", "earthmover.yaml"]) == 255
+    assert "the file for the results holds something else" in capsys.readouterr().err
+    assert (project / "earthmover.yaml").read_bytes() == before and not (project / "output").exists()
+    assert main(["run", "-r", "r.json"]) == 0 and main(["run", "-r", "r.json"]) == 99
+
+
+def test_results_go_to_a_device_and_do_not_take_its_place(project):
+    assert main(["run", "-r", "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()
 
 
 def test_nothing_changed_is_99_and_force_runs_all_the_same(project):
@@ -409,6 +448,8 @@ def test_rows_that_are_put_aside_are_told_and_cleaned(project):
     assert main(["run"]) == 99
     aside.unlink()
     assert main(["run"]) == 0 and aside.exists()
+    change(project / "earthmover.yaml", "float < 12", "float < 1000")
+    assert main(["run"]) == 0 and not aside.exists(), "no row is put aside any more"
     assert main(["clean"]) == 0
     assert not (project / "output").exists()
 

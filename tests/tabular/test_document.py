@@ -636,9 +636,7 @@ def test_macros_of_a_package_put_the_project_into_the_sandbox_too(read):
 
 def test_what_a_package_gives_for_a_parameter_is_no_jinja_of_the_project(read):
     # `$sources` is in every document; the package writes `$$sources` and so is not caught by its own
-    package = (
-        "version: 2\n{% raw %}\nconfig:\n  parameter_defaults:\n    sources: \"$$sources{{ ''.__class__.__name__ }}\"\n{% endraw %}\n"
-    )
+    package = "version: 2\n{% raw %}\nconfig:\n  parameter_defaults:\n    sources: \"$$sources{{ ''.__class__.__name__ }}\"\n{% endraw %}\n"
     text = "version: 2\npackages: {a: {local: x}}\nsources: {s: {file: x.csv}}\ndestinations: {d: {source: $sources.s}}\n"
     message = error_of(read, text, files={"packages/a/earthmover.yaml": package})
     assert "is unsafe" in message and "earthmover.yaml, line 4: `destinations: {d: {source: $sources.s}}`" in message

@@ -2,6 +2,7 @@
 
 import pytest
 
+from impl.run.errors import EtlError
 from impl.tabular import spill
 from impl.tabular.document import load
 from impl.tabular.operations import groups, tallies
@@ -91,3 +92,38 @@ def test_behind_a_node_that_is_looked_at_groups_are_counted_up_and_what_fails_is
     assert bool(held) == ("." in hours)  # a decimal number: all rows are asked for again, and held
     assert [one.split(" are ")[0] for one in outcome.warnings] == ["2 of 3 rows of $transformations.some"]
     assert outcome.counts["$transformations.some"] == 3
+
+
+LIMIT = """version: 2
+config: {{output_dir: ./out}}
+sources:
+  days: {{file: days.csv{promise}}}
+transformations:
+  first:
+    source: $sources.days
+    operations: [{{operation: lowercase_columns}}, {{operation: limit_rows, count: 1}}, {{operation: limit_rows, count: 1}}]
+destinations:
+  first: {{source: $transformations.first, extension: jsonl}}
+"""
+
+
+@pytest.fixture
+def limited(tmp_path):
+    def made(promise=""):
+        (tmp_path / "days.csv").write_text("day\n" + "".join(f"{day}\n" for day in range(200_000)))
+        (tmp_path / "x.yaml").write_text(LIMIT.format(promise=promise))
+        return make_plan(load(tmp_path / "x.yaml", variables={}, folder=tmp_path))
+
+    return made
+
+
+@pytest.mark.parametrize("promise", ["expect: [\"day != '199999'\"]", "require_rows: 200001"])
+def test_what_a_node_promises_is_held_where_only_its_first_rows_are_wanted(limited, tmp_path, promise):
+    with pytest.raises(EtlError, match="200,?000 rows"):
+        run_plan(limited(f", {promise}"))
+    assert not (tmp_path / "out/first.jsonl").exists()
+    assert show(limited(f", {promise}"), "$transformations.first", 1).rows() == [("0",)]
+
+
+def test_counts_are_those_of_whole_nodes_where_they_are_asked_for(limited):
+    assert run_plan(limited(), counted=True).counts["$sources.days"] == 200_000
