@@ -389,9 +389,12 @@ def run(call: Call) -> int:
     if not plan.destinations:
         _write_results(call, UNCHANGED)
         return UNCHANGED
-    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan), counted=call.results is not None)
+    remembered = bool(kept or call.results or screen.lines)
+    outcome = run_plan(
+        plan, say=screen.say, deliver=_to_store(call, plan), counted=call.results is not None, hashed=remembered
+    )
     made = {}
-    if kept or call.results or screen.lines:
+    if remembered:
         aside = Path(config.output_dir) / QUARANTINE
         made = state.made_now(plan, seen, outcome.written, outcome.counts, aside)
     if kept:

@@ -26,6 +26,7 @@ from impl.tabular.behind import Behind
 from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
 from impl.tabular.spec import Spec, nearest
+from impl.tabular.state import file_digest
 from impl.tabular.templates import RowTemplate, has_jinja
 from impl.tabular.types import TYPES, typed
 
@@ -72,6 +73,7 @@ class Destination:
         self.spec, self.environment = spec, environment or make("", Path.cwd(), sandboxed=False)
         self.name = spec.ref.split(".", 1)[-1]
         self.place: Path | None = None
+        self.sha256 = ""  # of what was written last, where it is asked for
         self.source = spec.text("source")
         self.collection = read_collection(spec)
         self.format = PARQUET if self.collection else spec.choice("format", FORMATS, TEMPLATE)
@@ -214,9 +216,13 @@ class Destination:
         sweep_beside(target)
         with replacing(target) as part:
             if self.format == PARQUET:
-                return self._parquet(flow, part)
-            with self._opened(part) as file:
-                return self._csv(flow, file) if self.format == CSV else self._lines(flow, file, context)
+                rows = self._parquet(flow, part)
+            else:
+                with self._opened(part) as file:
+                    rows = self._csv(flow, file) if self.format == CSV else self._lines(flow, file, context)
+            # before it has its name, under which another run may put another file at any time
+            self.sha256 = file_digest(part) if context.hashed else ""
+        return rows
 
     def _typed(self, flow: Flow) -> Flow:
         def failed(what: str, row: int, value: str) -> EtlError:

@@ -54,6 +54,7 @@ class Context:
     folder: of temporary files, removed at the end. memory_limit: bytes that the run may take, about; what holds rows keeps
     a share of them in memory (spill.py), the rest goes to the folder.
     environment: makes the Jinja environment for a file (see templates.py). counts: rows by node, for results.
+    hashed: what is written is hashed.
     """
 
     folder: Any
@@ -62,6 +63,7 @@ class Context:
     environment: Callable[[Any], Any] | None = None
     say: Callable[[str], None] = lambda line: None
     counts: dict[str, int] = field(default_factory=dict)
+    hashed: bool = False
 
 
 def framed(columns: Iterable[pl.Series]) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from impl.run.errors import EtlError
 from impl.run.files import alive, replacing, this_host
@@ -36,12 +36,19 @@ SCRATCH = "tabular-"  # how the name of a run's folder begins
 WARNING = "warning: "  # how a line begins that counts among the outcome's warnings
 
 
+class Output(NamedTuple):
+    """A file as it was written."""
+
+    path: Path
+    sha256: str
+
+
 @dataclass
 class Outcome:
-    """What a run did. counts: rows by node; written: destination -> file."""
+    """What a run did. counts: rows by node; written: by destination."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    written: dict[str, Path] = field(default_factory=dict)
+    written: dict[str, Output] = field(default_factory=dict)
     started: str = ""
     finished: str = ""
     seconds: float = 0.0
@@ -55,10 +62,12 @@ def run_plan(
     folder: Path | None = None,
     deliver: Callable[[Step, Flow, Context], int | None] = lambda step, flow, context: None,
     counted: bool = False,
+    hashed: bool = False,
 ) -> Outcome:
     """Write all destinations of the plan. deliver: takes a destination's rows elsewhere (a store), or None where it is a file.
 
     counted: nodes are read to their end where what comes behind them (`limit_rows`) wants less, so that their counts are whole.
+    hashed: files are hashed as they are written.
     """
     config = plan.document.config
     outcome = Outcome(started=_now())
@@ -71,7 +80,12 @@ def run_plan(
             say(line)
 
         context = Context(
-            folder=scratch, memory_limit=config.memory_limit, workers=config.workers, say=tell, counts=outcome.counts
+            folder=scratch,
+            memory_limit=config.memory_limit,
+            workers=config.workers,
+            say=tell,
+            counts=outcome.counts,
+            hashed=hashed,
         )
         flows = _Flows(plan, context, outcome, to_the_end=counted)
         for step in plan.destinations:
@@ -80,7 +94,7 @@ def run_plan(
             rows = deliver(step, flow, context)
             if rows is None:
                 rows = step.part.write(flow, Path(config.output_dir), context)
-                outcome.written[step.ref] = step.part.file(Path(config.output_dir))
+                outcome.written[step.ref] = Output(step.part.file(Path(config.output_dir)), step.part.sha256)
             outcome.counts[step.ref] = rows
             say(f"[+] {step.ref}  {rows:,} rows")
     outcome.finished, outcome.seconds = _now(), round(time.perf_counter() - started, 3)

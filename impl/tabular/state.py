@@ -30,6 +30,7 @@ from impl.tabular.plan import with_reads
 if TYPE_CHECKING:
     from impl.tabular.document import Document
     from impl.tabular.plan import Plan, Step
+    from impl.tabular.run import Output
 
 VERSION = "0.1.0"
 PEER_COLUMNS = (
@@ -431,11 +432,11 @@ def current(rows: Iterable[Row], seen: Seen, files: Mapping[str, Path]) -> dict[
     return found
 
 
-def made_now(plan: Plan, seen: Seen, written: Mapping[str, Path], counts: Mapping[str, int], aside: Path) -> dict[str, Made]:
+def made_now(plan: Plan, seen: Seen, written: Mapping[str, Output], counts: Mapping[str, int], aside: Path) -> dict[str, Made]:
     """What a run has made. aside: the folder of rows that were put aside (`on_fail: quarantine`)."""
     found = {}
-    for ref, path in written.items():
-        files = {str(path): file_digest(path)}
+    for ref, output in written.items():
+        files = {str(output.path): output.sha256}
         for one in sorted(with_reads([ref], plan.steps)):
             put_aside = aside / f"{one.removeprefix('$')}.csv"
             if plan.steps[one].guard.on_fail == QUARANTINE and put_aside.is_file():

@@ -3,7 +3,7 @@
 import pytest
 
 from impl.run.errors import EtlError
-from impl.tabular import spill
+from impl.tabular import spill, state
 from impl.tabular.document import load
 from impl.tabular.operations import groups, tallies
 from impl.tabular.plan import make_plan
@@ -127,3 +127,15 @@ def test_what_a_node_promises_is_held_where_only_its_first_rows_are_wanted(limit
 
 def test_counts_are_those_of_whole_nodes_where_they_are_asked_for(limited):
     assert run_plan(limited(), counted=True).counts["$sources.days"] == 200_000
+
+
+def test_what_is_remembered_of_a_file_is_what_this_run_wrote_whoever_has_written_it_since(limited):
+    plan = limited()
+    seen = state.look(plan, {}, "1")
+    outcome = run_plan(plan, hashed=True)
+    file = outcome.written["$destinations.first"].path
+    rows = [state.new_row(plan, "*", seen, state.made_now(plan, seen, outcome.written, outcome.counts, file.parent))]
+    assert list(state.current(rows, seen, {"$destinations.first": file})) == ["$destinations.first"]
+    file.write_text("of another run\n")  # as if it had come before the row
+    rows = [state.new_row(plan, "*", seen, state.made_now(plan, seen, outcome.written, outcome.counts, file.parent))]
+    assert state.current(rows, seen, {"$destinations.first": file}) == {}

@@ -11,6 +11,7 @@ from impl.run.errors import EtlError
 from impl.tabular import state
 from impl.tabular.document import load
 from impl.tabular.plan import Guard, Plan, Step
+from impl.tabular.run import Output
 from impl.tabular.spec import Problems
 
 DOCUMENT = """\
@@ -92,7 +93,7 @@ def run(folder, file=None, engine="1", **more):
         files[ref].parent.mkdir(exist_ok=True)
         files[ref].write_text(f"{ref} {seen.fingerprints[ref]}\n")
     if todo:
-        written = {ref: files[ref] for ref in todo}
+        written = {ref: Output(files[ref], state.file_digest(files[ref])) for ref in todo}
         made = state.made_now(plan, seen, written, dict.fromkeys(todo, 1), folder / "out/quarantine")
         state.add(file, state.new_row(state.only(plan, todo), "*" if len(todo) == 2 else "", seen, made))
     return todo
@@ -314,7 +315,8 @@ def test_what_was_put_aside_is_made_again_where_it_is_gone(project):
     aside.write_text("x\n")
     (project / "out/one.jsonl").write_text("y\n")
     seen = state.look(plan, {}, "1")
-    files = {"$destinations.one": project / "out/one.jsonl"}
+    file = project / "out/one.jsonl"
+    files = {"$destinations.one": Output(file, state.file_digest(file))}
     made = state.made_now(plan, seen, files, {}, aside.parent)
     rows = [state.new_row(plan, "*", seen, made)]
     assert list(state.current(rows, seen, outputs(plan))) == ["$destinations.one"]
