@@ -390,9 +390,7 @@ def run(call: Call) -> int:
         _write_results(call, UNCHANGED)
         return UNCHANGED
     remembered = bool(kept or call.results or screen.lines)
-    outcome = run_plan(
-        plan, say=screen.say, deliver=_to_store(call, plan), counted=call.results is not None, hashed=remembered
-    )
+    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan), counted=call.results is not None, hashed=remembered)
     made = {}
     if remembered:
         aside = Path(config.output_dir) / QUARANTINE

@@ -28,11 +28,11 @@ import yaml
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.lexer import TOKEN_DATA
-from jinja2.runtime import Context, TemplateReference
-from jinja2.sandbox import SandboxedEnvironment, SecurityError
+from jinja2.sandbox import SecurityError
 
 from impl.run.errors import EtlError
 from impl.run.secrets import redact
+from impl.tabular.sandbox import Sandbox
 from impl.tabular.spec import Map, Problem, Problems, Seq, SkippedError, Spec, nearest
 
 NAMES = ("earthmover.yaml", "earthmover.yml")
@@ -46,12 +46,15 @@ COMPAT = ("strict", "fixed")
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
 PATH_KEYS = ("file", "template", "map_file", "colspec_file")  # relative to the file that has them
 MEMORY_LIMIT = 2 << 30
+MOST_VALUES, MOST_DEPTH = 2_000_000, 100  # of a document with its aliases written out
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:(ki|mi|gi|ti|k|m|g|t)?b?)\s*$", re.IGNORECASE)
 _CONFIG = re.compile(r"^(?:config|\"config\"|'config')[ \t]*:(?=\s|$)", re.MULTILINE)
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%[-+]?\s*(?:macro|set)\s+(\w+)|\bimport\s+[^%]*?(\w+)\s*[-+]?%\}")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DEEP = re.compile(r"(?:[-?] ){100}")
 _LONE_TAG = re.compile(r"(?<![^\s\[{,])!(?=[\s,\]}]|$)")
 _NO_JINJA = re.compile(r"(?!.*__)[\w ./:,@+-]*")  # a value that cannot end a text of Jinja, nor be more than a name in it
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
@@ -313,7 +316,7 @@ class Reader:
 
         try:
             found = _parse(block, place, Problems())
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError):
             return None
         config = found.get("config") if isinstance(found, Map) else None
         return config if isinstance(config, Map) else None
@@ -350,6 +353,9 @@ class Reader:
             found = _parse(rendered, rendering.place, self.problems)
         except yaml.YAMLError as error:
             self._wrong_yaml(error, rendering, part)
+        except RecursionError as error:
+            what = "the document has lists or mappings in each other without end"
+            raise EtlError(what, where=part.label, hint="look for brackets that are not closed") from error
         if found is None:
             found = Map()
         if not isinstance(found, Map):
@@ -439,17 +445,8 @@ class _Environment(jinja2.Environment):
     code_generator_class = _ByLine
 
 
-class _Sandbox(SandboxedEnvironment):
-    """For what others wrote. Of the context, which bundles ask for a column by its name, only the looking up is allowed."""
-
+class _Sandbox(Sandbox):
     code_generator_class = _ByLine
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, TemplateReference) and attr == "_TemplateReference__context":
-            return True
-        if isinstance(obj, Context):
-            return attr in ("resolve", "get")
-        return super().is_safe_attribute(obj, attr, value)
 
 
 def make_environment(folder: Path, sandboxed: bool) -> jinja2.Environment:
@@ -785,7 +782,8 @@ for _one in (_PureLoader, _FastLoader):
 def _parse(text: str, place: Callable[[int], list[Place]], problems: Problems) -> Any:
     """The value of a YAML text. libyaml is quick; where it refuses, PyYAML's own reader has the last word and the better message."""
     noted = len(problems.warnings)
-    if _LONE_TAG.search(text):  # the one thing that both read and differ about
+    # A lone tag is the one thing that both read and differ about; and libyaml ends the process where it runs out of its stack.
+    if _LONE_TAG.search(text) or _is_deep(text):
         return _parse_with(_PureLoader, text, place, problems)
     try:
         return _parse_with(_FastLoader, text, place, problems)
@@ -803,16 +801,42 @@ def _parse_with(loader: Any, text: str, place: Callable[[int], list[Place]], pro
         made.dispose()
 
 
-def _unshared(value: Any, label: str, above: frozenset[int] = frozenset()) -> Any:
+def _is_deep(text: str) -> bool:
+    """Whether a text looks like lists in lists without end: brackets that are not closed, or `- - - `."""
+    if _DEEP.search(text):
+        return True
+    if text.count("[") + text.count("{") < MOST_DEPTH:
+        return False
+    depth = 0
+    for one in _BRACKETS.findall(text):
+        depth = max(depth + (1 if one in "[{" else -1), 0)
+        if depth > MOST_DEPTH:
+            return True
+    return False
+
+
+def _unshared(value: Any, label: str) -> Any:
     """A copy in which each alias is a value of its own, so that a change in one place is one change."""
-    if not isinstance(value, Map | Seq):
-        return value
-    if id(value) in above:
-        raise EtlError("an alias stands inside its own anchor", where=f"{label}, line {value.line}", hint="write it out")
-    inside = above | {id(value)}
-    if isinstance(value, Map):
-        return _like(value, Map((key, _unshared(one, label, inside)) for key, one in value.items()))
-    return _like(value, Seq(_unshared(one, label, inside) for one in value))
+    made = 0
+
+    def copy(value: Any, above: frozenset[int]) -> Any:
+        nonlocal made
+        made += 1
+        if not isinstance(value, Map | Seq):
+            return value
+        if id(value) in above:
+            raise EtlError("an alias stands inside its own anchor", where=f"{label}, line {value.line}", hint="write it out")
+        if made > MOST_VALUES or len(above) > MOST_DEPTH:
+            what = f"more than {MOST_VALUES:,} values" if made > MOST_VALUES else f"more than {MOST_DEPTH} values in each other"
+            raise EtlError(
+                f"the document has {what}", where=f"{label}, line {value.line}", hint="look at its aliases (`*name`)"
+            )
+        inside = above | {id(value)}
+        if isinstance(value, Map):
+            return _like(value, Map((key, copy(one, inside)) for key, one in value.items()))
+        return _like(value, Seq(copy(one, inside) for one in value))
+
+    return copy(value, frozenset())
 
 
 def _like(value: Any, made: Any) -> Any:

@@ -344,6 +344,24 @@ def test_an_alias_is_a_value_of_its_own(read):
     assert document.sources["b"].options["file"] == "b.csv"
 
 
+@pytest.mark.parametrize(
+    ("definitions", "said"),
+    [
+        ("".join(f"  a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(8)), "more than 2,000,000 values"),
+        (f"  deep: {'[' * 90_000}{']' * 90_000}\n", "in each other without end"),
+        (f"  deep: {'[' * 150}{']' * 150}\n", "more than 100 values in each other"),
+        (f"  deep:\n    {'- ' * 90_000}x\n", "in each other without end"),
+    ],
+)
+def test_a_document_that_grows_without_bound_is_refused(read, definitions, said):
+    assert said in error_of(read, BARE + "definitions:\n  a0: &a0 [1]\n" + definitions)
+
+
+def test_many_brackets_are_no_depth(read):
+    lists = ", ".join(["{a: [1, {b: 2}]}"] * 500)
+    assert len(read(BARE + f"definitions: [{lists}]\n").compiled["definitions"]) == 500
+
+
 def test_a_key_that_stands_twice_is_told_and_the_last_one_counts(read):
     document = read("version: 2\nsources:\n  x: {file: a}\n  x: {file: b}\ndestinations: {}\n")
     assert document.sources["x"].options["file"] == "b"
@@ -680,6 +698,13 @@ def test_the_sandbox_lets_lists_change_and_columns_be_looked_up_by_name_but_give
     read(allowed, served=True).problems.raise_if_any()
     forbidden = BARE + "# {{ self._TemplateReference__context.environment.loader.searchpath.append('/') }}\n"
     assert "attribute 'environment' of 'Context' object is unsafe" in error_of(read, forbidden, served=True)
+
+
+@pytest.mark.parametrize("text", ["'a' * 9999999999", "9999999999 * [1]", "9 ** 99999999"])
+def test_the_sandbox_refuses_what_would_take_all_memory_or_time(read, text):
+    assert "hint: it is rendered in a sandbox" in error_of(read, BARE + f"# {{{{ {text} }}}}\n", served=True)
+    allowed = read(BARE + "# {{ '-' * 80 }}{{ 2 ** 64 }}{{ 6 * 7 }}{{ 1.5 * 2 }}\n", served=True)
+    allowed.problems.raise_if_any()
 
 
 def test_a_document_of_text_comments_and_raw_is_rendered_without_compiling_as_it_is_with_it(tmp_path, monkeypatch):
