@@ -703,7 +703,7 @@ def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> No
 
 def _held(document: Document, output: Path, folder: Path) -> str | None:
     """What a folder holds that may not go with it."""
-    from impl.tabular.state import PATH_KEYS
+    from impl.tabular.document import PATH_KEYS
 
     if output.is_symlink():
         return "what its link points to"

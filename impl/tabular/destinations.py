@@ -164,17 +164,20 @@ class Destination:
         try:
             from jsonschema import SchemaError
             from jsonschema.validators import validator_for
+            from jsonschema_specifications import REGISTRY
         except ImportError:
             self.spec.note("`schema` needs the package jsonschema", "schema", "pip install jsonschema")
             return None
         try:
             found = json.loads(text)
+            if isinstance(found, dict) and not isinstance(found.get("$schema", ""), str):
+                raise SchemaError("`$schema` has to be a text")
             kind = validator_for(found)
             kind.check_schema(found)
-        except (json.JSONDecodeError, SchemaError) as error:
+        except (ValueError, SchemaError) as error:
             self.spec.note(f"`{file}` is no JSON Schema: {str(error).splitlines()[0]}", "schema")
             return None
-        return kind(found)
+        return kind(found, registry=REGISTRY)  # what it refers to is in it: nothing is fetched
 
     def _types(self) -> dict[str, str]:
         found = self.spec.mapping("types", {})
@@ -301,6 +304,8 @@ class Destination:
 
     def _conforms(self, lines: pl.Series, start: int) -> None:
         """Each text is JSON as the schema has it."""
+        from referencing.exceptions import Unresolvable
+
         for number, line in enumerate(lines.to_list(), start + 1):
             where = f"{self.spec.where('schema')}, row {number:,}"
             try:
@@ -308,7 +313,12 @@ class Destination:
             except json.JSONDecodeError as error:
                 shown = line[max(error.pos - 40, 0) : error.pos + 40]
                 raise EtlError(f"the row is no JSON: {error.msg}", f"{where}, character {error.pos + 1}: `{shown}`") from None
-            wrong = next(self.schema.iter_errors(found), None)
+            try:
+                wrong = next(self.schema.iter_errors(found), None)
+            except (Unresolvable, RecursionError) as error:
+                why = "it refers to itself without end" if isinstance(error, RecursionError) else str(error)
+                hint = "a `$ref` has to lead to a place in the same file: `#/$defs/NAME`"
+                raise EtlError(f"the schema cannot be followed: {why[:300]}", self.spec.where("schema"), hint) from error
             if wrong is not None:
                 raise EtlError(
                     f"the row is not as the schema has it: {wrong.message[:300]}",

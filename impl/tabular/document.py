@@ -44,7 +44,7 @@ COMMIT = ".commit"  # in a package's folder: the commit it was made from
 SET = "--set"  # stands for the file of what came from the command line
 COMPAT = ("strict", "fixed")
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
-PATH_KEYS = ("file", "template", "map_file", "colspec_file")  # relative to the file that has them
+PATH_KEYS = ("file", "template", "map_file", "colspec_file", "schema")  # relative to the file that has them
 MEMORY_LIMIT = 2 << 30
 MOST_VALUES, MOST_DEPTH = 2_000_000, 100  # of a document with its aliases written out
 

@@ -111,7 +111,18 @@ def read(file: Path) -> dict[str, Any]:
         raise EtlError("these are no results of a run", where=f"{file}: {error}", hint=hint) from error
     if not isinstance(found, dict) or not isinstance(found.get("row_counts"), dict):
         raise EtlError("these are no results of a run", where=f"{file}: it has no `row_counts`", hint=hint)
+    for one in _written_in(found):
+        if not (isinstance(one, dict) and {"file", "rows", "sha256"} <= one.keys()):
+            raise EtlError(
+                "these are no results of a run", where=f"{file}: what is `written` has no file, rows and sha256", hint=hint
+            )
     return found
+
+
+def _written_in(found: Mapping[str, Any]) -> list[Any]:
+    """What the results tell of files; those of the peer tell nothing."""
+    told = found.get("written", {})
+    return list(told.values()) if isinstance(told, dict) else [told]
 
 
 def ordered(counts: Mapping[str, int], refs: Iterable[str]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError
 from impl.run.files import replacing
+from impl.tabular.document import PATH_KEYS
 from impl.tabular.plan import with_reads
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ MANY_ROWS = 10_000
 LIBRARIES = ("polars", "jinja2", "PyYAML")  # their versions decide bytes too
 QUARANTINE = "quarantine"
 SHORT = 32  # letters of a digest, as the peer has
-# Keys of a node or an operation that name a file whose content decides.
-PATH_KEYS = ("file", "colspec_file", "map_file", "template", "schema")
 # Keys of `config` that change how it runs, not what comes out.
 MANNERS = (
     *("output_dir", "state_file", "tmp_dir", "log_level", "show_graph", "show_stacktrace", "show_progress"),

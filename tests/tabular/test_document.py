@@ -566,7 +566,7 @@ transformations:
         column: a
         map_file: ../maps/m.csv
 destinations:
-  d: {source: $transformations.t, template: t/x.jsont}
+  d: {source: $transformations.t, template: t/x.jsont, schema: t/x.json}
 """
 
 
@@ -583,6 +583,7 @@ def test_files_of_a_package_are_found_from_the_package_and_the_root_wins_key_by_
     assert operation["map_file"] == f"{tmp_path}/packages/maps/m.csv"
     destination = document.destinations["d"]
     assert destination.options["template"] == f"{tmp_path}/packages/a/t/x.jsont"
+    assert destination.options["schema"] == f"{tmp_path}/packages/a/t/x.json"
     assert destination.options["linearize"] is False
     assert destination.folders == [tmp_path, tmp_path / "packages/a"]
     assert (
