@@ -455,7 +455,9 @@ def deps(call: Call) -> int:
 def clean(call: Call) -> int:
     """remove what `run` and `compile` have made"""
     document = call.load()
-    output = Path(os.path.normpath(document.config.output_dir))
+    output = document.config.output_dir
+    if ".." in output.parts:  # behind a link `..` is another folder than the text says
+        output = output.resolve()
     gone: list[Path | str] = []
     compiled = document.folder / COMPILED
     if compiled.is_file():
@@ -517,8 +519,8 @@ def show(call: Call) -> int:
     ref = _ref(document, given.rest[0])
     plan = call.plan(document, keep=ref)
     step = plan.steps[ref]
-    if step.kind == "destinations" and step.part.collection:
-        ref = step.reads[0]  # of a collection its rows
+    if step.kind == "destinations" and step.part.format == "parquet":
+        ref = step.reads[0]  # of a collection or a Parquet file its rows
     elif step.kind == "destinations":
         call.screen.put(_rendered(plan, step, given.limit))
         return OK
@@ -782,6 +784,7 @@ def _ref(document: Document, name: str) -> str:
 
 def _rendered(plan: Plan, step: Step, limit: int) -> str:
     """What a destination would write of its first rows."""
+    import gzip
     import tempfile
 
     from impl.tabular.flow import Context, Flow
@@ -790,7 +793,8 @@ def _rendered(plan: Plan, step: Step, limit: int) -> str:
     rows = first_rows(plan, step.reads[0], limit)
     with tempfile.TemporaryDirectory(prefix="tabular-show-") as folder:
         step.part.write(Flow(step.columns, lambda: iter([rows])), Path(folder), Context(folder=Path(folder), workers=1))
-        return step.part.file(Path(folder)).read_text(encoding="utf-8", errors="replace")
+        content = step.part.file(Path(folder)).read_bytes()
+        return (gzip.decompress(content) if step.part.compression == "gzip" else content).decode("utf-8", errors="replace")
 
 
 def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:

@@ -393,6 +393,28 @@ def test_clean_leaves_what_a_link_points_to(project, tmp_path):
     assert (tmp_path / "real/mine").exists()
 
 
+def test_clean_follows_a_link_as_the_system_does(project, tmp_path):
+    (tmp_path / "real/below").mkdir(parents=True)
+    (project / "link").symlink_to(tmp_path / "real/below")
+    change(project / "earthmover.yaml", "output_dir: ./output", "output_dir: link/../made")
+    (project / "made").mkdir()
+    (project / "made/mine").write_text("mine")
+    assert main(["run"]) == 0 and (tmp_path / "real/made/days.jsonl").exists()
+    assert main(["clean", "-f"]) == 0
+    assert not (tmp_path / "real/made").exists() and (project / "made/mine").read_text() == "mine"
+
+
+def test_what_a_destination_packs_is_shown_as_text(project, capsys):
+    change(
+        project / "earthmover.yaml",
+        "\ndestinations:\n",
+        "\ndestinations:\n  p: {source: $sources.gauges, format: parquet}\n  g: {source: $sources.gauges, compression: gzip}\n",
+    )
+    for name, first in (("p", "gauge  "), ("g", '{ "gauge": ')):
+        assert main(["show", name, "--limit", "1"]) == 0
+        assert capsys.readouterr().out.startswith(first)
+
+
 def test_init_makes_a_project_that_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "rain gauges!"]) == 0
