@@ -376,7 +376,10 @@ def run(call: Call) -> int:
     kept = None if given.skip_hashing else config.state_file
     engine = call.results.engine if call.results else state.engine()
     seen = state.look(plan, call.variables, engine, since) if kept else state.Seen({}, {}, engine)
-    rows = state.read(kept) if kept else []
+    rows = []
+    if kept:
+        rows = state.read(kept)
+        state.may_be_written(kept)
     if len(rows) > state.MANY_ROWS:
         screen.warn(f"{kept} has {len(rows):,} rows; remove it or its older rows to be quicker")
     files = {step.ref: step.part.file(Path(config.output_dir)) for step in plan.destinations}
@@ -705,7 +708,7 @@ def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> No
 
 def _held(document: Document, output: Path, folder: Path) -> str | None:
     """What a folder holds that may not go with it."""
-    from impl.tabular.document import PATH_KEYS
+    from impl.tabular.spec import PATH_KEYS
 
     if output.is_symlink():
         return "what its link points to"

@@ -105,7 +105,7 @@ class Destination:
 
     def _template(self, path: Callable[[str], Path], variables: Mapping[str, str]) -> RowTemplate | None:
         named = self.spec.text("template", None)
-        if not named:
+        if not named or self.collection:
             return None
         if self.format != TEMPLATE:
             self.spec.note(f"a `{self.format}` file has no template", "template", "leave `format` or `template` out")

@@ -33,7 +33,7 @@ from jinja2.sandbox import SecurityError
 from impl.run.errors import EtlError
 from impl.run.secrets import redact
 from impl.tabular.sandbox import Sandbox
-from impl.tabular.spec import Map, Problem, Problems, Seq, SkippedError, Spec, nearest
+from impl.tabular.spec import PATH_KEYS, Map, Problem, Problems, Seq, SkippedError, Spec, nearest
 
 NAMES = ("earthmover.yaml", "earthmover.yml")
 VERSION = 2
@@ -44,7 +44,6 @@ COMMIT = ".commit"  # in a package's folder: the commit it was made from
 SET = "--set"  # stands for the file of what came from the command line
 COMPAT = ("strict", "fixed")
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
-PATH_KEYS = ("file", "template", "map_file", "colspec_file", "schema")  # relative to the file that has them
 MEMORY_LIMIT = 2 << 30
 MOST_VALUES, MOST_DEPTH = 2_000_000, 100  # of a document with its aliases written out
 
@@ -896,7 +895,7 @@ def packages_of(found: Map, problems: Problems) -> list[Package]:
         try:
             keys = {key: spec.text(key, None) for key in ("local", "git", "subdirectory", "branch", "commit")}
             spec.done()
-            if (keys["local"] is None) == (keys["git"] is None):
+            if bool(keys["local"]) == bool(keys["git"]):
                 spec.wrong("a package has either `local` or `git`", None, "write `local: FOLDER` or `git: ADDRESS`")
             for key in ("subdirectory", "branch", "commit"):
                 if keys[key] is not None and keys["git"] is None:

@@ -253,6 +253,8 @@ def _hint(said: str) -> str:
         return "there is no such `branch`"
     if "pathspec" in said or "unknown revision" in said or "not a valid object" in said or "invalid reference" in said:
         return "there is no such `commit` in the repository (or on the `branch`)"
+    if "not allowed" in said:
+        return f"a repository is reached by {', '.join(REMOTE.split(':'))} or a path"
     return "try the same address with `git clone`"
 
 

@@ -188,14 +188,18 @@ def _reference(spec: Spec, key: str, text: str, nodes: Any) -> str:
 
 
 def _guard(spec: Spec) -> Guard:
+    from impl.tabular.templates import Expression
+
     expected = spec.value("expect", [])
-    expect = list(expected) if isinstance(expected, list) else [expected]
+    listed = expected if isinstance(expected, list) else [expected]
+    expect = [Expression(f"{{{{{one}}}}}", spec, "expect", environment=spec.environment) for one in listed]
     on_fail = spec.choice("on_fail", ON_FAIL, "error")
     required = spec.value("require_rows", 0)
     if isinstance(required, bool):
         required = int(required)
     if not isinstance(required, int) or required < 0:
-        spec.wrong("`require_rows` has to be True or a whole number, 0 or more", "require_rows")
+        spec.note("`require_rows` has to be True or a whole number, 0 or more", "require_rows")
+        required = 0
     return Guard(expect, on_fail, required, spec.flag("debug"))
 
 
@@ -250,6 +254,8 @@ def _columns(step: Step, steps: dict[str, Step], problems: Problems) -> None:
             others = iter(given[1:])
             for one in step.part:
                 step.columns = one.columns([step.columns, *(next(others) for _ in one.sources)])
+        for one in step.guard.expect:
+            one.check(step.columns)
     except SkippedError:
         step.columns = None
 
@@ -325,5 +331,6 @@ def _own_files(ordered: Sequence[str], chosen: Set[str], steps: Mapping[str, Ste
 
 def _folder(step: Step) -> list[Path]:
     """The folder that a source reads as one table."""
-    file = getattr(step.part, "file", None)
-    return [file] if step.kind == "sources" and isinstance(file, Path) and file.is_dir() else []
+    named = step.spec.options.get("file") if step.kind == "sources" else None
+    folder = step.node.path(str(named)) if named and not step.part.remote else None
+    return [folder] if folder is not None and folder.is_dir() else []

@@ -216,13 +216,7 @@ class _Expectations:
     """The expectations of a node: a row fails where one of them renders as `False`."""
 
     def __init__(self, step: Step, plan: Plan, context: Context, outcome: Outcome) -> None:
-        from impl.tabular.templates import Expression
-
         self.step, self.plan, self.context, self.outcome = step, plan, context, outcome
-        self.texts = [str(one) for one in step.guard.expect]
-        self.tests = [
-            Expression("{{" + text + "}}", step.spec, "expect", environment=step.spec.environment) for text in self.texts
-        ]
         self.row, self.failed, self.first = 0, 0, ""
         self.aside: list[Any] = []
 
@@ -231,7 +225,8 @@ class _Expectations:
 
         bad = pl.Series([False] * batch.height, dtype=pl.Boolean)
         why = [""] * batch.height
-        for text, test in zip(self.texts, self.tests, strict=True):
+        for test in self.step.guard.expect:
+            text = str(test.value)[2:-2]
             found = test.evaluate(batch, self.row).cast(pl.String) == "False"
             for at in found.arg_true().to_list():
                 why[at] = why[at] or text
@@ -317,8 +312,8 @@ class _Held:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         self.rest = self.flow.batches()
-        for batch in self.rest:  # not `yield from`, which would end it with who asked
-            yield batch  # noqa: UP028
+        for batch in self.rest:  # noqa: UP028 - that would end it with who asked
+            yield batch
         self.read = True
 
     def finish(self) -> None:
@@ -386,7 +381,10 @@ def _scratch(folder: Path | None) -> Iterator[Path]:
     What a run that was killed has left goes with the next one: the name has the host and the number of the process.
     """
     within = folder or Path(tempfile.gettempdir())
-    within.mkdir(parents=True, exist_ok=True)
+    try:
+        within.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise EtlError("the folder for temporary files is a file", where=within, hint="look at `config.tmp_dir`") from error
     own = f"{SCRATCH}{this_host()}-"
     for left in within.glob(f"{own}*-*"):
         number = left.name.removeprefix(own).partition("-")[0]

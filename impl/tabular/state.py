@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError
 from impl.run.files import replacing
-from impl.tabular.document import PATH_KEYS
 from impl.tabular.plan import with_reads
+from impl.tabular.spec import PATH_KEYS
 
 if TYPE_CHECKING:
     from impl.tabular.document import Document
@@ -368,6 +368,17 @@ def add(file: Path, row: Mapping[str, str]) -> int:
             writer.writeheader()
             writer.writerows(rows)
     return len(rows)
+
+
+def may_be_written(file: Path) -> None:
+    """Raise an EtlError where a row could not be put into the file: better before the work than behind it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(file):
+            pass
+    except OSError as error:
+        hint = "name another file with `state_file`, or leave the state alone: `--skip-hashing`"
+        raise EtlError(f"the state cannot be kept: {(error.strerror or str(error)).lower()}", where=file, hint=hint) from error
 
 
 @contextmanager

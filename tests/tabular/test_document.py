@@ -614,11 +614,12 @@ def test_a_package_that_is_not_at_its_pin_is_told(read):
 def test_wrong_packages_are_told(read):
     text = (
         BARE
-        + "packages: {a: {local: x, git: y}, ../b: {local: z}, d: {git: x, comit: y}, e: {git: x, commit: 12}, f: {local: x, branch: y}}\n"
+        + "packages: {a: {local: x, git: y}, ../b: {local: z}, d: {git: x, comit: y}, e: {git: x, commit: 12}, f: {local: x, branch: y}, g: {local: ''}}\n"
     )
     message = error_of(read, text)
     for one in (
-        "a package has either `local` or `git`",
+        "packages.a\n       a package has either `local` or `git`",
+        "packages.g\n       a package has either `local` or `git`",
         "a package cannot be called `../b`",
         "there is no option `comit` (did you mean `commit`?)",
         "`12` is no commit",

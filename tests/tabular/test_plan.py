@@ -119,7 +119,7 @@ def limited(tmp_path):
 
 @pytest.mark.parametrize("promise", ["expect: [\"day != '199999'\"]", "require_rows: 200001"])
 def test_what_a_node_promises_is_held_where_only_its_first_rows_are_wanted(limited, tmp_path, promise):
-    with pytest.raises(EtlError, match="200,?000 rows"):
+    with pytest.raises(EtlError, match=r"200,?000 rows"):
         run_plan(limited(f", {promise}"))
     assert not (tmp_path / "out/first.jsonl").exists()
     assert show(limited(f", {promise}"), "$transformations.first", 1).rows() == [("0",)]

@@ -207,6 +207,16 @@ def test_two_runs_at_once_both_end_and_the_file_is_whole(project):
     assert len(Path("output/rows.jsonl").read_text().splitlines()) == 50_000
 
 
+@pytest.mark.parametrize("ending", ["csv", "foo"])
+def test_a_password_in_an_address_is_hidden_whatever_is_wrong_with_it(project, capsys, ending):
+    project("a.csv", b"", options="")
+    text = f"version: 2\nsources: {{a: {{file: 'https://ada:pass-word-1@127.0.0.1:9/x.{ending}'}}}}\n"
+    Path("earthmover.yaml").write_text(text + "destinations: {d: {source: $sources.a}}\n")
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert "pass-word-1" not in said and ("cannot be fetched" in said) == (ending == "csv")
+
+
 def test_a_password_in_a_traceback_is_hidden(project, capsys):
     project("a.csv", b"")
     text = "version: 2\nsources: {a: {connection: 'nosuch://ada:pass-word-1@db/x', query: select 1}}\n"
@@ -214,3 +224,45 @@ def test_a_password_in_a_traceback_is_hidden(project, capsys):
     assert main(["run", "-e"]) == 255
     said = capsys.readouterr()
     assert "Traceback" in said.err and "pass-word-1" not in said.err + said.out
+
+
+def test_all_that_is_wrong_with_a_node_is_told_at_once(capsys, project):
+    project("a.csv", b"a\n1\n")
+    text = (
+        Path("earthmover.yaml")
+        .read_text()
+        .replace(
+            "extension: jsonl",
+            "extension: [x], on_fail: ignore, require_rows: -1, format: cvs, linearize: maybe, expect: ['a ==', b == 1]",
+        )
+    )
+    Path("earthmover.yaml").write_text(text)
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    for one in (
+        "`extension` has to be one text",
+        "`on_fail` cannot be `ignore`",
+        "`require_rows` has to be True or a whole number",
+        "`format` cannot be `cvs` (did you mean `csv`?)",
+        "`linearize` has to be True or False",
+        "`expect` is no Jinja: unexpected",
+        "there is no column `b`",
+    ):
+        assert said.count(one) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("tmp_dir: a.csv", "the folder for temporary files is a file"),
+        ("state_file: a.csv/state.csv", "the state cannot be kept: file exists"),
+        ("output_dir: a.csv", "rows.jsonl` lies in `"),
+    ],
+)
+def test_a_folder_that_is_a_file_is_told_before_the_work(capsys, project, config, said):
+    project("a.csv", b"a\n1\n")
+    Path("earthmover.yaml").write_text(Path("earthmover.yaml").read_text().replace("output_dir: ./output", config))
+    assert main(["run"]) == 255
+    told = capsys.readouterr().err
+    assert said in told and "[+]" not in told and "hint: " in told
+    assert files() == ["rows.jsonl"] and Path("output/rows.jsonl").read_text() == OLD
