@@ -358,6 +358,8 @@ def run(call: Call) -> int:
     given, screen = call.given, call.screen
     if given.partitions:
         return _by_partition(call)
+    if given.independent:
+        screen.warn("`--independent` counts for nothing without `--partitions`")
     if given.command is None:
         screen.warn("no command was given; taking `run`, but better say so")
     if given.results_file:
