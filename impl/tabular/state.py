@@ -45,7 +45,8 @@ PEER_COLUMNS = (
 )
 COLUMNS = (*PEER_COLUMNS, "engine", "made")
 MANY_ROWS = 10_000
-LIBRARIES = ("polars", "jinja2", "PyYAML")  # their versions decide bytes too
+# Their versions decide bytes too: what renders and writes, and what reads typed files.
+LIBRARIES = ("polars", "jinja2", "MarkupSafe", "PyYAML", "numpy", "pandas", "pyarrow", "openpyxl", "lxml", "pyreadstat")
 QUARANTINE = "quarantine"
 SHORT = 32  # letters of a digest, as the peer has
 # Keys of `config` that change how it runs, not what comes out.
@@ -71,10 +72,10 @@ class Made:
 
 
 def engine() -> str:
-    """Version of the engine, and a digest of its code and of the libraries that decide bytes: `0.1.0+3f2a9c01d4b7`."""
+    """Version of the engine, and a digest of its code, of Python and of the libraries that decide bytes: `0.1.0+3f2a9c01d4b7`."""
     import importlib.metadata
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{sys.version_info.major}.{sys.version_info.minor}\0".encode())
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder)}\0".encode())

@@ -347,3 +347,13 @@ def test_the_version_is_that_of_the_project():
     settings = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
     assert settings["project"]["version"] == state.VERSION
     assert state.engine().startswith(f"{state.VERSION}+")
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow"])
+def test_another_version_of_a_library_is_another_engine(monkeypatch, library):
+    import importlib.metadata
+
+    before, version = state.engine(), importlib.metadata.version
+    assert state.engine() == before
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == library else version(name))
+    assert state.engine() != before
