@@ -14,6 +14,7 @@ import errno
 import gc
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -812,8 +813,8 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
 
 
 def _said(error: OSError) -> str:
-    """Polars has the words of the system, but neither its number nor the file."""
-    said = error.strerror or str(error).partition(" (os error ")[0]
+    """What the system says. Polars and pyarrow have its words, but neither its number nor the file."""
+    said = re.sub(r"^.*\[errno \d+\] ", "", error.strerror or str(error).partition(" (os error ")[0])
     return said[:1].lower() + said[1:]
 
 
@@ -839,8 +840,11 @@ def _explained(error: BaseException) -> EtlError:
     if isinstance(error, OSError):
         said = _said(error)
         hint = next((hint for number, hint in _HINTS.items() if os.strerror(number).lower() in said.lower()), None)
-        return EtlError(said, where=error.filename2 or error.filename, hint=hint)
+        place = error.filename2 or error.filename
+        where = None if place is None else re.sub(r"(^|/)\.([^/]+)\.[^/.]+\.\d+\.part$", r"\1\2", str(place))
+        return EtlError(said, where=where, hint=hint)
     told = explain(error)
+    told.what = redact(told.what)
     if not isinstance(error, MemoryError):
         told.hint = "run it again with `-e` for the traceback, and tell us"
     return told

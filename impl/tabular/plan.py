@@ -110,6 +110,9 @@ def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: 
             step = _step(ref, node, nodes, problems, document, environment, trust)
         except SkippedError:
             continue
+        except OSError as error:
+            _unreadable(error, node.spec(problems))
+            continue
         steps[ref] = step
     ordered = _ordered(steps, problems)
     chosen = _chosen(ordered, steps, selector, problems) | with_reads([keep] if keep in steps else [], steps)
@@ -258,6 +261,13 @@ def _columns(step: Step, steps: dict[str, Step], problems: Problems) -> None:
             one.check(step.columns)
     except SkippedError:
         step.columns = None
+    except OSError as error:
+        _unreadable(error, step.spec)
+        step.columns = None
+
+
+def _unreadable(error: OSError, spec: Spec) -> None:
+    spec.note(f"`{error.filename}` cannot be read: {(error.strerror or str(error)).lower()}", None, "mend its rights")
 
 
 def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, problems: Problems) -> set[str]:

@@ -6,6 +6,7 @@ In each case there is one error that says where, no traceback, and the output is
 import bz2
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,33 @@ def test_a_password_in_a_traceback_is_hidden(project, capsys):
     assert main(["run", "-e"]) == 255
     said = capsys.readouterr()
     assert "Traceback" in said.err and "pass-word-1" not in said.err + said.out
+
+
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.skipif(bool(WITHOUT_RIGHTS) and not shutil.which("setpriv"), reason="root may read and write everything")
+def test_what_may_not_be_read_or_written_is_told_with_its_place(project):
+    def run(*words):
+        done = subprocess.run(
+            [*WITHOUT_RIGHTS, sys.executable, "-m", "impl.tabular.command", "run", *words],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+        assert done.returncode == 255
+        return done.stderr
+
+    project("a.csv", b"a\n1\n")
+    Path("output").chmod(0o555)
+    said = run()
+    Path("output").chmod(0o755)
+    assert "error: permission denied" in said and "output/rows.jsonl\n" in said and "hint: mend its rights" in said
+    Path("a.csv").chmod(0)
+    Path("t.jinja").touch(0)
+    said = run("--set", "destinations.rows.template", "t.jinja")
+    assert "error: the document has 2 problems" in said and "t.jinja` cannot be read: Permission denied" in said
+    assert "earthmover.yaml, line 4: $sources.rows\n" in said and "a.csv` cannot be read: permission denied" in said
 
 
 def test_all_that_is_wrong_with_a_node_is_told_at_once(capsys, project):
