@@ -25,7 +25,7 @@ from impl.run.files import replacing, sweep_beside
 from impl.tabular.behind import Behind
 from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
-from impl.tabular.spec import Spec, nearest
+from impl.tabular.spec import GLOBAL_KEYS, Spec, nearest
 from impl.tabular.state import file_digest
 from impl.tabular.templates import RowTemplate, has_jinja
 from impl.tabular.types import TYPES, typed
@@ -47,14 +47,12 @@ def open_destination(
     *,
     environment: jinja2.Environment | None = None,
     variables: Mapping[str, str] | None = None,
-    config: Any = None,
-    also: Sequence[str] = (),
 ) -> Destination:
     """Read a destination's options; what is wrong is noted in `spec`.
 
-    path: makes a template's path absolute. variables: what `$NAME` in a template stands for. also: options that others read.
+    path: makes a template's path absolute. variables: what `$NAME` in a template stands for.
     """
-    return Destination(spec, path, environment, variables or getattr(config, "variables", None) or {}, also)
+    return Destination(spec, path, environment, variables or {})
 
 
 class Destination:
@@ -66,7 +64,6 @@ class Destination:
         path: Callable[[str], Path],
         environment: jinja2.Environment | None,
         variables: Mapping[str, str],
-        also: Sequence[str] = (),
     ) -> None:
         from impl.tabular.templates import environment as make
 
@@ -89,7 +86,7 @@ class Destination:
         if self.format == PARQUET and self.compression != "none":
             spec.note("a Parquet file is compressed inside", "compression", "leave `compression` out")
         self.header_end = self.footer_start = 0  # bytes of what was written last; where it is compressed, of its text
-        spec.done(also=("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition", *also))
+        spec.done(also=GLOBAL_KEYS)
 
     # --- options -------------------------------------------------------------------------------------------------------------
 

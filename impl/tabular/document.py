@@ -9,8 +9,6 @@ text knows which line made each of its parts, also in loops and includes. What a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import string
@@ -34,6 +32,7 @@ from impl.run.errors import EtlError
 from impl.run.secrets import redact
 from impl.tabular.sandbox import Sandbox
 from impl.tabular.spec import PATH_KEYS, Map, Problem, Problems, Seq, SkippedError, Spec, nearest
+from impl.tabular.templates.jinja import fromjson, md5
 
 NAMES = ("earthmover.yaml", "earthmover.yml")
 VERSION = 2
@@ -451,16 +450,8 @@ class _Sandbox(Sandbox):
 def make_environment(folder: Path, sandboxed: bool) -> jinja2.Environment:
     """A Jinja environment that finds files in `folder` and has `md5` and `fromjson`."""
     made = (_Sandbox if sandboxed else _Environment)(loader=jinja2.FileSystemLoader(str(folder)))
-    made.globals.update(md5=_md5, fromjson=_fromjson)
+    made.globals.update(md5=md5, fromjson=fromjson)
     return made
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _fromjson(text: str) -> Any:
-    return json.loads(text)
 
 
 def _telling(tell: Callable[[str], None]) -> type[jinja2.Undefined]:

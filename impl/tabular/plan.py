@@ -11,9 +11,8 @@ from typing import Any
 from impl.run.errors import EtlError
 from impl.tabular.flow import Column
 from impl.tabular.operation import OPERATIONS, Operation
-from impl.tabular.spec import Map, Problems, SkippedError, Spec, nearest
+from impl.tabular.spec import GLOBAL_KEYS, Map, Problems, SkippedError, Spec, nearest
 
-GLOBAL_KEYS = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition")
 ON_FAIL = ("error", "warn", "quarantine")
 KINDS = ("sources", "transformations", "destinations")
 _REFERENCE = re.compile(r"^\$(sources|transformations)\.(.+)$")

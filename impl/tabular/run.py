@@ -11,11 +11,9 @@ import queue
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,9 +47,6 @@ class Outcome:
 
     counts: dict[str, int] = field(default_factory=dict)
     written: dict[str, Output] = field(default_factory=dict)
-    started: str = ""
-    finished: str = ""
-    seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
 
@@ -70,8 +65,7 @@ def run_plan(
     hashed: files are hashed as they are written.
     """
     config = plan.document.config
-    outcome = Outcome(started=_now())
-    started = time.perf_counter()
+    outcome = Outcome()
     with _scratch(folder or (Path(config.tmp_dir) if config.tmp_dir else None)) as scratch:
 
         def tell(line: str) -> None:
@@ -84,7 +78,6 @@ def run_plan(
             memory_limit=config.memory_limit,
             workers=config.workers,
             say=tell,
-            counts=outcome.counts,
             hashed=hashed,
         )
         flows = _Flows(plan, context, outcome, to_the_end=counted)
@@ -97,7 +90,6 @@ def run_plan(
                 outcome.written[step.ref] = Output(step.part.file(Path(config.output_dir)), step.part.sha256)
             outcome.counts[step.ref] = rows
             say(f"[+] {step.ref}  {rows:,} rows")
-    outcome.finished, outcome.seconds = _now(), round(time.perf_counter() - started, 3)
     return outcome
 
 
@@ -396,7 +388,3 @@ def _scratch(folder: Path | None) -> Iterator[Path]:
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

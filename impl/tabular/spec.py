@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from impl.run.errors import EtlError
 
+GLOBAL_KEYS = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition")  # of any node
 # Keys of a node or an operation that name a file; in a package relative to its own document.
 PATH_KEYS = ("file", "template", "map_file", "colspec_file", "schema")
 
