@@ -302,7 +302,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("-g", "--show-graph", action="store_true", help="draw the graph, and again with counts of rows after the run")
     add("-e", "--show-stacktrace", action="store_true", help="show tracebacks and the first rows of every node")
     add("-r", "--results-file", metavar="FILE", help="write what was done as JSON")
-    add("--set", nargs="*", metavar="KEY VALUE", help="override what stands in the document: --set config.tmp_dir /tmp")
+    add("--set", nargs="*", action="extend", metavar="KEY VALUE", help="override what stands in the document: --set config.tmp_dir /tmp")
     add("--trust", action="store_true", help="render packages outside the sandbox and read pickle files: both can run code")
     add("--json", action="store_true", help="tell everything as JSON lines on stdout")
     add("--store", metavar="ADDRESS", help="run: where collections go (`store:` of a destination); else ETL_STORE")
@@ -325,7 +325,9 @@ def _answer(call: Call, unknown: Sequence[str]) -> int:
         return REFUSED
     more = [*unknown, *given.rest[WORDS.get(given.command, 0) :]]
     if more:
-        sys.stderr.write(f"unknown arguments {', '.join(f'`{one}`' for one in more)}; `{NAME} -h` lists what there is\n")
+        file = next((one for one in more if one.endswith((".yaml", ".yml"))), None)
+        advice = f"a document is named with `-c {file}`" if file else f"`{NAME} -h` lists what there is"
+        sys.stderr.write(f"unknown arguments {', '.join(f'`{one}`' for one in more)}; {advice}\n")
         return REFUSED
     if given.version:
         from impl.tabular.state import VERSION

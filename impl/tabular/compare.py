@@ -48,6 +48,7 @@ INTENDED: tuple[tuple[str, str], ...] = (
     ("names in templates and expressions that are no column", "are errors before any row, unless `is defined` or `default` asks about them; the peer writes nothing there"),
     ("`config` behind another key", "is read wherever it stands; the peer passes it over in silence unless it comes first"),
     ("two destinations of one file, and one over what is read", "are errors; the peer writes one over the other, and empties the input"),
+    ("several `--set`", "count together; the peer takes the last"),
     ("a results file (`-r`) over a file that holds something else", "is an error; the peer writes over it"),
     ("what a package gives for a parameter", "is text: where it may be Jinja, the project's own is rendered in the sandbox, too; the peer runs it"),
     ("two columns of one name (`rename_columns`), no column left (`drop_columns`, `keep_columns`)", "are errors; the peer loses a column, or writes `{  }` for each row"),

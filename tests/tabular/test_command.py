@@ -142,6 +142,16 @@ def test_results_go_to_a_device_and_do_not_take_its_place(project):
     assert Path("/dev/null").is_char_device()
 
 
+def test_several_set_count_together(project):
+    assert main(["run", "--set", "config.output_dir", "a", "--set", "destinations.days.extension", "json"]) == 0
+    assert sorted(one.name for one in (project / "a").iterdir()) == ["counties.jsonl", "days.json"]
+
+
+def test_a_document_that_is_named_without_c_is_told_how(project, capsys):
+    assert main(["run", "other.yaml"]) == 1
+    assert "unknown arguments `other.yaml`; a document is named with `-c other.yaml`" in capsys.readouterr().err
+
+
 def test_nothing_changed_is_99_and_force_runs_all_the_same(project):
     assert [main(["run"]), main(["run"]), main(["run", "-f"]), main(["run", "-k"]), main(["run"])] == [0, 99, 0, 0, 99]
 

@@ -137,9 +137,10 @@ class Source(ABC):
             wanted = [one for one in self.selected if one in by_name or one not in self.optional_fields]
             absent = [one for one in wanted if one not in by_name]
             if absent:
+                near = nearest(absent[0], names)
                 wrong(
                     f"the source has no column {', '.join(f'`{one}`' for one in absent)}",
-                    f"{nearest(absent[0], names)} A column that may be absent stands in `optional_fields`"
+                    f"{near}{'' if near.endswith('?') else '.'} A column that may be absent stands in `optional_fields`"
                     if names
                     else "the source has no columns",
                 )
