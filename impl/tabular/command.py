@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from impl.tabular.flow import Context, Flow
     from impl.tabular.plan import Plan, Step
     from impl.tabular.results import Results
+    from impl.tabular.run import Outcome
+    from impl.tabular.state import Made, Seen
 
 NAME = "mover"
 OK, FAILED, UNCHANGED, REFUSED, DIFFERENT, USAGE = 0, 255, 99, 1, 1, 2
@@ -156,6 +158,10 @@ class Call:
                 hint='write `--params \'{"NAME": "value"}\'`',
             )
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
+
+    def state_file(self, document: Document) -> Path | None:
+        """Where it is remembered what was made, if that is asked for."""
+        return None if self.given.skip_hashing else document.config.state_file
 
     def load(self, *, served: bool = False) -> Document:
         """The document, and how much is told from here on."""
@@ -302,7 +308,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("-g", "--show-graph", action="store_true", help="draw the graph, and again with counts of rows after the run")
     add("-e", "--show-stacktrace", action="store_true", help="show tracebacks and the first rows of every node")
     add("-r", "--results-file", metavar="FILE", help="write what was done as JSON")
-    add("--set", nargs="*", action="extend", metavar="KEY VALUE", help="override what stands in the document: --set config.tmp_dir /tmp")
+    add(
+        "--set",
+        nargs="*",
+        action="extend",
+        metavar="KEY VALUE",
+        help="override what stands in the document: --set config.tmp_dir /tmp",
+    )
     add("--trust", action="store_true", help="render packages outside the sandbox and read pickle files: both can run code")
     add("--json", action="store_true", help="tell everything as JSON lines on stdout")
     add("--store", metavar="ADDRESS", help="run: where collections go (`store:` of a destination); else ETL_STORE")
@@ -354,8 +366,8 @@ def run(call: Call) -> int:
     """make what the document's destinations say (the default); `--partitions` does it part by part"""
     import time
 
-    from impl.tabular import results, state
-    from impl.tabular.run import QUARANTINE, run_plan
+    from impl.tabular import state
+    from impl.tabular.run import run_plan
 
     since = time.time_ns()
     given, screen = call.given, call.screen
@@ -365,57 +377,30 @@ def run(call: Call) -> int:
         screen.warn("`--independent` counts for nothing without `--partitions`")
     if given.command is None:
         screen.warn("no command was given; taking `run`, but better say so")
-    if given.results_file:
-        results.may_be_written(call.folder / given.results_file)
-        # Known from the beginning, so that a run that fails is told of too.
-        call.results = results.Results(call.document or call.folder, "", state.engine(), datetime.now())
+    _begin_results(call)
     document = call.load()
     config = document.config
     if call.results:
         call.results.document, call.results.output_dir = document.file, str(config.given.get("output_dir", "./"))
-    whole = plan = call.plan(document, given.selector)
+    plan = call.plan(document, given.selector)
     if call.results:
         call.results.warnings = [f"{one.where}: {one.what}" for one in plan.warnings]
     if given.show_graph or config.show_graph:
         _draw(call, plan)
-    kept = None if given.skip_hashing else config.state_file
-    engine = call.results.engine if call.results else state.engine()
-    seen = state.look(plan, call.variables, engine, since) if kept else state.Seen({}, {}, engine)
-    rows = []
-    if kept:
-        rows = state.read(kept)
-        state.may_be_written(kept)
-    if len(rows) > state.MANY_ROWS:
-        screen.warn(f"{kept} has {len(rows):,} rows; remove it or its older rows to be quicker")
-    files = {step.ref: step.part.file(Path(config.output_dir)) for step in plan.destinations}
-    current = {} if given.force else state.current(rows, seen, files)
-    _tell_state(call, document, kept, seen, current)
-    if call.results:
-        call.results.written = {ref: results.written(one.files, one.rows, "unchanged") for ref, one in current.items()}
-    if current:
-        plan = state.only(plan, [step.ref for step in plan.destinations if step.ref not in current])
-    if not plan.destinations:
+    seen, current = _up_to_date(call, plan, since)
+    todo = state.only(plan, [step.ref for step in plan.destinations if step.ref not in current]) if current else plan
+    if not todo.destinations:
         _write_results(call, UNCHANGED)
         return UNCHANGED
-    remembered = bool(kept or call.results or screen.lines)
-    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan), counted=call.results is not None, hashed=remembered)
-    made = {}
+    remembered = bool(call.state_file(document) or call.results or screen.lines)
+    outcome = run_plan(todo, say=screen.say, deliver=_to_store(call, todo), counted=call.results is not None, hashed=remembered)
     if remembered:
-        aside = Path(config.output_dir) / QUARANTINE
-        made = state.made_now(plan, seen, outcome.written, outcome.counts, aside)
-    if kept:
-        state.add(kept, state.new_row(plan, given.selector if plan is whole else "", seen, made))
-    for ref, one in made.items():
-        screen.event("written", node=ref, **vars(results.written(one.files, one.rows)))
+        _remember(call, todo, seen, outcome, given.selector if todo is plan else "")
     for line in outcome.warnings if screen.lines or screen.level > _LEVELS["INFO"] else ():
         screen.warn(line)  # else the run has said so
     if given.show_graph or config.show_graph:
-        _draw(call, plan, outcome.counts)
-    if call.results:
-        call.results.row_counts = results.ordered(outcome.counts, plan.steps)
-        call.results.warnings += outcome.warnings
-        call.results.written |= {ref: results.written(one.files, one.rows) for ref, one in made.items()}
-        _write_results(call, OK)
+        _draw(call, todo, outcome.counts)
+    _write_results(call, OK)
     screen.say("done")
     return OK
 
@@ -617,6 +602,55 @@ def try_starter(call: Call) -> int:
 # Parts of the commands
 
 
+def _begin_results(call: Call) -> None:
+    """Results are known from the beginning, so that a run that fails is told of too."""
+    from impl.tabular import results, state
+
+    if call.given.results_file:
+        results.may_be_written(call.folder / call.given.results_file)
+        call.results = results.Results(call.document or call.folder, "", state.engine(), datetime.now())
+
+
+def _up_to_date(call: Call, plan: Plan, since: int) -> tuple[Seen, dict[str, Made]]:
+    """What the plan would be made of, and the destinations that were made of that already."""
+    from impl.tabular import results, state
+
+    kept = call.state_file(plan.document)
+    engine = call.results.engine if call.results else state.engine()
+    seen = state.look(plan, call.variables, engine, since) if kept else state.Seen({}, {}, engine)
+    rows = []
+    if kept:
+        rows = state.read(kept)
+        state.may_be_written(kept)
+    if len(rows) > state.MANY_ROWS:
+        call.screen.warn(f"{kept} has {len(rows):,} rows; remove it or its older rows to be quicker")
+    files = {step.ref: step.part.file(Path(plan.document.config.output_dir)) for step in plan.destinations}
+    current = {} if call.given.force else state.current(rows, seen, files)
+    _tell_state(call, kept, seen, current)
+    if call.results:
+        call.results.written = {ref: results.written(one.files, one.rows, "unchanged") for ref, one in current.items()}
+    return seen, current
+
+
+def _remember(call: Call, plan: Plan, seen: Seen, outcome: Outcome, selector: str) -> None:
+    """Put what was made into the state, the results and the events."""
+    from impl.tabular import results, state
+    from impl.tabular.run import QUARANTINE
+
+    aside = Path(plan.document.config.output_dir) / QUARANTINE
+    made = state.made_now(plan, seen, outcome.written, outcome.counts, aside)
+    kept = call.state_file(plan.document)
+    if kept:
+        state.add(kept, state.new_row(plan, selector, seen, made))
+    written = {ref: results.written(one.files, one.rows) for ref, one in made.items()}
+    for ref, one in written.items():
+        call.screen.event("written", node=ref, **vars(one))
+    if call.results:
+        call.results.row_counts = results.ordered(outcome.counts, plan.steps)
+        call.results.warnings += outcome.warnings
+        call.results.written |= written
+
+
 def _by_partition(call: Call) -> int:
     if call.around is None:
         raise needs_environment("--partitions")
@@ -670,7 +704,7 @@ def _remove_collections(call: Call, document: Document) -> list[Path | str]:
     return [f"collection {one}" for one in loading.remove(names, document.file)]
 
 
-def _tell_state(call: Call, document: Document, kept: Path | None, seen: Any, current: Mapping[str, Any]) -> None:
+def _tell_state(call: Call, kept: Path | None, seen: Seen, current: Mapping[str, Made]) -> None:
     """Why what is run is run."""
     say = call.screen.say
     if call.given.skip_hashing:
