@@ -277,12 +277,14 @@ def be_process(command: Callable[..., int], *, at_once: Callable[[], bool] = lam
     for one in asked:  # as long as there is nothing to leave behind
         signal.signal(one, signal.SIG_DFL)
     code = command(begin=begin)
-    if at_once():
+    ended = code in [128 + one for one in ENDING]
+    if ended or at_once():
         with suppress(OSError):  # what cannot be written is told by the usual end
             for stream in (sys.stdout, sys.stderr):
                 if stream is not None:
                     stream.flush()
-            atexit._run_exitfuncs()
+            if not ended:  # what was under way may be waited for in vain
+                atexit._run_exitfuncs()
             os._exit(code)
     sys.exit(code)
 

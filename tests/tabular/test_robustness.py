@@ -177,6 +177,26 @@ def test_a_run_that_is_asked_to_end_leaves_nothing_behind(ended, number, code):
     assert "error: interrupted" in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_of_a_run_ends_it_without_a_traceback(project, number):
+    template = "{% set d = {} %}{% for k, v in __row_data__.items() %}{% set _ = d.update({k: v | string}) %}{% endfor %}{{ d | length }}"
+    project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(400_000)))
+    Path("t.jinja").write_text(template)
+    text = Path("earthmover.yaml").read_text().replace("extension: jsonl", "extension: jsonl, template: t.jinja")
+    Path("earthmover.yaml").write_text(text.replace("output_dir: ./output", "output_dir: ./output, workers: 2"))
+    run = start(start_new_session=True)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    deadline = time.monotonic() + 60
+    while len(children.read_text().split()) < 3:  # the workers, and one that sweeps behind them
+        assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it had workers"
+        time.sleep(0.01)
+    os.killpg(run.pid, number)
+    said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 128 + number
+    assert "error: interrupted" in said and "Traceback" not in said
+    assert files() == ["rows.jsonl"] and Path("output/rows.jsonl").read_text() == OLD
+
+
 def test_a_run_goes_on_when_nobody_listens_any_more(project):
     project("a.csv", b"a\n1\n")
     for words, stream in (((), "stderr"), (("--json",), "stdout")):
