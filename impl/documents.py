@@ -25,7 +25,7 @@ from impl.tabular.partitions import Partition, asked, refuse, some
 from impl.tabular.parts import ends_of, part_of, with_rows
 
 _MARK = re.compile(r"(?:^|; )document ([^;]+)$")
-_NAMES = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_NAMES = re.compile(r"\$\{?([A-Za-z_]\w*)", re.ASCII)
 
 
 class Loading:
@@ -151,6 +151,7 @@ class _ByPartition:
         self.call, self.env = call, around.env
         self.file = find(call.document, call.folder)
         if call.given.results_file:
+            results.may_be_written(call.folder / call.given.results_file)
             call.results = results.Results(self.file, "", engine(), datetime.now())
         self.partitions = asked(call.given.partitions, [call.folder, self.file.parent])
         self.variables = self._variables()
@@ -222,7 +223,10 @@ class _ByPartition:
         return [*found, *(self._load(step, self.stored[step.ref]) for step in self.steps if step.ref in self.stored)]
 
     def _run(self, one: Partition, document: Any, code: str) -> Checkpoint:
+        from impl.tabular.state import digest, files_behind
+
         parts = {step.node.name: self._part(step, one) for step in self.steps}
+        files, known = files_behind(document)
         return checkpoint(
             f"tabular.{self.key}.{one.label}",
             run_partition,
@@ -233,8 +237,9 @@ class _ByPartition:
             variables=self.variables,
             selector=self.call.given.selector,
             engine=code,
-            asked=time.time() if _is_far(document) else 0.0,
-            file_dep=_files(document),
+            asked=0.0 if known else time.time(),
+            compiled=digest([document.compiled, document.macros]),
+            file_dep=_there(files),
             targets=_with_ends({name: [part] for name, part in parts.items()}),
         )
 
@@ -290,17 +295,9 @@ def _with_ends(parts: Mapping[str, Sequence[Path]]) -> list[Path]:
     return [file for listed in parts.values() for part in listed for file in (part, ends_of(part))]
 
 
-def _is_far(document: Any) -> bool:
-    """Whether a source cannot be looked at without fetching it."""
-    options = [one.options for one in document.sources.values()]
-    return any(one.get("connection") is not None or "://" in str(one.get("file")) for one in options)
-
-
-def _files(document: Any) -> list[Path]:
-    """The files that a document reads and that are there; of folders the files in them."""
-    from impl.tabular.state import files_behind
-
+def _there(files: Sequence[Path]) -> list[Path]:
+    """Those that are there; of folders the files in them."""
     found: list[Path] = []
-    for path in files_behind(document, {}):
+    for path in files:
         found += sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] if path.is_file() else []
     return found

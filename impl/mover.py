@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from impl.tabular import command
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from impl.documents import Loading
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    return command.main(argv, Alone())
+def main(argv: Sequence[str] | None = None, begin: Callable[[], None] = lambda: None) -> int:
+    return command.main(argv, Alone(), begin)
 
 
 def process() -> NoReturn:

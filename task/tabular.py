@@ -2,6 +2,7 @@
 
 from invoke.exceptions import Exit
 
+from impl.run.errors import EtlError
 from impl.run.namespace import HELP, check_direct, collections_in, commands, task
 from impl.tabular import command
 
@@ -30,8 +31,11 @@ def call(c, *words, set=None, direct="", **options):
     """The command with these words, in the environment; an option that is empty is left out."""
     from impl.documents import InEnvironment
 
+    for pair in set or ():
+        if "=" not in pair:
+            raise EtlError("`--set` has a path without a value", where=pair, hint="write `--set PATH=VALUE`")
     pairs = [word for pair in set or () for word in pair.split("=", 1)]
-    given = [word for name, value in options.items() if value for word in (f"--{name}", *([] if value is True else [value]))]
+    given = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items() if value]
     around = InEnvironment(c.env, lambda: collections_in(c), lambda typed: check_direct(c, typed, direct))
     code = command.main([*words, *given, *(["--set", *pairs] if pairs else [])], around)
     if code:
@@ -90,9 +94,9 @@ def init(c, name):
     help={**DOCUMENT, "node": "`$transformations.x`, or its name", "limit": "so many rows"},
     iterable=["set"],
 )
-def show(c, node, limit=10, config="", params="", set=None, trust=False):
+def show(c, node, limit="10", config="", params="", set=None, trust=False):
     """Show the first rows of a node"""
-    call(c, "show", node, set=set, params=params, trust=trust, limit=str(limit), **{"config-file": config})
+    call(c, "show", node, set=set, params=params, trust=trust, limit=limit, **{"config-file": config})
 
 
 @task(

@@ -40,11 +40,13 @@ def run_partition(
     selector: str = "*",
     engine: str = "",
     asked: float = 0.0,
+    compiled: str = "",
 ) -> dict[str, Any]:
     """As `run_document`, for one partition: `parts` are files of which `gather_parts` makes the result.
 
     overrides: `path, value` of what is set in the document; variables: of the environment, which win over parameters.
-    asked: when it was asked for, where what it reads cannot be looked at without fetching it; else nothing.
+    asked: when it was asked for, where what it reads cannot be looked at without fetching it; else nothing. compiled: a digest of
+    the document as it stands after its Jinja, which may include other files.
     """
     from impl.tabular.parts import Ends, write_ends
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import errno
 import gc
 import json
 import os
+import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from impl.tabular.flow import Context, Flow
     from impl.tabular.plan import Plan, Step
     from impl.tabular.results import Results
+    from impl.tabular.run import Outcome
+    from impl.tabular.state import Made, Seen
 
 NAME = "mover"
 OK, FAILED, UNCHANGED, REFUSED, DIFFERENT, USAGE = 0, 255, 99, 1, 1, 2
@@ -38,6 +43,7 @@ COMPILED = "earthmover_compiled.yaml"
 STARTER = Path(__file__).parent / "starter"
 SHOWN_ROWS = 10
 WIDEST = 40  # letters of a column that are shown
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OBJECTS = 50_000  # made between two looks for rings of objects; Python's own number is 700
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
@@ -84,23 +90,41 @@ class Screen:
         if self.lines:
             self.event(event, text=text)
         else:
-            sys.stderr.write(f"{'warning: ' if event == 'warning' else ''}{text}\n")
-            sys.stderr.flush()
+            _aloud(f"{'warning: ' if event == 'warning' else ''}{text}\n")
 
     def event(self, event: str, **facts: Any) -> None:
-        """One JSON line, where these are asked for."""
+        """One JSON line, where these are asked for. Who reads them may go away: the work goes on."""
         if self.lines:
-            self.put(json.dumps({"event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+            try:
+                self.put(json.dumps({"event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+            except BrokenPipeError:
+                _unheard()
 
     def put(self, text: str) -> None:
         """Data, on stdout."""
+        if sys.stdout is None:
+            raise EtlError("there is no standard output to write to", hint="it was closed (`>&-`); name a file or a pipe")
         sys.stdout.write(text)
         sys.stdout.flush()
 
     def error(self, error: EtlError) -> None:
-        if self.lines:
+        with suppress(OSError, EtlError):  # it may be about this very output
             self.event("error", what=error.what, where=error.where, hint=error.hint)
-        sys.stderr.write(f"{error}\n")
+        _aloud(f"{error}\n")
+
+
+def _aloud(text: str) -> None:
+    """On stderr, if anybody listens: what is told is no reason to end the work."""
+    with suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def _unheard() -> None:
+    """Nobody reads our output any more: what comes is thrown away."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass
@@ -125,11 +149,19 @@ class Call:
             found = json.loads(text) if text else {}
         except ValueError as error:
             raise EtlError(
-                "`--params` is no JSON", where=f"{text[:100]}: {error}", hint='write it like `--params \'{"YEAR": "2026"}\'`'
+                "`--params` is no JSON", where=f"`--params`: {error}", hint='write it like `--params \'{"YEAR": "2026"}\'`'
             ) from error
         if not isinstance(found, dict):
-            raise EtlError("`--params` is no JSON object", where=text[:100], hint='write `--params \'{"NAME": "value"}\'`')
+            raise EtlError(
+                "`--params` is no JSON object",
+                where=f"it is a {type(found).__name__}",
+                hint='write `--params \'{"NAME": "value"}\'`',
+            )
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
+
+    def state_file(self, document: Document) -> Path | None:
+        """Where it is remembered what was made, if that is asked for."""
+        return None if self.given.skip_hashing else document.config.state_file
 
     def load(self, *, served: bool = False) -> Document:
         """The document, and how much is told from here on."""
@@ -181,8 +213,10 @@ class Call:
         return plan
 
 
-def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) -> int:
-    """Do what the words ask for; returns the exit code and raises nothing."""
+def main(
+    argv: Sequence[str] | None = None, around: Surroundings | None = None, begin: Callable[[], None] = lambda: None
+) -> int:
+    """Do what the words ask for; returns the exit code and raises nothing. begin: called when the words are read."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = make_parser()
     try:
@@ -193,35 +227,64 @@ def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) 
     screen = Screen(lines=given.json and given.command not in ("show", "diff"))
     call = Call(given, screen, dict(os.environ), Path.cwd(), around=around)
     try:
+        begin()
         return _answer(call, unknown)
     except BrokenPipeError:  # who reads our output has seen enough
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _unheard()
         return OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors are put into words
         if given.show_stacktrace:
-            sys.stderr.write(redact(getattr(error, "trace", None) or traceback.format_exc()))
+            _aloud(redact(getattr(error, "trace", None) or traceback.format_exc()))
         told = _explained(error)
-        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        _write_results(call, code, told)
+        code = error.code if isinstance(error, EndedError) else INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        try:
+            _write_results(call, code, told)
+        except EtlError as unwritten:
+            if unwritten.what != told.what:
+                screen.error(unwritten)
         screen.error(told)
         return code
 
 
-def be_process(command: Callable[[], int], *, at_once: Callable[[], bool] = lambda: True) -> NoReturn:
-    """Do a command as all that this process does, and end with its exit code.
+class EndedError(KeyboardInterrupt):
+    """The process is asked to end. code: what a shell reports for the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End as an error does, so that nothing half done is left behind; asked once more, at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise EndedError(number)
+
+
+def be_process(command: Callable[..., int], *, at_once: Callable[[], bool] = lambda: True) -> NoReturn:
+    """Do a command (as `main`) as all that this process does, and end with its exit code.
 
     What short runs pay for is Python around them: it looks for rings of objects while modules are loaded, and takes all of
     them apart at the end, a quarter of the time of a small run together. The first is done less often, the second is left
     to the system. at_once: asked at the end, whether nothing has to be taken apart with care.
     """
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
-    code = command()
-    if at_once():
+    asked = [one for one in ENDING if signal.getsignal(one) is not signal.SIG_IGN]  # ignored as under nohup
+
+    def begin() -> None:
+        for one in asked:
+            signal.signal(one, _end)
+
+    for one in asked:  # as long as there is nothing to leave behind
+        signal.signal(one, signal.SIG_DFL)
+    code = command(begin=begin)
+    ended = code in [128 + one for one in ENDING]
+    if ended or at_once():
         with suppress(OSError):  # what cannot be written is told by the usual end
-            sys.stdout.flush()
-            sys.stderr.flush()
-            atexit._run_exitfuncs()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+            if not ended:  # what was under way may be waited for in vain
+                atexit._run_exitfuncs()
             os._exit(code)
     sys.exit(code)
 
@@ -247,7 +310,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("-g", "--show-graph", action="store_true", help="draw the graph, and again with counts of rows after the run")
     add("-e", "--show-stacktrace", action="store_true", help="show tracebacks and the first rows of every node")
     add("-r", "--results-file", metavar="FILE", help="write what was done as JSON")
-    add("--set", nargs="*", metavar="KEY VALUE", help="override what stands in the document: --set config.tmp_dir /tmp")
+    add(
+        "--set",
+        nargs="*",
+        action="extend",
+        metavar="KEY VALUE",
+        help="override what stands in the document: --set config.tmp_dir /tmp",
+    )
     add("--trust", action="store_true", help="render packages outside the sandbox and read pickle files: both can run code")
     add("--json", action="store_true", help="tell everything as JSON lines on stdout")
     add("--store", metavar="ADDRESS", help="run: where collections go (`store:` of a destination); else ETL_STORE")
@@ -270,7 +339,9 @@ def _answer(call: Call, unknown: Sequence[str]) -> int:
         return REFUSED
     more = [*unknown, *given.rest[WORDS.get(given.command, 0) :]]
     if more:
-        sys.stderr.write(f"unknown arguments {', '.join(f'`{one}`' for one in more)}; `{NAME} -h` lists what there is\n")
+        file = next((one for one in more if one.endswith((".yaml", ".yml"))), None)
+        advice = f"a document is named with `-c {file}`" if file else f"`{NAME} -h` lists what there is"
+        sys.stderr.write(f"unknown arguments {', '.join(f'`{one}`' for one in more)}; {advice}\n")
         return REFUSED
     if given.version:
         from impl.tabular.state import VERSION
@@ -297,61 +368,41 @@ def run(call: Call) -> int:
     """make what the document's destinations say (the default); `--partitions` does it part by part"""
     import time
 
-    from impl.tabular import results, state
-    from impl.tabular.run import QUARANTINE, run_plan
+    from impl.tabular import state
+    from impl.tabular.run import run_plan
 
     since = time.time_ns()
     given, screen = call.given, call.screen
     if given.partitions:
         return _by_partition(call)
+    if given.independent:
+        screen.warn("`--independent` counts for nothing without `--partitions`")
     if given.command is None:
         screen.warn("no command was given; taking `run`, but better say so")
-    if given.results_file:
-        # Known from the beginning, so that a run that fails is told of too.
-        call.results = results.Results(call.document or call.folder, "", state.engine(), datetime.now())
+    _begin_results(call)
     document = call.load()
     config = document.config
     if call.results:
         call.results.document, call.results.output_dir = document.file, str(config.given.get("output_dir", "./"))
-    whole = plan = call.plan(document, given.selector)
+    plan = call.plan(document, given.selector)
     if call.results:
         call.results.warnings = [f"{one.where}: {one.what}" for one in plan.warnings]
     if given.show_graph or config.show_graph:
         _draw(call, plan)
-    kept = None if given.skip_hashing else config.state_file
-    engine = call.results.engine if call.results else state.engine()
-    seen = state.look(plan, call.variables, engine, since) if kept else state.Seen({}, {}, engine)
-    rows = state.read(kept) if kept else []
-    if len(rows) > state.MANY_ROWS:
-        screen.warn(f"{kept} has {len(rows):,} rows; remove it or its older rows to be quicker")
-    files = {step.ref: step.part.file(Path(config.output_dir)) for step in plan.destinations}
-    current = {} if given.force else state.current(rows, seen, files)
-    _tell_state(call, document, kept, seen, current)
-    if call.results:
-        call.results.written = {ref: results.written(one.files, one.rows, "unchanged") for ref, one in current.items()}
-    if current:
-        plan = state.only(plan, [step.ref for step in plan.destinations if step.ref not in current])
-    if not plan.destinations:
+    seen, current = _up_to_date(call, plan, since)
+    todo = state.only(plan, [step.ref for step in plan.destinations if step.ref not in current]) if current else plan
+    if not todo.destinations:
         _write_results(call, UNCHANGED)
         return UNCHANGED
-    outcome = run_plan(plan, say=screen.say, deliver=_to_store(call, plan))
-    made = {}
-    if kept or call.results or screen.lines:
-        aside = Path(config.output_dir) / QUARANTINE
-        made = state.made_now(plan, seen, outcome.written, outcome.counts, aside)
-    if kept:
-        state.add(kept, state.new_row(plan, given.selector if plan is whole else "", seen, made))
-    for ref, one in made.items():
-        screen.event("written", node=ref, **vars(results.written(one.files, one.rows)))
+    remembered = bool(call.state_file(document) or call.results or screen.lines)
+    outcome = run_plan(todo, say=screen.say, deliver=_to_store(call, todo), counted=call.results is not None, hashed=remembered)
+    if remembered:
+        _remember(call, todo, seen, outcome, given.selector if todo is plan else "")
     for line in outcome.warnings if screen.lines or screen.level > _LEVELS["INFO"] else ():
         screen.warn(line)  # else the run has said so
     if given.show_graph or config.show_graph:
-        _draw(call, plan, outcome.counts)
-    if call.results:
-        call.results.row_counts = results.ordered(outcome.counts, plan.steps)
-        call.results.warnings += outcome.warnings
-        call.results.written |= {ref: results.written(one.files, one.rows) for ref, one in made.items()}
-        _write_results(call, OK)
+        _draw(call, todo, outcome.counts)
+    _write_results(call, OK)
     screen.say("done")
     return OK
 
@@ -399,7 +450,9 @@ def deps(call: Call) -> int:
 def clean(call: Call) -> int:
     """remove what `run` and `compile` have made"""
     document = call.load()
-    output = Path(os.path.normpath(document.config.output_dir))
+    output = document.config.output_dir
+    if ".." in output.parts:  # behind a link `..` is another folder than the text says
+        output = output.resolve()
     gone: list[Path | str] = []
     compiled = document.folder / COMPILED
     if compiled.is_file():
@@ -461,8 +514,8 @@ def show(call: Call) -> int:
     ref = _ref(document, given.rest[0])
     plan = call.plan(document, keep=ref)
     step = plan.steps[ref]
-    if step.kind == "destinations" and step.part.collection:
-        ref = step.reads[0]  # of a collection its rows
+    if step.kind == "destinations" and step.part.format == "parquet":
+        ref = step.reads[0]  # of a collection or a Parquet file its rows
     elif step.kind == "destinations":
         call.screen.put(_rendered(plan, step, given.limit))
         return OK
@@ -551,6 +604,55 @@ def try_starter(call: Call) -> int:
 # Parts of the commands
 
 
+def _begin_results(call: Call) -> None:
+    """Results are known from the beginning, so that a run that fails is told of too."""
+    from impl.tabular import results, state
+
+    if call.given.results_file:
+        results.may_be_written(call.folder / call.given.results_file)
+        call.results = results.Results(call.document or call.folder, "", state.engine(), datetime.now())
+
+
+def _up_to_date(call: Call, plan: Plan, since: int) -> tuple[Seen, dict[str, Made]]:
+    """What the plan would be made of, and the destinations that were made of that already."""
+    from impl.tabular import results, state
+
+    kept = call.state_file(plan.document)
+    engine = call.results.engine if call.results else state.engine()
+    seen = state.look(plan, call.variables, engine, since) if kept else state.Seen({}, {}, engine)
+    rows = []
+    if kept:
+        rows = state.read(kept)
+        state.may_be_written(kept)
+    if len(rows) > state.MANY_ROWS:
+        call.screen.warn(f"{kept} has {len(rows):,} rows; remove it or its older rows to be quicker")
+    files = {step.ref: step.part.file(Path(plan.document.config.output_dir)) for step in plan.destinations}
+    current = {} if call.given.force else state.current(rows, seen, files)
+    _tell_state(call, kept, seen, current)
+    if call.results:
+        call.results.written = {ref: results.written(one.files, one.rows, "unchanged") for ref, one in current.items()}
+    return seen, current
+
+
+def _remember(call: Call, plan: Plan, seen: Seen, outcome: Outcome, selector: str) -> None:
+    """Put what was made into the state, the results and the events."""
+    from impl.tabular import results, state
+    from impl.tabular.run import QUARANTINE
+
+    aside = Path(plan.document.config.output_dir) / QUARANTINE
+    made = state.made_now(plan, seen, outcome.written, outcome.counts, aside)
+    kept = call.state_file(plan.document)
+    if kept:
+        state.add(kept, state.new_row(plan, selector, seen, made))
+    written = {ref: results.written(one.files, one.rows) for ref, one in made.items()}
+    for ref, one in written.items():
+        call.screen.event("written", node=ref, **vars(one))
+    if call.results:
+        call.results.row_counts = results.ordered(outcome.counts, plan.steps)
+        call.results.warnings += outcome.warnings
+        call.results.written |= written
+
+
 def _by_partition(call: Call) -> int:
     if call.around is None:
         raise needs_environment("--partitions")
@@ -604,7 +706,7 @@ def _remove_collections(call: Call, document: Document) -> list[Path | str]:
     return [f"collection {one}" for one in loading.remove(names, document.file)]
 
 
-def _tell_state(call: Call, document: Document, kept: Path | None, seen: Any, current: Mapping[str, Any]) -> None:
+def _tell_state(call: Call, kept: Path | None, seen: Seen, current: Mapping[str, Made]) -> None:
     """Why what is run is run."""
     say = call.screen.say
     if call.given.skip_hashing:
@@ -626,7 +728,13 @@ def _write_results(call: Call, code: int, error: EtlError | None = None) -> None
     if call.results is not None and call.given.results_file:
         from impl.tabular import results
 
-        results.write(call.folder / call.given.results_file, call.results.as_json(datetime.now(), code, error))
+        file = call.folder / call.given.results_file
+        try:
+            results.write(file, call.results.as_json(datetime.now(), code, error))
+        except OSError as unwritten:
+            raise EtlError(
+                f"the results cannot be written: {_said(unwritten)}", where=file, hint="name another file"
+            ) from unwritten
 
 
 def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> None:
@@ -641,7 +749,7 @@ def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> No
 
 def _held(document: Document, output: Path, folder: Path) -> str | None:
     """What a folder holds that may not go with it."""
-    from impl.tabular.state import PATH_KEYS
+    from impl.tabular.spec import PATH_KEYS
 
     if output.is_symlink():
         return "what its link points to"
@@ -720,6 +828,7 @@ def _ref(document: Document, name: str) -> str:
 
 def _rendered(plan: Plan, step: Step, limit: int) -> str:
     """What a destination would write of its first rows."""
+    import gzip
     import tempfile
 
     from impl.tabular.flow import Context, Flow
@@ -728,7 +837,8 @@ def _rendered(plan: Plan, step: Step, limit: int) -> str:
     rows = first_rows(plan, step.reads[0], limit)
     with tempfile.TemporaryDirectory(prefix="tabular-show-") as folder:
         step.part.write(Flow(step.columns, lambda: iter([rows])), Path(folder), Context(folder=Path(folder), workers=1))
-        return step.part.file(Path(folder)).read_text(encoding="utf-8", errors="replace")
+        content = step.part.file(Path(folder)).read_bytes()
+        return (gzip.decompress(content) if step.part.compression == "gzip" else content).decode("utf-8", errors="replace")
 
 
 def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
@@ -740,18 +850,39 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
 
 
+def _said(error: OSError) -> str:
+    """What the system says. Polars and pyarrow have its words, but neither its number nor the file."""
+    said = re.sub(r"^.*\[errno \d+\] ", "", error.strerror or str(error).partition(" (os error ")[0])
+    return said[:1].lower() + said[1:]
+
+
+_ROOM = "make room, or name other folders: `config.output_dir`, `config.tmp_dir`"
+_RIGHTS = "mend its rights, or name another: `config.output_dir`, `config.state_file`, `config.tmp_dir`"
+_HINTS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit of the size of files (`ulimit -f`)",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
+
+
 def _explained(error: BaseException) -> EtlError:
     if isinstance(error, EtlError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return EtlError("interrupted", hint="files that were finished stay, and none is half written", code=INTERRUPTED)
     if isinstance(error, OSError):
-        # Polars has the words of the system, but neither its number nor the file.
-        said = error.strerror or str(error).partition(" (os error ")[0]
-        full = "no space left" in said.lower()
-        hint = "make room, or name other folders: `config.output_dir`, `config.tmp_dir`" if full else None
-        return EtlError(said[:1].lower() + said[1:], where=error.filename2 or error.filename, hint=hint)
+        said = _said(error)
+        hint = next((hint for number, hint in _HINTS.items() if os.strerror(number).lower() in said.lower()), None)
+        place = error.filename2 or error.filename
+        where = None if place is None else re.sub(r"(^|/)\.([^/]+)\.[^/.]+\.\d+\.part$", r"\1\2", str(place))
+        return EtlError(said, where=where, hint=hint)
     told = explain(error)
+    told.what = redact(told.what)
     if not isinstance(error, MemoryError):
         told.hint = "run it again with `-e` for the traceback, and tell us"
     return told

@@ -1,12 +1,13 @@
 """What differs between two runs: counts of nodes, files, and rows by key. And where we differ from the peer on purpose.
 
 A run is named by its results file, by the folder with its output, or by one file. Rows are those of JSON lines, CSV, TSV
-and Parquet; of other files each line is a row. Large files are split by key into parts that fit into memory.
+(packed by gzip or not) and Parquet; of other files each line is a row. Large files are split by key into parts that fit into memory.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import sys
@@ -25,6 +26,7 @@ from impl.tabular.state import file_digest
 PART = 64 << 20  # bytes of files that are compared at once
 MOST_PARTS = 256
 SHOWN = 5  # rows that are shown of each kind
+PACKED, UNPACKED = ".gz", 10  # the ending of what gzip has made, and how much larger it was, about
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 # Where what comes out is not what the peer makes, and why.
@@ -46,6 +48,9 @@ INTENDED: tuple[tuple[str, str], ...] = (
     ("names in templates and expressions that are no column", "are errors before any row, unless `is defined` or `default` asks about them; the peer writes nothing there"),
     ("`config` behind another key", "is read wherever it stands; the peer passes it over in silence unless it comes first"),
     ("two destinations of one file, and one over what is read", "are errors; the peer writes one over the other, and empties the input"),
+    ("several `--set`", "count together; the peer takes the last"),
+    ("a results file (`-r`) over a file that holds something else", "is an error; the peer writes over it"),
+    ("what a package gives for a parameter", "is text: where it may be Jinja, the project's own is rendered in the sandbox, too; the peer runs it"),
     ("two columns of one name (`rename_columns`), no column left (`drop_columns`, `keep_columns`)", "are errors; the peer loses a column, or writes `{  }` for each row"),
     ("a file of JSON that holds an empty list", "has no rows; the peer writes one row without columns"),
     ("one text where a list is meant (`columns: a`), a number where a text is (`extension: 5`)", "is taken as it is meant; the peer refuses it"),
@@ -189,13 +194,15 @@ def compare_files(name: str, before: Path, after: Path, key: Sequence[str] = (),
     """What differs between two files, row by row."""
     found = FileDifference(name)
     columns: Counter[str] = Counter()
-    parts = min(MOST_PARTS, 1 + (before.stat().st_size + after.stat().st_size) // PART)
+    parts = min(MOST_PARTS, 1 + (_size(before) + _size(after)) // PART)
     counts = [0, 0]
     with tempfile.TemporaryDirectory(prefix="tabular-diff-") as folder:
         left = _split(_keyed(before, key), parts, Path(folder, "before"))
         right = _split(_keyed(after, key), parts, Path(folder, "after"))
         for one, other in zip(left, right, strict=True):
             _part(found, columns, counts, _by_key(one), _by_key(other), key, shown)
+    if found.equal and (left_columns := _columns(before)) != (right_columns := _columns(after)):
+        found.note = f"the columns are {', '.join(left_columns)} and {', '.join(right_columns)}"
     found.rows = (counts[0], counts[1])
     found.columns = dict(columns.most_common())
     return found
@@ -286,15 +293,25 @@ def _flat(row: dict[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _rows(path: Path) -> Iterator[Any]:
-    """The rows of a file: mappings, or texts where it has no columns."""
-    kind = path.suffix.lower()
+    """The rows of a file: mappings, or texts where it has no columns. EtlError where it is damaged."""
+    try:
+        yield from _read_rows(path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise EtlError(f"the compressed file is damaged: {error}", where=path) from error
+
+
+def _read_rows(path: Path) -> Iterator[Any]:
+    kind = _kind(path)
     if kind == ".parquet":
         import polars as pl
 
-        for batch in pl.scan_parquet(path).collect_batches():
-            yield from batch.iter_rows(named=True)
+        try:
+            for batch in pl.scan_parquet(path).collect_batches():
+                yield from batch.iter_rows(named=True)
+        except pl.exceptions.PolarsError as error:
+            raise EtlError(f"the file cannot be read as Parquet: {str(error).splitlines()[0]}", where=path) from error
         return
-    with path.open("r", encoding="utf-8", errors="surrogateescape", newline="" if kind in DELIMITERS else None) as lines:
+    with _opened(path, newline="" if kind in DELIMITERS else None) as lines:
         if kind in DELIMITERS:
             yield from _delimited(lines, DELIMITERS[kind])
             return
@@ -309,11 +326,49 @@ def _rows(path: Path) -> Iterator[Any]:
             yield row
 
 
+def _opened(path: Path, newline: str | None) -> Any:
+    unpack: Any = gzip.open if path.suffix.lower() == PACKED else open
+    return unpack(path, "rt", encoding="utf-8", errors="surrogateescape", newline=newline)
+
+
+def _kind(path: Path) -> str:
+    """The ending of a file; of a packed one that of what is in it."""
+    return Path(path.stem if path.suffix.lower() == PACKED else path.name).suffix.lower()
+
+
+def _size(path: Path) -> int:
+    """Bytes of its text, about."""
+    return path.stat().st_size * (UNPACKED if path.suffix.lower() == PACKED else 1)
+
+
+def _columns(path: Path) -> list[str]:
+    """The columns that a file names apart from its rows, in the order of their names."""
+    kind = _kind(path)
+    if kind == ".parquet":
+        import polars as pl
+
+        return sorted(pl.read_parquet_schema(path))
+    if kind not in DELIMITERS:
+        return []
+    with _opened(path, newline="") as lines:
+        return sorted(_header(csv.reader(lines, delimiter=DELIMITERS[kind])))
+
+
+def _header(rows: Iterator[list[str]]) -> list[str]:
+    """Names of columns; one that stands there before has its number behind it."""
+    seen: Counter[str] = Counter()
+    names = []
+    for name in next(rows, []):
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
+
+
 def _delimited(lines: Iterable[str], delimiter: str) -> Iterator[dict[str, Any]]:
     before = csv.field_size_limit(sys.maxsize)
     try:
         reader = csv.reader(lines, delimiter=delimiter)
-        header = next(reader, [])
+        header = _header(reader)
         for row in reader:
             found: dict[str, Any] = dict(zip(header, row, strict=False))
             if len(row) > len(header):

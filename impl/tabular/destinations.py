@@ -25,7 +25,8 @@ from impl.run.files import replacing, sweep_beside
 from impl.tabular.behind import Behind
 from impl.tabular.collections import read_collection
 from impl.tabular.flow import BATCH, Column, Context, Flow
-from impl.tabular.spec import Spec, nearest
+from impl.tabular.spec import GLOBAL_KEYS, Spec, nearest
+from impl.tabular.state import file_digest
 from impl.tabular.templates import RowTemplate, has_jinja
 from impl.tabular.types import TYPES, typed
 
@@ -46,14 +47,12 @@ def open_destination(
     *,
     environment: jinja2.Environment | None = None,
     variables: Mapping[str, str] | None = None,
-    config: Any = None,
-    also: Sequence[str] = (),
 ) -> Destination:
     """Read a destination's options; what is wrong is noted in `spec`.
 
-    path: makes a template's path absolute. variables: what `$NAME` in a template stands for. also: options that others read.
+    path: makes a template's path absolute. variables: what `$NAME` in a template stands for.
     """
-    return Destination(spec, path, environment, variables or getattr(config, "variables", None) or {}, also)
+    return Destination(spec, path, environment, variables or {})
 
 
 class Destination:
@@ -65,13 +64,13 @@ class Destination:
         path: Callable[[str], Path],
         environment: jinja2.Environment | None,
         variables: Mapping[str, str],
-        also: Sequence[str] = (),
     ) -> None:
         from impl.tabular.templates import environment as make
 
         self.spec, self.environment = spec, environment or make("", Path.cwd(), sandboxed=False)
         self.name = spec.ref.split(".", 1)[-1]
         self.place: Path | None = None
+        self.sha256 = ""  # of what was written last, where it is asked for
         self.source = spec.text("source")
         self.collection = read_collection(spec)
         self.format = PARQUET if self.collection else spec.choice("format", FORMATS, TEMPLATE)
@@ -87,7 +86,7 @@ class Destination:
         if self.format == PARQUET and self.compression != "none":
             spec.note("a Parquet file is compressed inside", "compression", "leave `compression` out")
         self.header_end = self.footer_start = 0  # bytes of what was written last; where it is compressed, of its text
-        spec.done(also=("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition", *also))
+        spec.done(also=GLOBAL_KEYS)
 
     # --- options -------------------------------------------------------------------------------------------------------------
 
@@ -97,12 +96,13 @@ class Destination:
             name += ".gz"
         parts = PurePosixPath(name).parts
         if not parts or name.endswith("/") or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
+            name = name.replace("\0", "\\0")
             self.spec.note(f"a destination cannot be written to `{name}`", None, "its file has to stay in the output folder")
         return name
 
     def _template(self, path: Callable[[str], Path], variables: Mapping[str, str]) -> RowTemplate | None:
         named = self.spec.text("template", None)
-        if not named:
+        if not named or self.collection:
             return None
         if self.format != TEMPLATE:
             self.spec.note(f"a `{self.format}` file has no template", "template", "leave `format` or `template` out")
@@ -161,17 +161,20 @@ class Destination:
         try:
             from jsonschema import SchemaError
             from jsonschema.validators import validator_for
+            from jsonschema_specifications import REGISTRY
         except ImportError:
             self.spec.note("`schema` needs the package jsonschema", "schema", "pip install jsonschema")
             return None
         try:
             found = json.loads(text)
+            if isinstance(found, dict) and not isinstance(found.get("$schema", ""), str):
+                raise SchemaError("`$schema` has to be a text")
             kind = validator_for(found)
             kind.check_schema(found)
-        except (json.JSONDecodeError, SchemaError) as error:
+        except (ValueError, SchemaError) as error:
             self.spec.note(f"`{file}` is no JSON Schema: {str(error).splitlines()[0]}", "schema")
             return None
-        return kind(found)
+        return kind(found, registry=REGISTRY)  # what it refers to is in it: nothing is fetched
 
     def _types(self) -> dict[str, str]:
         found = self.spec.mapping("types", {})
@@ -207,12 +210,19 @@ class Destination:
         flow = self._typed(flow) if self.types else flow
         if self.place is None:
             self.stays_inside(target, Path(output_dir))
+            if target.exists() and not target.is_file():
+                kind = "a directory" if target.is_dir() else "no file, but a device or a pipe"
+                raise EtlError(f"`{target}` is {kind}", self.spec.where(), "give it another name, `extension` or `output_dir`")
         sweep_beside(target)
         with replacing(target) as part:
             if self.format == PARQUET:
-                return self._parquet(flow, part)
-            with self._opened(part) as file:
-                return self._csv(flow, file) if self.format == CSV else self._lines(flow, file, context)
+                rows = self._parquet(flow, part)
+            else:
+                with self._opened(part) as file:
+                    rows = self._csv(flow, file) if self.format == CSV else self._lines(flow, file, context)
+            # before it has its name, under which another run may put another file at any time
+            self.sha256 = file_digest(part) if context.hashed else ""
+        return rows
 
     def _typed(self, flow: Flow) -> Flow:
         def failed(what: str, row: int, value: str) -> EtlError:
@@ -291,6 +301,8 @@ class Destination:
 
     def _conforms(self, lines: pl.Series, start: int) -> None:
         """Each text is JSON as the schema has it."""
+        from referencing.exceptions import Unresolvable
+
         for number, line in enumerate(lines.to_list(), start + 1):
             where = f"{self.spec.where('schema')}, row {number:,}"
             try:
@@ -298,7 +310,12 @@ class Destination:
             except json.JSONDecodeError as error:
                 shown = line[max(error.pos - 40, 0) : error.pos + 40]
                 raise EtlError(f"the row is no JSON: {error.msg}", f"{where}, character {error.pos + 1}: `{shown}`") from None
-            wrong = next(self.schema.iter_errors(found), None)
+            try:
+                wrong = next(self.schema.iter_errors(found), None)
+            except (Unresolvable, RecursionError) as error:
+                why = "it refers to itself without end" if isinstance(error, RecursionError) else str(error)
+                hint = "a `$ref` has to lead to a place in the same file: `#/$defs/NAME`"
+                raise EtlError(f"the schema cannot be followed: {why[:300]}", self.spec.where("schema"), hint) from error
             if wrong is not None:
                 raise EtlError(
                     f"the row is not as the schema has it: {wrong.message[:300]}",

@@ -9,8 +9,6 @@ text knows which line made each of its parts, also in loops and includes. What a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import string
@@ -28,12 +26,13 @@ import yaml
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.lexer import TOKEN_DATA
-from jinja2.runtime import Context, TemplateReference
-from jinja2.sandbox import SandboxedEnvironment, SecurityError
+from jinja2.sandbox import SecurityError
 
 from impl.run.errors import EtlError
 from impl.run.secrets import redact
-from impl.tabular.spec import Map, Problem, Problems, Seq, SkippedError, Spec, nearest
+from impl.tabular.sandbox import Sandbox
+from impl.tabular.spec import PATH_KEYS, Map, Problem, Problems, Seq, SkippedError, Spec, nearest
+from impl.tabular.templates.jinja import fromjson, md5
 
 NAMES = ("earthmover.yaml", "earthmover.yml")
 VERSION = 2
@@ -44,15 +43,18 @@ COMMIT = ".commit"  # in a package's folder: the commit it was made from
 SET = "--set"  # stands for the file of what came from the command line
 COMPAT = ("strict", "fixed")
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
-PATH_KEYS = ("file", "template", "map_file", "colspec_file")  # relative to the file that has them
 MEMORY_LIMIT = 2 << 30
+MOST_VALUES, MOST_DEPTH = 2_000_000, 100  # of a document with its aliases written out
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:(ki|mi|gi|ti|k|m|g|t)?b?)\s*$", re.IGNORECASE)
 _CONFIG = re.compile(r"^(?:config|\"config\"|'config')[ \t]*:(?=\s|$)", re.MULTILINE)
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%[-+]?\s*(?:macro|set)\s+(\w+)|\bimport\s+[^%]*?(\w+)\s*[-+]?%\}")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DEEP = re.compile(r"(?:[-?] ){100}")
 _LONE_TAG = re.compile(r"(?<![^\s\[{,])!(?=[\s,\]}]|$)")
+_NO_JINJA = re.compile(r"(?!.*__)[\w ./:,@+-]*")  # a value that cannot end a text of Jinja, nor be more than a name in it
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined")
 FOR_THE_ROWS = "Jinja that is meant for each row stands between `{% raw %}` and `{% endraw %}`"
@@ -104,6 +106,8 @@ class Node:
 
     def path(self, text: str) -> Path:
         """The file that `text` names: relative to the folder of the project, whatever the working directory is."""
+        if "\0" in text:
+            raise EtlError("the name of a file cannot hold a zero byte", where=self.spec(Problems()).where())
         return self.folder / text  # not normalized: `..` is for the system to follow, which knows about links
 
 
@@ -166,12 +170,12 @@ def load(
         _override(merged, key, value, number, problems)
     _check_top(merged, written, [key.split(".")[0] for key, _ in pairs], root, problems)
     trusted = trust and not served
-    own = not served and not any(part.macros for part in parts if part is not root)
+    own = not served and not reader.foreign
     sections: dict[str, dict[str, Node]] = {}
     for kind in SECTIONS:
         sections[kind] = {}
         for name, options in _nodes(merged, kind, problems):
-            has = folders.get((kind, name)) or [root.path]
+            has = folders.get((kind, str(name))) or [root.path]  # one that only `--set` makes is the project's
             sections[kind][str(name)] = Node(
                 kind,
                 str(name),
@@ -243,7 +247,8 @@ class Part:
 class Reader:
     """Reads documents one by one; their `parameter_defaults` and macros add up.
 
-    params: what was given wins over the first document's defaults, and these over the next one's.
+    params: what was given wins over the first document's defaults, and these over the next one's. foreign: a package has
+    given what may be Jinja in the texts of the others, the project's own among them.
     """
 
     def __init__(
@@ -261,7 +266,7 @@ class Reader:
         self.macros = ""
         self.trust, self.served = trust and not served, served
         self._macro_places: list[Place] = []
-        self._foreign_macros = False
+        self.foreign = False
         for kind in SECTIONS:
             if kind in variables or kind in self.params:
                 problems.warn(f"a variable is called `{kind}`: it takes the place of `${kind}.NAME`", "the environment")
@@ -309,7 +314,7 @@ class Reader:
 
         try:
             found = _parse(block, place, Problems())
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError):
             return None
         config = found.get("config") if isinstance(found, Map) else None
         return config if isinstance(config, Map) else None
@@ -318,7 +323,9 @@ class Reader:
         """Let the defaults and macros of a config be known, and put the defaults into its own texts."""
         defaults = config.get("parameter_defaults")
         for key, value in (defaults if isinstance(defaults, Map) else {}).items():
-            self.params.setdefault(str(key), str(value))
+            if str(key) not in self.params:
+                self.params[str(key)] = str(value)
+                self.foreign = self.foreign or not (part.root or _NO_JINJA.fullmatch(str(value)))
         for key, value in config.items():
             if isinstance(value, str):
                 config[key] = string.Template(value).safe_substitute(self.params)
@@ -326,7 +333,7 @@ class Reader:
         part.macros = given.strip() if isinstance(given, str) else ""
         if not part.macros:
             return
-        self._foreign_macros = self._foreign_macros or not part.root
+        self.foreign = self.foreign or not part.root
         places = _macro_places(part, config, part.macros)
         # As the last line of these and the first of those before are one line, so are their places.
         self._macro_places = places[: len(places) - 1 if self.macros else None] + (self._macro_places or [])
@@ -336,7 +343,7 @@ class Reader:
         text, lines = _substituted(part.written, {**self.params, **self.variables})
         source = f"{self.macros}\n{text}" if self.macros else text
         table = [*(self._macro_places if self.macros else ()), *((part.label, line) for line in lines)]
-        sandboxed = self.served or (not self.trust and (self._foreign_macros or not part.root))
+        sandboxed = self.served or (not self.trust and (self.foreign or not part.root))
         rendering = _Rendering(part, source, table, make_environment(part.path.parent, sandboxed), self.label)
         rendered = rendering.run()
         part.unknown = rendering.unknown
@@ -344,6 +351,9 @@ class Reader:
             found = _parse(rendered, rendering.place, self.problems)
         except yaml.YAMLError as error:
             self._wrong_yaml(error, rendering, part)
+        except RecursionError as error:
+            what = "the document has lists or mappings in each other without end"
+            raise EtlError(what, where=part.label, hint="look for brackets that are not closed") from error
         if found is None:
             found = Map()
         if not isinstance(found, Map):
@@ -433,32 +443,15 @@ class _Environment(jinja2.Environment):
     code_generator_class = _ByLine
 
 
-class _Sandbox(SandboxedEnvironment):
-    """For what others wrote. Of the context, which bundles ask for a column by its name, only the looking up is allowed."""
-
+class _Sandbox(Sandbox):
     code_generator_class = _ByLine
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, TemplateReference) and attr == "_TemplateReference__context":
-            return True
-        if isinstance(obj, Context):
-            return attr in ("resolve", "get")
-        return super().is_safe_attribute(obj, attr, value)
 
 
 def make_environment(folder: Path, sandboxed: bool) -> jinja2.Environment:
     """A Jinja environment that finds files in `folder` and has `md5` and `fromjson`."""
     made = (_Sandbox if sandboxed else _Environment)(loader=jinja2.FileSystemLoader(str(folder)))
-    made.globals.update(md5=_md5, fromjson=_fromjson)
+    made.globals.update(md5=md5, fromjson=fromjson)
     return made
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _fromjson(text: str) -> Any:
-    return json.loads(text)
 
 
 def _telling(tell: Callable[[str], None]) -> type[jinja2.Undefined]:
@@ -779,7 +772,8 @@ for _one in (_PureLoader, _FastLoader):
 def _parse(text: str, place: Callable[[int], list[Place]], problems: Problems) -> Any:
     """The value of a YAML text. libyaml is quick; where it refuses, PyYAML's own reader has the last word and the better message."""
     noted = len(problems.warnings)
-    if _LONE_TAG.search(text):  # the one thing that both read and differ about
+    # A lone tag is the one thing that both read and differ about; and libyaml ends the process where it runs out of its stack.
+    if _LONE_TAG.search(text) or _is_deep(text):
         return _parse_with(_PureLoader, text, place, problems)
     try:
         return _parse_with(_FastLoader, text, place, problems)
@@ -797,16 +791,42 @@ def _parse_with(loader: Any, text: str, place: Callable[[int], list[Place]], pro
         made.dispose()
 
 
-def _unshared(value: Any, label: str, above: frozenset[int] = frozenset()) -> Any:
+def _is_deep(text: str) -> bool:
+    """Whether a text looks like lists in lists without end: brackets that are not closed, or `- - - `."""
+    if _DEEP.search(text):
+        return True
+    if text.count("[") + text.count("{") < MOST_DEPTH:
+        return False
+    depth = 0
+    for one in _BRACKETS.findall(text):
+        depth = max(depth + (1 if one in "[{" else -1), 0)
+        if depth > MOST_DEPTH:
+            return True
+    return False
+
+
+def _unshared(value: Any, label: str) -> Any:
     """A copy in which each alias is a value of its own, so that a change in one place is one change."""
-    if not isinstance(value, Map | Seq):
-        return value
-    if id(value) in above:
-        raise EtlError("an alias stands inside its own anchor", where=f"{label}, line {value.line}", hint="write it out")
-    inside = above | {id(value)}
-    if isinstance(value, Map):
-        return _like(value, Map((key, _unshared(one, label, inside)) for key, one in value.items()))
-    return _like(value, Seq(_unshared(one, label, inside) for one in value))
+    made = 0
+
+    def copy(value: Any, above: frozenset[int]) -> Any:
+        nonlocal made
+        made += 1
+        if not isinstance(value, Map | Seq):
+            return value
+        if id(value) in above:
+            raise EtlError("an alias stands inside its own anchor", where=f"{label}, line {value.line}", hint="write it out")
+        if made > MOST_VALUES or len(above) > MOST_DEPTH:
+            what = f"more than {MOST_VALUES:,} values" if made > MOST_VALUES else f"more than {MOST_DEPTH} values in each other"
+            raise EtlError(
+                f"the document has {what}", where=f"{label}, line {value.line}", hint="look at its aliases (`*name`)"
+            )
+        inside = above | {id(value)}
+        if isinstance(value, Map):
+            return _like(value, Map((key, copy(one, inside)) for key, one in value.items()))
+        return _like(value, Seq(copy(one, inside) for one in value))
+
+    return copy(value, frozenset())
 
 
 def _like(value: Any, made: Any) -> Any:
@@ -866,7 +886,7 @@ def packages_of(found: Map, problems: Problems) -> list[Package]:
         try:
             keys = {key: spec.text(key, None) for key in ("local", "git", "subdirectory", "branch", "commit")}
             spec.done()
-            if (keys["local"] is None) == (keys["git"] is None):
+            if bool(keys["local"]) == bool(keys["git"]):
                 spec.wrong("a package has either `local` or `git`", None, "write `local: FOLDER` or `git: ADDRESS`")
             for key in ("subdirectory", "branch", "commit"):
                 if keys[key] is not None and keys["git"] is None:

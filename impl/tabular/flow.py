@@ -7,7 +7,7 @@ know types (JSON, Parquet, SQL) and from operations that make numbers; `kind` sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ class Flow:
     """What comes out of a node. columns: None where they are only known with the rows (a pivot, a file that needs its reader).
 
     batches() may be asked once unless `again`; the first batch may be empty, but there is always one, with the columns.
+    to_the_end: all rows have to be read, also by who wants no more of them: somebody looks at each (run.py).
     """
 
     columns: list[Column] | None
     batches: Callable[[], Iterator[pl.DataFrame]]
     again: bool = False
+    to_the_end: bool = False
 
     @property
     def names(self) -> list[str] | None:
@@ -51,15 +53,14 @@ class Context:
 
     folder: of temporary files, removed at the end. memory_limit: bytes that the run may take, about; what holds rows keeps
     a share of them in memory (spill.py), the rest goes to the folder.
-    environment: makes the Jinja environment for a file (see templates.py). counts: rows by node, for results.
+    hashed: what is written is hashed.
     """
 
     folder: Any
     memory_limit: int = 2 << 30
     workers: int = 0  # processes for templates that need Python row by row; 0: one per core
-    environment: Callable[[Any], Any] | None = None
     say: Callable[[str], None] = lambda line: None
-    counts: dict[str, int] = field(default_factory=dict)
+    hashed: bool = False
 
 
 def framed(columns: Iterable[pl.Series]) -> pl.DataFrame:

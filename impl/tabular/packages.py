@@ -101,7 +101,8 @@ class _Job:
             raise EtlError("the packages ask for each other in a circle", where=package.where, hint="take one of them out")
         into.mkdir(parents=True, exist_ok=True)
         for left in into.glob(".*.part"):
-            if not alive(int(left.name.split(".")[-2])):
+            number = left.name.split(".")[-2]
+            if number.isdecimal() and not alive(int(number)):
                 shutil.rmtree(left)
         target = into / package.name
         with _aside(into / f".{package.name}.{os.getpid()}.part") as part:
@@ -115,7 +116,14 @@ class _Job:
             made = part / "made"
             if commit is not None:
                 _refuse_links(source, package.where)
-            _copy(source, made, self.packages, links=commit is not None)
+            try:
+                _copy(source, made, self.packages, links=commit is not None)
+            except shutil.Error as error:
+                path, _, why = error.args[0][0]
+                hint = "look for links that lead nowhere or in a circle, and for files that you may not read"
+                raise EtlError(
+                    f"the package cannot be copied: {why}", where=f"{package.where}: {path[:300]}", hint=hint
+                ) from error
             if commit is not None:
                 self._note(made, target, package, commit)
             if installed_document(made) is None:
@@ -245,6 +253,8 @@ def _hint(said: str) -> str:
         return "there is no such `branch`"
     if "pathspec" in said or "unknown revision" in said or "not a valid object" in said or "invalid reference" in said:
         return "there is no such `commit` in the repository (or on the `branch`)"
+    if "not allowed" in said:
+        return f"a repository is reached by {', '.join(REMOTE.split(':'))} or a path"
     return "try the same address with `git clone`"
 
 

@@ -11,9 +11,8 @@ from typing import Any
 from impl.run.errors import EtlError
 from impl.tabular.flow import Column
 from impl.tabular.operation import OPERATIONS, Operation
-from impl.tabular.spec import Map, Problems, SkippedError, Spec, nearest
+from impl.tabular.spec import GLOBAL_KEYS, Map, Problems, SkippedError, Spec, nearest
 
-GLOBAL_KEYS = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition")
 ON_FAIL = ("error", "warn", "quarantine")
 KINDS = ("sources", "transformations", "destinations")
 _REFERENCE = re.compile(r"^\$(sources|transformations)\.(.+)$")
@@ -110,13 +109,16 @@ def make_plan(document: Any, selector: str = "*", *, trust: bool = False, keep: 
             step = _step(ref, node, nodes, problems, document, environment, trust)
         except SkippedError:
             continue
+        except OSError as error:
+            _unreadable(error, node.spec(problems))
+            continue
         steps[ref] = step
     ordered = _ordered(steps, problems)
     chosen = _chosen(ordered, steps, selector, problems) | with_reads([keep] if keep in steps else [], steps)
     # What is left out may name files that are not there; but where something was found, it may be left out because of that.
     for ref in ordered if problems.found else [one for one in ordered if one in chosen]:
         _columns(steps[ref], steps, problems)
-    _own_files([steps[ref] for ref in ordered if ref in chosen], Path(document.config.output_dir), problems)
+    _own_files(ordered, chosen, steps, document, problems)
     problems.raise_if_any()
     return Plan(document, {ref: steps[ref] for ref in ordered if ref in chosen}, problems.warnings)
 
@@ -188,14 +190,18 @@ def _reference(spec: Spec, key: str, text: str, nodes: Any) -> str:
 
 
 def _guard(spec: Spec) -> Guard:
+    from impl.tabular.templates import Expression
+
     expected = spec.value("expect", [])
-    expect = list(expected) if isinstance(expected, list) else [expected]
+    listed = expected if isinstance(expected, list) else [expected]
+    expect = [Expression(f"{{{{{one}}}}}", spec, "expect", environment=spec.environment) for one in listed]
     on_fail = spec.choice("on_fail", ON_FAIL, "error")
     required = spec.value("require_rows", 0)
     if isinstance(required, bool):
         required = int(required)
     if not isinstance(required, int) or required < 0:
-        spec.wrong("`require_rows` has to be True or a whole number, 0 or more", "require_rows")
+        spec.note("`require_rows` has to be True or a whole number, 0 or more", "require_rows")
+        required = 0
     return Guard(expect, on_fail, required, spec.flag("debug"))
 
 
@@ -250,13 +256,26 @@ def _columns(step: Step, steps: dict[str, Step], problems: Problems) -> None:
             others = iter(given[1:])
             for one in step.part:
                 step.columns = one.columns([step.columns, *(next(others) for _ in one.sources)])
+        for one in step.guard.expect:
+            one.check(step.columns)
     except SkippedError:
         step.columns = None
+    except OSError as error:
+        _unreadable(error, step.spec)
+        step.columns = None
+
+
+def _unreadable(error: OSError, spec: Spec) -> None:
+    spec.note(f"`{error.filename}` cannot be read: {(error.strerror or str(error)).lower()}", None, "mend its rights")
 
 
 def _chosen(ordered: Sequence[str], steps: dict[str, Step], selector: str, problems: Problems) -> set[str]:
     """The nodes of which the name matches, with all that they read and all that is made of them, if a destination is."""
-    wanted = {ref for ref in ordered if _selected(ref, selector)}
+    try:
+        wanted = {ref for ref in ordered if _selected(ref, selector)}
+    except re.error as error:
+        hint = "nodes with commas between, `*` for anything; the rest is read as a regular expression"
+        raise EtlError(f"the selector cannot be read: {error}", where=f"`{selector}`", hint=hint) from error
     if not wanted:
         problems.raise_if_any()
         names = [steps[ref].node.name for ref in ordered]
@@ -290,16 +309,37 @@ def _selected(ref: str, selector: str) -> bool:
     return any(one == ref or re.search(one.replace("*", ".*"), ref) for one in map(str.strip, selector.split(",")) if one)
 
 
-def _own_files(steps: Sequence[Step], output_dir: Path, problems: Problems) -> None:
-    """Note each destination that would write over what another one writes, or over what is read."""
-    taken = {file.resolve(): step.ref for step in steps for file in _files(step)}
-    for step in steps:
-        if step.kind == "destinations":
-            file = step.part.file(output_dir)
-            other = taken.setdefault(file.resolve(), step.ref)
-            if other != step.ref:
-                does = "writes" if other.startswith("$destinations") else "reads"
-                where = step.spec.where("extension" if step.spec.has("extension") else None)
-                problems.note(
-                    f"`{file}` is what {other} {does}, too", where, "give it another name, `extension` or `output_dir`"
-                )
+def _own_files(ordered: Sequence[str], chosen: Set[str], steps: Mapping[str, Step], document: Any, problems: Problems) -> None:
+    """Note each destination that would write over what another one writes, or over what the project is made of.
+
+    What nodes read that are not chosen counts, too: a part of a run is no reason to lose what the rest of it reads.
+    """
+    taken = dict.fromkeys((file.resolve() for file in document.files), "a document of the project")
+    if document.config.state_file is not None:
+        taken[document.config.state_file.resolve()] = "the state file"
+    for ref in ordered:
+        for file in (*_files(steps[ref]), *_folder(steps[ref])):
+            taken.setdefault(file.resolve(), f"what {ref} reads")
+    destinations = [steps[ref] for ref in ordered if ref in chosen and steps[ref].kind == "destinations"]
+    files = {step.ref: step.part.file(Path(document.config.output_dir)) for step in destinations}
+    for step in destinations:
+        taken.setdefault(files[step.ref].resolve(), f"what {step.ref} writes")
+    for step in destinations:
+        file, own = files[step.ref], f"what {step.ref} writes"
+        path = file.resolve()
+        above = next((one for one in path.parents if one in taken), None)
+        if taken[path] != own:
+            what = f"`{file}` is {taken[path]}, too"
+        elif above is not None:
+            what = f"`{file}` lies in `{above}`, which is {taken[above]}"
+        else:
+            continue
+        where = step.spec.where("extension" if step.spec.has("extension") else None)
+        problems.note(what, where, "give it another name, `extension` or `output_dir`")
+
+
+def _folder(step: Step) -> list[Path]:
+    """The folder that a source reads as one table."""
+    named = step.spec.options.get("file") if step.kind == "sources" else None
+    folder = step.node.path(str(named)) if named and not step.part.remote else None
+    return [folder] if folder is not None and folder.is_dir() else []

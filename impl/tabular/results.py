@@ -77,8 +77,27 @@ def error_as_json(error: EtlError) -> dict[str, Any]:
 
 def write(file: Path, found: Mapping[str, Any]) -> None:
     """Write results; the folder is made where it is missing."""
+    text = json.dumps(found, indent=4, ensure_ascii=False) + "\n"
+    if _is_stream(file):
+        file.write_text(text, encoding="utf-8")
+        return
     with replacing(file) as part:
-        part.write_text(json.dumps(found, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+
+
+def may_be_written(file: Path) -> None:
+    """Raise an EtlError where there is something else already: a slip of the fingers is no reason to lose it."""
+    if file.is_file() and not _is_stream(file) and file.stat().st_size:
+        try:
+            read(file)
+        except EtlError as error:
+            hint = "name another file with `-r`, or remove this one"
+            raise EtlError("the file for the results holds something else", where=file, hint=hint) from error
+
+
+def _is_stream(file: Path) -> bool:
+    """`/dev/stdout` and the like, in the place of which nothing can be put."""
+    return file.is_char_device() or file.is_fifo() or file.parent == Path("/dev")
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -92,7 +111,18 @@ def read(file: Path) -> dict[str, Any]:
         raise EtlError("these are no results of a run", where=f"{file}: {error}", hint=hint) from error
     if not isinstance(found, dict) or not isinstance(found.get("row_counts"), dict):
         raise EtlError("these are no results of a run", where=f"{file}: it has no `row_counts`", hint=hint)
+    for one in _written_in(found):
+        if not (isinstance(one, dict) and {"file", "rows", "sha256"} <= one.keys()):
+            raise EtlError(
+                "these are no results of a run", where=f"{file}: what is `written` has no file, rows and sha256", hint=hint
+            )
     return found
+
+
+def _written_in(found: Mapping[str, Any]) -> list[Any]:
+    """What the results tell of files; those of the peer tell nothing."""
+    told = found.get("written", {})
+    return list(told.values()) if isinstance(told, dict) else [told]
 
 
 def ordered(counts: Mapping[str, int], refs: Iterable[str]) -> dict[str, int]:

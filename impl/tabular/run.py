@@ -6,19 +6,19 @@ in memory while it is small and in a file of the run's folder beyond that.
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from impl.run.errors import EtlError
+from impl.run.files import alive, replacing, this_host
 from impl.tabular.flow import Column, Context, Flow
 from impl.tabular.operation import RowWise
 from impl.tabular.plan import Plan, Step
@@ -30,18 +30,23 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # batches that are made while the one before is worked on
 QUARANTINE = "quarantine"
+SCRATCH = "tabular-"  # how the name of a run's folder begins
 WARNING = "warning: "  # how a line begins that counts among the outcome's warnings
+
+
+class Output(NamedTuple):
+    """A file as it was written."""
+
+    path: Path
+    sha256: str
 
 
 @dataclass
 class Outcome:
-    """What a run did. counts: rows by node; written: destination -> file."""
+    """What a run did. counts: rows by node; written: by destination."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    written: dict[str, Path] = field(default_factory=dict)
-    started: str = ""
-    finished: str = ""
-    seconds: float = 0.0
+    written: dict[str, Output] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -51,11 +56,16 @@ def run_plan(
     say: Callable[[str], None] = lambda line: None,
     folder: Path | None = None,
     deliver: Callable[[Step, Flow, Context], int | None] = lambda step, flow, context: None,
+    counted: bool = False,
+    hashed: bool = False,
 ) -> Outcome:
-    """Write all destinations of the plan. deliver: takes a destination's rows elsewhere (a store), or None where it is a file."""
+    """Write all destinations of the plan. deliver: takes a destination's rows elsewhere (a store), or None where it is a file.
+
+    counted: nodes are read to their end where what comes behind them (`limit_rows`) wants less, so that their counts are whole.
+    hashed: files are hashed as they are written.
+    """
     config = plan.document.config
-    outcome = Outcome(started=_now())
-    started = time.perf_counter()
+    outcome = Outcome()
     with _scratch(folder or (Path(config.tmp_dir) if config.tmp_dir else None)) as scratch:
 
         def tell(line: str) -> None:
@@ -64,19 +74,22 @@ def run_plan(
             say(line)
 
         context = Context(
-            folder=scratch, memory_limit=config.memory_limit, workers=config.workers, say=tell, counts=outcome.counts
+            folder=scratch,
+            memory_limit=config.memory_limit,
+            workers=config.workers,
+            say=tell,
+            hashed=hashed,
         )
-        flows = _Flows(plan, context, outcome)
+        flows = _Flows(plan, context, outcome, to_the_end=counted)
         for step in plan.destinations:
             flow = flows.of(step.reads[0])
             flow = flows.guarded(step, flow)
             rows = deliver(step, flow, context)
             if rows is None:
                 rows = step.part.write(flow, Path(config.output_dir), context)
-                outcome.written[step.ref] = step.part.file(Path(config.output_dir))
+                outcome.written[step.ref] = Output(step.part.file(Path(config.output_dir)), step.part.sha256)
             outcome.counts[step.ref] = rows
             say(f"[+] {step.ref}  {rows:,} rows")
-    outcome.finished, outcome.seconds = _now(), round(time.perf_counter() - started, 3)
     return outcome
 
 
@@ -88,7 +101,7 @@ def show(plan: Plan, ref: str, limit: int) -> pl.DataFrame:
     with _scratch(Path(config.tmp_dir) if config.tmp_dir else None) as scratch:
         context = Context(folder=scratch, memory_limit=config.memory_limit, workers=1)
         taken: list[pl.DataFrame] = []
-        for batch in _Flows(plan, context, Outcome(), [ref]).of(ref).batches():
+        for batch in _Flows(plan, context, Outcome(), [ref], to_the_end=None).of(ref).batches():
             taken.append(batch.head(limit - sum(one.height for one in taken)))
             if sum(one.height for one in taken) >= limit:
                 break
@@ -96,11 +109,17 @@ def show(plan: Plan, ref: str, limit: int) -> pl.DataFrame:
 
 
 class _Flows:
-    """The flow of each node, made when it is first asked for. whole: nodes of which all columns are wanted."""
+    """The flow of each node, made when it is first asked for. whole: nodes of which all columns are wanted.
 
-    def __init__(self, plan: Plan, context: Context, outcome: Outcome, whole: Collection[str] = ()) -> None:
+    to_the_end: all rows of each node are read; False: of nodes that promise something of them; None: of none.
+    """
+
+    def __init__(
+        self, plan: Plan, context: Context, outcome: Outcome, whole: Collection[str] = (), to_the_end: bool | None = False
+    ) -> None:
         self.plan, self.context, self.outcome = plan, context, outcome
         self.read = plan.columns_read(whole)
+        self.to_the_end = to_the_end
         self._made: dict[str, Flow] = {}
 
     def of(self, ref: str) -> Flow:
@@ -155,7 +174,8 @@ class _Flows:
                     hint="look at what comes in: `tabular.show`",
                 )
 
-        return Flow(flow.columns, batches, flow.again)
+        promised = bool(guard.expect or guard.require_rows) and self.to_the_end is not None
+        return Flow(flow.columns, batches, flow.again, flow.to_the_end or promised)
 
     def _counted(self, step: Step, flow: Flow) -> Flow:
         counts = self.outcome.counts
@@ -166,7 +186,7 @@ class _Flows:
                 counts[step.ref] += batch.height
                 yield batch
 
-        return Flow(flow.columns, batches, flow.again)
+        return Flow(flow.columns, batches, flow.again, flow.to_the_end or bool(self.to_the_end))
 
     def _spooled(self, flow: Flow) -> Flow:
         """Computed once, at the first time that it is asked for."""
@@ -181,20 +201,14 @@ class _Flows:
                 filled = True
             yield from spool
 
-        return Flow(flow.columns, batches, again=True)
+        return Flow(flow.columns, batches, again=True, to_the_end=flow.to_the_end)
 
 
 class _Expectations:
     """The expectations of a node: a row fails where one of them renders as `False`."""
 
     def __init__(self, step: Step, plan: Plan, context: Context, outcome: Outcome) -> None:
-        from impl.tabular.templates import Expression
-
         self.step, self.plan, self.context, self.outcome = step, plan, context, outcome
-        self.texts = [str(one) for one in step.guard.expect]
-        self.tests = [
-            Expression("{{" + text + "}}", step.spec, "expect", environment=step.spec.environment) for text in self.texts
-        ]
         self.row, self.failed, self.first = 0, 0, ""
         self.aside: list[Any] = []
 
@@ -203,7 +217,8 @@ class _Expectations:
 
         bad = pl.Series([False] * batch.height, dtype=pl.Boolean)
         why = [""] * batch.height
-        for text, test in zip(self.texts, self.tests, strict=True):
+        for test in self.step.guard.expect:
+            text = str(test.value)[2:-2]
             found = test.evaluate(batch, self.row).cast(pl.String) == "False"
             for at in found.arg_true().to_list():
                 why[at] = why[at] or text
@@ -211,7 +226,7 @@ class _Expectations:
                     self.first = f"row {self.row + at + 1:,}: `{text}`, {dict(batch.row(at, named=True))}"[:300]
             bad = bad | found
         rows = int(bad.sum())
-        if rows and self.step.guard.on_fail == "quarantine":
+        if rows and self.step.guard.on_fail == QUARANTINE:
             extra = [
                 pl.Series("__row_number__", range(self.row + 1, self.row + batch.height + 1)),
                 pl.Series("__expect__", why),
@@ -219,9 +234,11 @@ class _Expectations:
             self.aside.append(batch.with_columns(extra).filter(bad))
         self.failed += rows
         self.row += batch.height
-        return batch.filter(~bad) if rows and self.step.guard.on_fail == "quarantine" else batch
+        return batch.filter(~bad) if rows and self.step.guard.on_fail == QUARANTINE else batch
 
     def end(self) -> None:
+        if self.step.guard.on_fail == QUARANTINE and not self.failed:
+            self._target.unlink(missing_ok=True)  # of a run before this one
         if not self.failed:
             return
         what = f"{self.failed:,} of {self.row:,} rows of {self.step.ref} are not as expected"
@@ -229,19 +246,20 @@ class _Expectations:
             raise EtlError(
                 what, where=f"{self.step.spec.where('expect')}; {self.first}", hint="`on_fail: warn` or `quarantine` goes on"
             )
-        if self.step.guard.on_fail == "quarantine":
+        if self.step.guard.on_fail == QUARANTINE:
             what += f"; they are in {self._quarantine()}"
         self.context.say(f"{WARNING}{what} ({self.first})")
+
+    @property
+    def _target(self) -> Path:
+        return Path(self.plan.document.config.output_dir) / QUARANTINE / f"{self.step.ref.removeprefix('$')}.csv"
 
     def _quarantine(self) -> Path:
         import polars as pl
 
-        from impl.run.files import replacing
-
-        target = Path(self.plan.document.config.output_dir) / QUARANTINE / f"{self.step.ref.removeprefix('$')}.csv"
-        with replacing(target) as part:
+        with replacing(self._target) as part:
             pl.concat(self.aside, how="vertical_relaxed").write_csv(part)
-        return target
+        return self._target
 
 
 def _row_wise(flow: Flow, operations: list[RowWise], context: Context) -> Flow:
@@ -258,11 +276,41 @@ def _row_wise(flow: Flow, operations: list[RowWise], context: Context) -> Flow:
                 done = one.apply(done)
             yield done
 
-    return Flow(_after(flow.columns, operations), batches, flow.again)
+    return Flow(_after(flow.columns, operations), batches, flow.again, flow.to_the_end)
 
 
 def _one(operation: Any, flows: list[Flow], context: Context) -> Flow:
-    return Flow(operation.columns([one.columns for one in flows]), lambda: operation.run(flows, context))
+    columns = operation.columns([one.columns for one in flows])
+    held = [_Held(one) for one in flows if one.to_the_end]
+    if not held:
+        return Flow(columns, lambda: operation.run(flows, context))
+    others = iter(held)
+    given = [Flow(one.columns, next(others).batches, one.again) if one.to_the_end else one for one in flows]
+
+    def batches() -> Iterator[pl.DataFrame]:
+        yield from operation.run(given, context)
+        for one in held:
+            one.finish()
+
+    return Flow(columns, batches, to_the_end=True)
+
+
+class _Held:
+    """A flow that is read to its end, whatever an operation takes of it."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow, self.read = flow, False
+        self.rest: Iterator[pl.DataFrame] | None = None
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        self.rest = self.flow.batches()
+        for batch in self.rest:  # noqa: UP028 - that would end it with who asked
+            yield batch
+        self.read = True
+
+    def finish(self) -> None:
+        for _ in () if self.read else self.rest or self.flow.batches():
+            pass
 
 
 def _after(columns: list[Column] | None, operations: list[RowWise]) -> list[Column] | None:
@@ -320,16 +368,23 @@ def _ahead(flow: Flow) -> Flow:
 
 @contextmanager
 def _scratch(folder: Path | None) -> Iterator[Path]:
-    """The folder of a run. At its end, however it ends, the folder and the processes that rendered for it are gone."""
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="tabular-", dir=folder))
+    """The folder of a run. At its end, however it ends, the folder and the processes that rendered for it are gone.
+
+    What a run that was killed has left goes with the next one: the name has the host and the number of the process.
+    """
+    within = folder or Path(tempfile.gettempdir())
+    try:
+        within.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise EtlError("the folder for temporary files is a file", where=within, hint="look at `config.tmp_dir`") from error
+    own = f"{SCRATCH}{this_host()}-"
+    for left in within.glob(f"{own}*-*"):
+        number = left.name.removeprefix(own).partition("-")[0]
+        if number.isdecimal() and not alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{own}{os.getpid()}-", dir=within))
     try:
         with pool.ended():
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

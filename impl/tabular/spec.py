@@ -16,6 +16,10 @@ from typing import Any, NoReturn
 
 from impl.run.errors import EtlError
 
+GLOBAL_KEYS = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition")  # of any node
+# Keys of a node or an operation that name a file; in a package relative to its own document.
+PATH_KEYS = ("file", "template", "map_file", "colspec_file", "schema")
+
 
 class Map(dict):
     """A mapping of the document. file: where it was written; line: of its first key; lines: of each key, as written (from 1)."""
@@ -138,7 +142,7 @@ class Spec:
     def text(self, key: str, default: Any = ...) -> Any:
         found = self.value(key, default)
         if key in self.options and isinstance(found, Map | Seq | dict | list):
-            self.wrong(f"`{key}` has to be one text", key)
+            return self._otherwise(default, f"`{key}` has to be one text", key)
         return str(found) if self.has(key) else found
 
     def texts(self, key: str, default: Any = ...) -> Any:
@@ -147,32 +151,39 @@ class Spec:
         if not self.has(key):
             return found
         if isinstance(found, dict):
-            self.wrong(f"`{key}` has to be a list", key)
+            return self._otherwise(default, f"`{key}` has to be a list", key)
         return [str(one) for one in found] if isinstance(found, list | tuple) else [str(found)]
 
     def flag(self, key: str, default: bool = False) -> bool:
         found = self.value(key, default)
         if not isinstance(found, bool):
-            self.wrong(f"`{key}` has to be True or False", key)
+            return bool(self._otherwise(default, f"`{key}` has to be True or False", key))
         return found
 
     def count(self, key: str, default: Any = ..., least: int = 0) -> Any:
         found = self.value(key, default)
         if self.has(key) and (isinstance(found, bool) or not isinstance(found, int) or found < least):
-            self.wrong(f"`{key}` has to be a whole number, {least} or more", key)
+            return self._otherwise(default, f"`{key}` has to be a whole number, {least} or more", key)
         return found
 
     def choice(self, key: str, known: Sequence[str], default: Any = ...) -> Any:
         found = self.text(key, default)
         if self.has(key) and found not in known:
-            self.wrong(f"`{key}` cannot be `{found}`", key, nearest(found, known))
+            return self._otherwise(default, f"`{key}` cannot be `{found}`", key, nearest(str(found), known))
         return found
 
     def mapping(self, key: str, default: Any = ...) -> Any:
         found = self.value(key, default)
         if self.has(key) and not isinstance(found, dict):
-            self.wrong(f"`{key}` has to be a mapping", key)
+            return self._otherwise(default, f"`{key}` has to be a mapping", key)
         return found
+
+    def _otherwise(self, default: Any, what: str, key: str, hint: str = "") -> Any:
+        """Note that an option is wrong; with its default the rest is read and checked, without one it cannot be."""
+        if default is ...:
+            self.wrong(what, key, hint)
+        self.note(what, key, hint)
+        return default
 
     def done(self, also: Iterable[str] = ()) -> None:
         """Every key has to have been asked for."""

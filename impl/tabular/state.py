@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import re
+import string
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +26,12 @@ from typing import TYPE_CHECKING, Any
 from impl.run.errors import EtlError
 from impl.run.files import replacing
 from impl.tabular.plan import with_reads
+from impl.tabular.spec import PATH_KEYS
 
 if TYPE_CHECKING:
+    from impl.tabular.document import Document
     from impl.tabular.plan import Plan, Step
+    from impl.tabular.run import Output
 
 VERSION = "0.1.0"
 PEER_COLUMNS = (
@@ -41,18 +45,15 @@ PEER_COLUMNS = (
 )
 COLUMNS = (*PEER_COLUMNS, "engine", "made")
 MANY_ROWS = 10_000
-LIBRARIES = ("polars", "jinja2", "PyYAML")  # their versions decide bytes too
+# Their versions decide bytes too: what renders and writes, and what reads typed files.
+LIBRARIES = ("polars", "jinja2", "MarkupSafe", "PyYAML", "numpy", "pandas", "pyarrow", "openpyxl", "lxml", "pyreadstat")
 QUARANTINE = "quarantine"
-SMALL = 1 << 20  # bytes; what a template may have
 SHORT = 32  # letters of a digest, as the peer has
-# Keys of a node or an operation that name a file whose content decides.
-PATH_KEYS = ("file", "colspec_file", "map_file", "template", "schema")
 # Keys of `config` that change how it runs, not what comes out.
 MANNERS = (
     *("output_dir", "state_file", "tmp_dir", "log_level", "show_graph", "show_stacktrace", "show_progress"),
     *("git_auth_timeout", "memory_limit", "workers", "given"),
 )
-_TEMPLATE_NAMES = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _REFERS = re.compile(r"\{%.*?\b(?:include|import|extends)\b", re.DOTALL)
 
 Row = dict[str, str]
@@ -71,10 +72,10 @@ class Made:
 
 
 def engine() -> str:
-    """Version of the engine, and a digest of its code and of the libraries that decide bytes: `0.1.0+3f2a9c01d4b7`."""
+    """Version of the engine, and a digest of its code, of Python and of the libraries that decide bytes: `0.1.0+3f2a9c01d4b7`."""
     import importlib.metadata
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{sys.version_info.major}.{sys.version_info.minor}\0".encode())
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder)}\0".encode())
@@ -91,7 +92,8 @@ def engine() -> str:
 class Seen:
     """What a plan would be made of, looked at before the run, so that what changes while it runs is seen the next time.
 
-    fingerprints: destination -> of all that its file is made of; None where that cannot be known (remote sources).
+    fingerprints: destination -> of all that its file is made of; None where that cannot be known (remote sources,
+    templates whose names are made of rows).
     hashes: of the content of sources, templates and mappings, and of settings and parameters, as in a row.
     """
 
@@ -109,7 +111,7 @@ def look(plan: Plan, variables: Mapping[str, str], made_by: str | None = None, s
     settings = digest(_settings(plan.document))
     params = dict(sorted(plan.document.params.items()))
     common = [made_by, settings, plan.document.macros, params]
-    read = _Read({**params, **variables}, since)
+    read = _Read(plan.document.macros, {**params, **variables}, since)
     own: dict[str, str | None] = {}
     contents: dict[str, list[str]] = {"sources_hash": [], "templates_hash": [], "mappings_hash": []}
     for ref, step in plan.steps.items():
@@ -117,7 +119,8 @@ def look(plan: Plan, variables: Mapping[str, str], made_by: str | None = None, s
             own[ref] = None
             continue
         found_in = read.of(step)
-        own[ref] = None if read.written_meanwhile(step) else digest([ref, step.spec.options, found_in])
+        known = found_in is not None and not read.written_meanwhile(step)
+        own[ref] = digest([ref, step.spec.options, found_in]) if known else None
         for kind, paths in files_of(step).items():
             contents[f"{kind}_hash"] += [read.content(path) for path in paths]
     found: dict[str, str | None] = {}
@@ -160,28 +163,36 @@ def files_of(step: Step) -> dict[str, list[Path]]:
 
 
 class _Read:
-    """The content of the files that steps read; each file is read once."""
+    """The content of the files that steps read; each file is read once.
 
-    def __init__(self, variables: Mapping[str, str], since: int | None) -> None:
-        self.variables, self.since = variables, since
+    macros: stand before every template, so what they import counts for each. variables: what `$NAME` in a template stands for.
+    """
+
+    def __init__(self, macros: str, variables: Mapping[str, str], since: int | None = None) -> None:
+        self.macros, self.variables, self.since = macros, variables, since
         self._seen: dict[Path, str] = {}
         self._of: dict[str, list[Path]] = {}
         self._step = ""
 
-    def of(self, step: Step) -> list[Any]:
+    @property
+    def files(self) -> list[Path]:
+        """All that were read; some may be absent."""
+        return [path for paths in self._of.values() for path in paths]
+
+    def of(self, step: Step) -> list[Any] | None:
+        """What decides beside the step's own options; None where it is only known with the rows."""
         found: list[Any] = []
         self._step = step.ref
-        texts = [text for text in _texts(step.spec.options) if _REFERS.search(text)]
+        texts = [self.macros, *_texts(step.spec.options)]
         for kind, paths in files_of(step).items():
             for path in paths:
                 found.append([path.name, self.content(path)])
                 if kind == "templates" and path.is_file():
-                    text = path.read_text(encoding="utf-8", errors="replace")
-                    found.append(self._named(text))
-                    texts.append(text)
+                    texts.append(string.Template(_text_of(path)).safe_substitute(self.variables))
+                    found.append(texts[-1])
         folders = [*step.node.folders, Path(step.node.file).parent, *(path.parent for path in files_of(step)["templates"])]
-        found += self._included(texts, folders)
-        return found
+        included = self._included(texts, folders)
+        return None if included is None else [*found, *included]
 
     def written_meanwhile(self, step: Step) -> bool:
         return self.since is not None and any(
@@ -194,29 +205,19 @@ class _Read:
             self._seen[path] = file_digest(path)
         return self._seen[path]
 
-    def _named(self, text: str) -> list[list[str]]:
-        """What `$NAME` stands for in a template."""
-        names = sorted({one or other for one, other in _TEMPLATE_NAMES.findall(text)})
-        return [[name, self.variables[name]] for name in names if name in self.variables]
-
-    def _included(self, texts: list[str], folders: list[Path]) -> list[Any]:
-        """The content of what templates include or import, and of what that includes."""
-        found: dict[str, Any] = {}
+    def _included(self, texts: list[str], folders: list[Path]) -> list[Any] | None:
+        """The content of what templates include or import, and of what that includes; None where a name is made of the row."""
+        found: dict[str, str] = {}
         waiting = list(texts)
         while waiting:
             for name in _references(waiting.pop()):
                 if name is None:
-                    # Which file is only known with the rows: all that could be meant.
-                    for folder in folders:
-                        found[f"{folder}/*"] = [[one.name, self.content(one)] for one in _small_files(folder)]
-                elif name not in found:
+                    return None
+                if name not in found:
                     here = next((folder / name for folder in folders if (folder / name).is_file()), None)
                     found[name] = self.content(here) if here else "absent"
-                    if here:
-                        text = here.read_text(encoding="utf-8", errors="replace")
-                        waiting.append(text)
-                        found[f"{name}$"] = self._named(text)
-        return sorted(found.items(), key=lambda one: one[0])
+                    waiting += [_text_of(here)] if here else []
+        return sorted(found.items())
 
 
 class _Named(_Read):
@@ -227,15 +228,20 @@ class _Named(_Read):
         return ""
 
 
-def files_behind(document: Any, variables: Mapping[str, str]) -> list[Path]:
-    """The files that decide what a document makes, as far as it says so itself: no data are opened. Some may be absent."""
+def files_behind(document: Document) -> tuple[list[Path], bool]:
+    """The files that decide what a document makes, as far as it says so itself, and whether these are all: a source that has
+    to be fetched is none of them, nor is a template whose name is made of the row. No data are opened. Some may be absent."""
     from impl.tabular.plan import Guard, Step
     from impl.tabular.spec import Problems
 
-    read = _Named(variables, None)
-    for node in document.nodes:
-        read.of(Step(node.ref, node, node.spec(Problems()), None, [], Guard()))
-    return list(dict.fromkeys([*document.files, *(path for paths in read._of.values() for path in paths)]))
+    read = _Named(document.macros, document.variables)
+    steps = [Step(node.ref, node, node.spec(Problems()), None, [], Guard()) for node in document.nodes]
+    known = [read.of(step) is not None and not remote(step) for step in steps]
+    return list(dict.fromkeys([*document.files, *read.files])), all(known)
+
+
+def _text_of(template: Path) -> str:
+    return template.read_text(encoding="utf-8", errors="replace")
 
 
 def _references(text: str) -> list[str | None]:
@@ -249,10 +255,6 @@ def _references(text: str) -> list[str | None]:
         return list(meta.find_referenced_templates(jinja2.Environment().parse(text)))
     except jinja2.TemplateSyntaxError:
         return [None]
-
-
-def _small_files(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.is_file() and one.stat().st_size < SMALL)
 
 
 def _settings(document: Any) -> Any:
@@ -369,6 +371,17 @@ def add(file: Path, row: Mapping[str, str]) -> int:
     return len(rows)
 
 
+def may_be_written(file: Path) -> None:
+    """Raise an EtlError where a row could not be put into the file: better before the work than behind it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(file):
+            pass
+    except OSError as error:
+        hint = "name another file with `state_file`, or leave the state alone: `--skip-hashing`"
+        raise EtlError(f"the state cannot be kept: {(error.strerror or str(error)).lower()}", where=file, hint=hint) from error
+
+
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """While the block runs no other run writes to the state file."""
@@ -430,11 +443,11 @@ def current(rows: Iterable[Row], seen: Seen, files: Mapping[str, Path]) -> dict[
     return found
 
 
-def made_now(plan: Plan, seen: Seen, written: Mapping[str, Path], counts: Mapping[str, int], aside: Path) -> dict[str, Made]:
+def made_now(plan: Plan, seen: Seen, written: Mapping[str, Output], counts: Mapping[str, int], aside: Path) -> dict[str, Made]:
     """What a run has made. aside: the folder of rows that were put aside (`on_fail: quarantine`)."""
     found = {}
-    for ref, path in written.items():
-        files = {str(path): file_digest(path)}
+    for ref, output in written.items():
+        files = {str(output.path): output.sha256}
         for one in sorted(with_reads([ref], plan.steps)):
             put_aside = aside / f"{one.removeprefix('$')}.csv"
             if plan.steps[one].guard.on_fail == QUARANTINE and put_aside.is_file():

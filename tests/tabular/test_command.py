@@ -67,6 +67,21 @@ def test_a_selector_is_looked_for_in_the_full_name_as_in_the_peer(project, capsy
     assert made("nations, nobody") == (0, ["counties.jsonl", "days.jsonl"])
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "-s", "["], "the selector cannot be read: unterminated character set"),
+        (["run", "-p", '{"PASSWORD": "pass-word-1"'], "`--params` is no JSON"),
+        (["run", "-p", '"pass-word-1"'], "`--params` is no JSON object"),
+        (["run", "--set", "sources.days.file", "a\0b.csv"], "the name of a file cannot hold a zero byte"),
+    ],
+)
+def test_words_that_cannot_be_read_are_told_without_what_may_be_secret(project, capsys, words, said):
+    assert main(words) == 255
+    told = capsys.readouterr().err
+    assert f"error: {said}" in told and "pass-word-1" not in told
+
+
 def test_a_source_that_no_destination_reads_may_be_absent(project, capsys):
     change(project / "earthmover.yaml", "\nsources:\n", "\nsources:\n  unread: {file: nowhere.csv}\n")
     assert main(["run"]) == 0
@@ -86,6 +101,55 @@ def test_two_destinations_of_one_file_and_one_over_what_is_read_are_refused(proj
     assert "sources/days.csv` is what $sources.days reads, too" in said
     assert "sources/counties.jsonl` is what $destinations.counties.jsonl writes, too" in said
     assert (project / "sources/days.csv").read_bytes() == before
+
+
+def test_a_destination_over_the_project_itself_is_refused_also_where_a_part_is_run(project, capsys):
+    (project / "plan.csv").write_text("a\n1\n")
+    (project / "parts").mkdir()
+    change(project / "earthmover.yaml", "output_dir: ./output", "output_dir: ./")
+    change(
+        project / "earthmover.yaml",
+        "\nsources:\n",
+        "\nsources:\n  unread: {file: plan.csv}\n  parts: {file: parts, type: parquet, optional: True, columns: [a]}\n",
+    )
+    names = {
+        "earthmover.yaml": "is a document of the project, too",
+        "plan.csv": "is what $sources.unread reads, too",
+        ".state.csv": "is the state file, too",
+        "parts/new.parquet": "parts`, which is what $sources.parts reads",
+        "days.jsonl/more": "days.jsonl`, which is what $destinations.days writes",
+    }
+    more = "".join(f"  {name}: {{source: $sources.days}}\n" for name in names)
+    change(project / "earthmover.yaml", "\ndestinations:\n", f"\ndestinations:\n{more}")
+    before = (project / "earthmover.yaml").read_bytes()
+    assert main(["run", "-s", "destinations*", "--set", "config.state_file", ".state.csv"]) == 255
+    said = capsys.readouterr().err
+    for name, text in names.items():
+        assert f"{name}` " in said and text in said
+    assert (project / "earthmover.yaml").read_bytes() == before and not (project / "days.jsonl").exists()
+
+
+def test_results_do_not_take_the_place_of_something_else(project, capsys):
+    before = (project / "earthmover.yaml").read_bytes()
+    assert main(["run", "-r", "earthmover.yaml"]) == 255
+    assert "the file for the results holds something else" in capsys.readouterr().err
+    assert (project / "earthmover.yaml").read_bytes() == before and not (project / "output").exists()
+    assert main(["run", "-r", "r.json"]) == 0 and main(["run", "-r", "r.json"]) == 99
+
+
+def test_results_go_to_a_device_and_do_not_take_its_place(project):
+    assert main(["run", "-r", "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_several_set_count_together(project):
+    assert main(["run", "--set", "config.output_dir", "a", "--set", "destinations.days.extension", "json"]) == 0
+    assert sorted(one.name for one in (project / "a").iterdir()) == ["counties.jsonl", "days.json"]
+
+
+def test_a_document_that_is_named_without_c_is_told_how(project, capsys):
+    assert main(["run", "other.yaml"]) == 1
+    assert "unknown arguments `other.yaml`; a document is named with `-c other.yaml`" in capsys.readouterr().err
 
 
 def test_nothing_changed_is_99_and_force_runs_all_the_same(project):
@@ -339,6 +403,28 @@ def test_clean_leaves_what_a_link_points_to(project, tmp_path):
     assert (tmp_path / "real/mine").exists()
 
 
+def test_clean_follows_a_link_as_the_system_does(project, tmp_path):
+    (tmp_path / "real/below").mkdir(parents=True)
+    (project / "link").symlink_to(tmp_path / "real/below")
+    change(project / "earthmover.yaml", "output_dir: ./output", "output_dir: link/../made")
+    (project / "made").mkdir()
+    (project / "made/mine").write_text("mine")
+    assert main(["run"]) == 0 and (tmp_path / "real/made/days.jsonl").exists()
+    assert main(["clean", "-f"]) == 0
+    assert not (tmp_path / "real/made").exists() and (project / "made/mine").read_text() == "mine"
+
+
+def test_what_a_destination_packs_is_shown_as_text(project, capsys):
+    change(
+        project / "earthmover.yaml",
+        "\ndestinations:\n",
+        "\ndestinations:\n  p: {source: $sources.gauges, format: parquet}\n  g: {source: $sources.gauges, compression: gzip}\n",
+    )
+    for name, first in (("p", "gauge  "), ("g", '{ "gauge": ')):
+        assert main(["show", name, "--limit", "1"]) == 0
+        assert capsys.readouterr().out.startswith(first)
+
+
 def test_init_makes_a_project_that_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "rain gauges!"]) == 0
@@ -394,6 +480,8 @@ def test_rows_that_are_put_aside_are_told_and_cleaned(project):
     assert main(["run"]) == 99
     aside.unlink()
     assert main(["run"]) == 0 and aside.exists()
+    change(project / "earthmover.yaml", "float < 12", "float < 1000")
+    assert main(["run"]) == 0 and not aside.exists(), "no row is put aside any more"
     assert main(["clean"]) == 0
     assert not (project / "output").exists()
 

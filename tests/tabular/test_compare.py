@@ -1,11 +1,13 @@
 """What differs between two runs: rows by key, counts, files."""
 
+import gzip
 import json
 
 import pytest
 
 from impl.run.errors import EtlError
 from impl.tabular import compare as module
+from impl.tabular import results as results_module
 from impl.tabular.compare import as_text, compare, compare_files
 from impl.tabular.state import file_digest
 
@@ -43,6 +45,37 @@ def test_csv_is_compared_by_column_whatever_their_order(tmp_path):
     (tmp_path / "b.csv").write_text('name,id\n"a,b",1\nC,2\n')
     found = compare_files("x", tmp_path / "a.csv", tmp_path / "b.csv", ["id"])
     assert (found.same, found.changed, found.columns) == (1, 1, {"name": 1})
+
+
+def test_columns_of_one_name_are_compared_each(tmp_path):
+    (tmp_path / "a.csv").write_text("a,a\n1,2\n")
+    (tmp_path / "b.csv").write_text("a,a\n3,2\n")
+    found = compare_files("x", tmp_path / "a.csv", tmp_path / "b.csv", ["a (2)"])
+    assert (found.changed, found.columns) == (1, {"a": 1})
+
+
+def test_tables_without_rows_differ_by_their_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("id,name\n")
+    (tmp_path / "b.csv").write_text("id,place\n")
+    found = compare_files("x", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert not found.equal and found.note == "the columns are id, name and id, place"
+
+
+def test_what_gzip_has_packed_is_compared_as_it_was(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"id,name\n1,Ann\n", mtime=0))
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"name,id\nBo,1\n", mtime=1))
+    found = compare_files("x", tmp_path / "a.csv.gz", tmp_path / "b.csv.gz", ["id"])
+    assert (found.changed, found.columns) == (1, {"name": 1})
+    (tmp_path / "b.csv.gz").write_bytes((tmp_path / "a.csv.gz").read_bytes()[:-9])
+    with pytest.raises(EtlError, match="the compressed file is damaged"):
+        compare_files("x", tmp_path / "a.csv.gz", tmp_path / "b.csv.gz")
+
+
+@pytest.mark.parametrize("written", [[], {"$destinations.a": {}}, {"$destinations.a": 5}])
+def test_results_that_are_not_whole_are_an_error(tmp_path, written):
+    (tmp_path / "r.json").write_text(json.dumps({"row_counts": {}, "written": written}))
+    with pytest.raises(EtlError, match="no results of a run"):
+        results_module.read(tmp_path / "r.json")
 
 
 def test_parts_on_disk_give_what_one_part_gives(tmp_path, monkeypatch):

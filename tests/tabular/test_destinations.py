@@ -196,6 +196,19 @@ def test_a_packed_file_has_the_same_rows_and_the_same_bytes_each_time(tmp_path):
     assert gzip.decompress(write(tmp_path, ROWS, NOBODY, ROWS, format="csv", compression="gzip")).count(b"\n") == 7
 
 
+@pytest.mark.parametrize("place", ["#/nowhere", "http://127.0.0.1:9/x.json", "other.json", "#/properties/a"])
+def test_a_schema_refers_to_itself_and_nothing_is_fetched(tmp_path, place):
+    (tmp_path / "s.json").write_text(json.dumps({"properties": {"a": {"$ref": place}}}))
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(EtlError, match="the schema cannot be followed"):
+        write(tmp_path, ROWS, schema="s.json")
+
+
+def test_a_schema_of_an_odd_kind_is_told(tmp_path):
+    (tmp_path / "s.json").write_text('{"$schema": 5}')
+    assert "is no JSON Schema: `$schema` has to be a text" in problems(tmp_path, schema="s.json")[0]
+
+
 def test_rows_are_held_against_a_schema(tmp_path):
     pytest.importorskip("jsonschema")
     (tmp_path / "s.json").write_text('{"type": "object", "properties": {"a": {"maxLength": 1}}}')

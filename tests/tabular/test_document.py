@@ -344,6 +344,24 @@ def test_an_alias_is_a_value_of_its_own(read):
     assert document.sources["b"].options["file"] == "b.csv"
 
 
+@pytest.mark.parametrize(
+    ("definitions", "said"),
+    [
+        ("".join(f"  a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(8)), "more than 2,000,000 values"),
+        (f"  deep: {'[' * 90_000}{']' * 90_000}\n", "in each other without end"),
+        (f"  deep: {'[' * 150}{']' * 150}\n", "more than 100 values in each other"),
+        (f"  deep:\n    {'- ' * 90_000}x\n", "in each other without end"),
+    ],
+)
+def test_a_document_that_grows_without_bound_is_refused(read, definitions, said):
+    assert said in error_of(read, BARE + "definitions:\n  a0: &a0 [1]\n" + definitions)
+
+
+def test_many_brackets_are_no_depth(read):
+    lists = ", ".join(["{a: [1, {b: 2}]}"] * 500)
+    assert len(read(BARE + f"definitions: [{lists}]\n").compiled["definitions"]) == 500
+
+
 def test_a_key_that_stands_twice_is_told_and_the_last_one_counts(read):
     document = read("version: 2\nsources:\n  x: {file: a}\n  x: {file: b}\ndestinations: {}\n")
     assert document.sources["x"].options["file"] == "b"
@@ -548,7 +566,7 @@ transformations:
         column: a
         map_file: ../maps/m.csv
 destinations:
-  d: {source: $transformations.t, template: t/x.jsont}
+  d: {source: $transformations.t, template: t/x.jsont, schema: t/x.json}
 """
 
 
@@ -565,6 +583,7 @@ def test_files_of_a_package_are_found_from_the_package_and_the_root_wins_key_by_
     assert operation["map_file"] == f"{tmp_path}/packages/maps/m.csv"
     destination = document.destinations["d"]
     assert destination.options["template"] == f"{tmp_path}/packages/a/t/x.jsont"
+    assert destination.options["schema"] == f"{tmp_path}/packages/a/t/x.json"
     assert destination.options["linearize"] is False
     assert destination.folders == [tmp_path, tmp_path / "packages/a"]
     assert (
@@ -595,11 +614,12 @@ def test_a_package_that_is_not_at_its_pin_is_told(read):
 def test_wrong_packages_are_told(read):
     text = (
         BARE
-        + "packages: {a: {local: x, git: y}, ../b: {local: z}, d: {git: x, comit: y}, e: {git: x, commit: 12}, f: {local: x, branch: y}}\n"
+        + "packages: {a: {local: x, git: y}, ../b: {local: z}, d: {git: x, comit: y}, e: {git: x, commit: 12}, f: {local: x, branch: y}, g: {local: ''}}\n"
     )
     message = error_of(read, text)
     for one in (
-        "a package has either `local` or `git`",
+        "packages.a\n       a package has either `local` or `git`",
+        "packages.g\n       a package has either `local` or `git`",
         "a package cannot be called `../b`",
         "there is no option `comit` (did you mean `commit`?)",
         "`12` is no commit",
@@ -634,6 +654,30 @@ def test_macros_of_a_package_put_the_project_into_the_sandbox_too(read):
     assert "is unsafe" in error_of(read, text, files=files)
 
 
+def test_what_a_package_gives_for_a_parameter_is_no_jinja_of_the_project(read):
+    # `$sources` is in every document; the package writes `$$sources` and so is not caught by its own
+    package = "version: 2\n{% raw %}\nconfig:\n  parameter_defaults:\n    sources: \"$$sources{{ ''.__class__.__name__ }}\"\n{% endraw %}\n"
+    text = "version: 2\npackages: {a: {local: x}}\nsources: {s: {file: x.csv}}\ndestinations: {d: {source: $sources.s}}\n"
+    message = error_of(read, text, files={"packages/a/earthmover.yaml": package})
+    assert "is unsafe" in message and "earthmover.yaml, line 4: `destinations: {d: {source: $sources.s}}`" in message
+    quoted = "version: 2\nconfig: {parameter_defaults: {NAME: \"' ~ ''.__class__.__name__ ~ '\"}}\n"
+    text = "version: 2\npackages: {a: {local: x}}\nsources: {s: {file: \"{{ '${NAME}' }}\"}}\ndestinations: {}\n"
+    assert "is unsafe" in error_of(read, text, files={"packages/a/earthmover.yaml": quoted})
+
+
+def test_plain_parameters_of_a_package_leave_the_project_its_own_jinja(read):
+    package = "version: 2\nconfig: {parameter_defaults: {YEAR: 2026, DIR: ./data/x-1}}\n"
+    files = {"packages/a/earthmover.yaml": package}
+    found = read(UNSAFE + "destinations: {}\npackages: {a: {local: x}}\n", files=files)
+    assert found.sources["p"].options["file"].endswith("/str") and found.sources["p"].trusted
+
+
+def test_a_node_of_a_package_whose_name_is_a_number_is_the_packages(read):
+    files = {"packages/a/earthmover.yaml": "version: 2\nsources: {7: {file: data.csv}}\n"}
+    found = read(BARE + "packages: {a: {local: x}}\n", files=files).sources["7"]
+    assert not found.trusted and found.file.parent.name == "a"
+
+
 def test_nodes_know_whether_they_are_trusted(read):
     files = {"packages/a/earthmover.yaml": PACKAGE}
     text = "version: 2\npackages: {a: {local: x}}\nsources: {own: {file: x.csv}}\ndestinations: {d: {extension: csv}}\n"
@@ -656,6 +700,13 @@ def test_the_sandbox_lets_lists_change_and_columns_be_looked_up_by_name_but_give
     read(allowed, served=True).problems.raise_if_any()
     forbidden = BARE + "# {{ self._TemplateReference__context.environment.loader.searchpath.append('/') }}\n"
     assert "attribute 'environment' of 'Context' object is unsafe" in error_of(read, forbidden, served=True)
+
+
+@pytest.mark.parametrize("text", ["'a' * 9999999999", "9999999999 * [1]", "9 ** 99999999"])
+def test_the_sandbox_refuses_what_would_take_all_memory_or_time(read, text):
+    assert "hint: it is rendered in a sandbox" in error_of(read, BARE + f"# {{{{ {text} }}}}\n", served=True)
+    allowed = read(BARE + "# {{ '-' * 80 }}{{ 2 ** 64 }}{{ 6 * 7 }}{{ 1.5 * 2 }}\n", served=True)
+    allowed.problems.raise_if_any()
 
 
 def test_a_document_of_text_comments_and_raw_is_rendered_without_compiling_as_it_is_with_it(tmp_path, monkeypatch):

@@ -98,6 +98,22 @@ def test_installing_again_takes_the_place_of_what_was_there(project, tmp_path):
     assert sorted(one.name for one in (project.folder / "packages").iterdir()) == ["a"]
 
 
+@pytest.mark.parametrize("to", ["nowhere", "."])
+def test_a_package_with_a_link_that_cannot_be_followed_is_told(project, tmp_path, to):
+    write(tmp_path / "a", {"earthmover.yaml": PACKAGE})
+    (tmp_path / "a/link").symlink_to(to)
+    message = error_of(project, "packages: {a: {local: ../a}}\n")
+    assert "error: the package cannot be copied: [Errno" in message and "hint: look for links" in message
+    assert not list((project.folder / "packages").iterdir())
+
+
+def test_what_is_like_the_name_of_a_part_stays(project, tmp_path):
+    write(tmp_path / "a", {"earthmover.yaml": PACKAGE})
+    write(project.folder, {"packages/.x.part": "mine"})
+    project("packages: {a: {local: ../a}}\n")
+    assert (project.folder / "packages/.x.part").read_text() == "mine"
+
+
 def test_of_a_link_in_its_place_only_the_link_goes(project, tmp_path):
     write(tmp_path / "a", {"earthmover.yaml": PACKAGE})
     write(tmp_path / "mine", {"kept.csv": "kept"})
@@ -270,6 +286,7 @@ def test_a_git_package_may_not_reach_for_this_machine(project, repository, asked
 def test_an_address_that_would_run_a_program_is_refused(project, address):
     message = error_of(project, f'packages: {{g: {{git: "{address}"}}}}\n')
     assert "cannot begin with `-`" in message or "not allowed" in message
+    assert "try the same address" not in message
 
 
 def test_messages_show_no_credentials(project, repository):

@@ -148,7 +148,10 @@ def test_all_that_decides_is_known_without_opening_data(folder):
     (folder / "earthmover.yaml").write_text(HEAD + chain(mapped) + text)
     document = loaded(str(folder / "earthmover.yaml"), {"DAY": "sunday"})
     wanted = ("earthmover.yaml", "sunday.csv", "stations.csv", "all.csv", "map.csv", "row.jsont", "part.jsont")
-    assert sorted(one.name for one in files_behind(document, {})) == sorted(wanted)  # there is no sunday: that is seen, too
+    files, known = files_behind(document)
+    assert known and sorted(one.name for one in files) == sorted(wanted)  # there is no sunday: that is seen, too
+    (folder / "row.jsont").write_text("{% include n ~ '.jsont' %}")
+    assert not files_behind(document)[1]
 
 
 # Names

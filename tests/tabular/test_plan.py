@@ -2,7 +2,8 @@
 
 import pytest
 
-from impl.tabular import spill
+from impl.run.errors import EtlError
+from impl.tabular import spill, state
 from impl.tabular.document import load
 from impl.tabular.operations import groups, tallies
 from impl.tabular.plan import make_plan
@@ -91,3 +92,50 @@ def test_behind_a_node_that_is_looked_at_groups_are_counted_up_and_what_fails_is
     assert bool(held) == ("." in hours)  # a decimal number: all rows are asked for again, and held
     assert [one.split(" are ")[0] for one in outcome.warnings] == ["2 of 3 rows of $transformations.some"]
     assert outcome.counts["$transformations.some"] == 3
+
+
+LIMIT = """version: 2
+config: {{output_dir: ./out}}
+sources:
+  days: {{file: days.csv{promise}}}
+transformations:
+  first:
+    source: $sources.days
+    operations: [{{operation: lowercase_columns}}, {{operation: limit_rows, count: 1}}, {{operation: limit_rows, count: 1}}]
+destinations:
+  first: {{source: $transformations.first, extension: jsonl}}
+"""
+
+
+@pytest.fixture
+def limited(tmp_path):
+    def made(promise=""):
+        (tmp_path / "days.csv").write_text("day\n" + "".join(f"{day}\n" for day in range(200_000)))
+        (tmp_path / "x.yaml").write_text(LIMIT.format(promise=promise))
+        return make_plan(load(tmp_path / "x.yaml", variables={}, folder=tmp_path))
+
+    return made
+
+
+@pytest.mark.parametrize("promise", ["expect: [\"day != '199999'\"]", "require_rows: 200001"])
+def test_what_a_node_promises_is_held_where_only_its_first_rows_are_wanted(limited, tmp_path, promise):
+    with pytest.raises(EtlError, match=r"200,?000 rows"):
+        run_plan(limited(f", {promise}"))
+    assert not (tmp_path / "out/first.jsonl").exists()
+    assert show(limited(f", {promise}"), "$transformations.first", 1).rows() == [("0",)]
+
+
+def test_counts_are_those_of_whole_nodes_where_they_are_asked_for(limited):
+    assert run_plan(limited(), counted=True).counts["$sources.days"] == 200_000
+
+
+def test_what_is_remembered_of_a_file_is_what_this_run_wrote_whoever_has_written_it_since(limited):
+    plan = limited()
+    seen = state.look(plan, {}, "1")
+    outcome = run_plan(plan, hashed=True)
+    file = outcome.written["$destinations.first"].path
+    rows = [state.new_row(plan, "*", seen, state.made_now(plan, seen, outcome.written, outcome.counts, file.parent))]
+    assert list(state.current(rows, seen, {"$destinations.first": file})) == ["$destinations.first"]
+    file.write_text("of another run\n")  # as if it had come before the row
+    rows = [state.new_row(plan, "*", seen, state.made_now(plan, seen, outcome.written, outcome.counts, file.parent))]
+    assert state.current(rows, seen, {"$destinations.first": file}) == {}

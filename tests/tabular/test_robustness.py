@@ -6,9 +6,11 @@ In each case there is one error that says where, no traceback, and the output is
 import bz2
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -130,28 +132,91 @@ def test_a_full_disk_leaves_what_was_there(project, small_disk, capsys):
 SORT = "[{operation: sort_rows, columns: [a]}, {operation: add_columns, columns: {b: '{%raw%}{{md5(a)}}{%endraw%}'}}]"
 
 
-def start():
+def start(*words, **streams):
     return subprocess.Popen(
-        [sys.executable, "-m", "impl.tabular.command", "run"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-m", "impl.tabular.command", "run", *words],
+        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **streams},
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
 
 
-def test_a_run_that_is_killed_leaves_what_was_there_and_the_next_one_sweeps(project):
+@pytest.fixture
+def ended(project, tmp_path, monkeypatch):
+    """Sends a signal to a run that has begun to write; gives its exit code, what it said and what is in its folder of temporary files."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(200_000)), operations=SORT)
-    run = start()
-    deadline = time.monotonic() + 60
-    while not any(one.name.endswith(".part") for one in Path("output").iterdir()):
-        assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it could be killed"
-        time.sleep(0.01)
-    run.send_signal(signal.SIGKILL)
-    run.communicate()
-    assert Path("output/rows.jsonl").read_text() == OLD
+
+    def ended(number):
+        run = start()
+        deadline = time.monotonic() + 60
+        while not any(one.name.endswith(".part") for one in Path("output").iterdir()):
+            assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it could be asked to"
+            time.sleep(0.01)
+        run.send_signal(number)
+        said = run.communicate()[1].decode()
+        assert Path("output/rows.jsonl").read_text() == OLD
+        return run.returncode, said, list((tmp_path / "tmp").iterdir())
+
+    return ended
+
+
+def test_a_run_that_is_killed_leaves_what_was_there_and_the_next_one_sweeps(ended, tmp_path):
+    code, _, left = ended(signal.SIGKILL)
+    assert (code, len(left)) == (-9, 1)
     assert main(["run"]) == 0
-    assert files() == ["rows.jsonl"]
+    assert files() == ["rows.jsonl"] and not list((tmp_path / "tmp").iterdir())
     assert len(Path("output/rows.jsonl").read_text().splitlines()) == 200_000
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_run_that_is_asked_to_end_leaves_nothing_behind(ended, number, code):
+    found, said, left = ended(number)
+    assert (found, left, files()) == (code, [], ["rows.jsonl"])
+    assert "error: interrupted" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_of_a_run_ends_it_without_a_traceback(project, number):
+    template = "{% set d = {} %}{% for k, v in __row_data__.items() %}{% set _ = d.update({k: v | string}) %}{% endfor %}{{ d | length }}"
+    project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(400_000)))
+    Path("t.jinja").write_text(template)
+    text = Path("earthmover.yaml").read_text().replace("extension: jsonl", "extension: jsonl, template: t.jinja")
+    Path("earthmover.yaml").write_text(text.replace("output_dir: ./output", "output_dir: ./output, workers: 2"))
+    run = start(start_new_session=True)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    deadline = time.monotonic() + 60
+    while len(children.read_text().split()) < 3:  # the workers, and one that sweeps behind them
+        assert run.poll() is None and time.monotonic() < deadline, "the run has ended before it had workers"
+        time.sleep(0.01)
+    os.killpg(run.pid, number)
+    said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 128 + number
+    assert "error: interrupted" in said and "Traceback" not in said
+    assert files() == ["rows.jsonl"] and Path("output/rows.jsonl").read_text() == OLD
+
+
+def test_a_run_goes_on_when_nobody_listens_any_more(project):
+    project("a.csv", b"a\n1\n")
+    for words, stream in (((), "stderr"), (("--json",), "stdout")):
+        Path("output/rows.jsonl").unlink()
+        reader, writer = os.pipe()
+        os.close(reader)
+        run = start(*words, **{stream: writer})
+        os.close(writer)
+        run.communicate()
+        assert (run.returncode, files()) == (0, ["rows.jsonl"])
+
+
+@pytest.mark.parametrize("words", [[], ["-s", "nobody"]])
+def test_results_that_cannot_be_written_are_an_error_beside_that_of_the_run(project, capsys, words):
+    project("a.csv", b"a\n1\n")
+    Path("results").mkdir()
+    assert main(["run", "-r", "results", *words]) == 255
+    said = capsys.readouterr().err
+    assert said.count("error: the results cannot be written: is a directory") == 1
+    assert ("the selector chooses no node" in said) == bool(words)
 
 
 def test_two_runs_at_once_both_end_and_the_file_is_whole(project):
@@ -163,6 +228,16 @@ def test_two_runs_at_once_both_end_and_the_file_is_whole(project):
     assert len(Path("output/rows.jsonl").read_text().splitlines()) == 50_000
 
 
+@pytest.mark.parametrize("ending", ["csv", "foo"])
+def test_a_password_in_an_address_is_hidden_whatever_is_wrong_with_it(project, capsys, ending):
+    project("a.csv", b"", options="")
+    text = f"version: 2\nsources: {{a: {{file: 'https://ada:pass-word-1@127.0.0.1:9/x.{ending}'}}}}\n"
+    Path("earthmover.yaml").write_text(text + "destinations: {d: {source: $sources.a}}\n")
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    assert "pass-word-1" not in said and ("cannot be fetched" in said) == (ending == "csv")
+
+
 def test_a_password_in_a_traceback_is_hidden(project, capsys):
     project("a.csv", b"")
     text = "version: 2\nsources: {a: {connection: 'nosuch://ada:pass-word-1@db/x', query: select 1}}\n"
@@ -170,3 +245,72 @@ def test_a_password_in_a_traceback_is_hidden(project, capsys):
     assert main(["run", "-e"]) == 255
     said = capsys.readouterr()
     assert "Traceback" in said.err and "pass-word-1" not in said.err + said.out
+
+
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.skipif(bool(WITHOUT_RIGHTS) and not shutil.which("setpriv"), reason="root may read and write everything")
+def test_what_may_not_be_read_or_written_is_told_with_its_place(project):
+    def run(*words):
+        done = subprocess.run(
+            [*WITHOUT_RIGHTS, sys.executable, "-m", "impl.tabular.command", "run", *words],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+        assert done.returncode == 255
+        return done.stderr
+
+    project("a.csv", b"a\n1\n")
+    Path("output").chmod(0o555)
+    said = run()
+    Path("output").chmod(0o755)
+    assert "error: permission denied" in said and "output/rows.jsonl\n" in said and "hint: mend its rights" in said
+    Path("a.csv").chmod(0)
+    Path("t.jinja").touch(0)
+    said = run("--set", "destinations.rows.template", "t.jinja")
+    assert "error: the document has 2 problems" in said and "t.jinja` cannot be read: Permission denied" in said
+    assert "earthmover.yaml, line 4: $sources.rows\n" in said and "a.csv` cannot be read: permission denied" in said
+
+
+def test_all_that_is_wrong_with_a_node_is_told_at_once(capsys, project):
+    project("a.csv", b"a\n1\n")
+    text = (
+        Path("earthmover.yaml")
+        .read_text()
+        .replace(
+            "extension: jsonl",
+            "extension: [x], on_fail: ignore, require_rows: -1, format: cvs, linearize: maybe, expect: ['a ==', b == 1]",
+        )
+    )
+    Path("earthmover.yaml").write_text(text)
+    assert main(["run"]) == 255
+    said = capsys.readouterr().err
+    for one in (
+        "`extension` has to be one text",
+        "`on_fail` cannot be `ignore`",
+        "`require_rows` has to be True or a whole number",
+        "`format` cannot be `cvs` (did you mean `csv`?)",
+        "`linearize` has to be True or False",
+        "`expect` is no Jinja: unexpected",
+        "there is no column `b`",
+    ):
+        assert said.count(one) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("tmp_dir: a.csv", "the folder for temporary files is a file"),
+        ("state_file: a.csv/state.csv", "the state cannot be kept: file exists"),
+        ("output_dir: a.csv", "rows.jsonl` lies in `"),
+    ],
+)
+def test_a_folder_that_is_a_file_is_told_before_the_work(capsys, project, config, said):
+    project("a.csv", b"a\n1\n")
+    Path("earthmover.yaml").write_text(Path("earthmover.yaml").read_text().replace("output_dir: ./output", config))
+    assert main(["run"]) == 255
+    told = capsys.readouterr().err
+    assert said in told and "[+]" not in told and "hint: " in told
+    assert files() == ["rows.jsonl"] and Path("output/rows.jsonl").read_text() == OLD

@@ -11,6 +11,7 @@ from impl.run.errors import EtlError
 from impl.tabular import state
 from impl.tabular.document import load
 from impl.tabular.plan import Guard, Plan, Step
+from impl.tabular.run import Output
 from impl.tabular.spec import Problems
 
 DOCUMENT = """\
@@ -92,7 +93,7 @@ def run(folder, file=None, engine="1", **more):
         files[ref].parent.mkdir(exist_ok=True)
         files[ref].write_text(f"{ref} {seen.fingerprints[ref]}\n")
     if todo:
-        written = {ref: files[ref] for ref in todo}
+        written = {ref: Output(files[ref], state.file_digest(files[ref])) for ref in todo}
         made = state.made_now(plan, seen, written, dict.fromkeys(todo, 1), folder / "out/quarantine")
         state.add(file, state.new_row(state.only(plan, todo), "*" if len(todo) == 2 else "", seen, made))
     return todo
@@ -161,6 +162,38 @@ def test_the_environment_counts_where_a_template_names_it(project):
     run(project)
     assert run(project, variables={"HOME": "/elsewhere"}) == []
     assert run(project, variables={"WHO": "sky"}) == ["$destinations.one"]
+
+
+def test_the_name_of_an_included_template_may_hold_a_variable(project):
+    (project / "one.jsont").write_text('{% include "${WHICH}.jinja" %}')
+    (project / "a.jinja").write_text("a")
+    given = {"variables": {"WHICH": "a"}}
+    run(project, **given)
+    assert run(project, **given) == []
+    (project / "a.jinja").write_text("A")
+    assert run(project, **given) == ["$destinations.one"]
+
+
+def test_a_variable_ends_where_its_letters_do(project):
+    (project / "one.jsont").write_text("$UNITé")
+    run(project, variables={"UNIT": "mm"})
+    assert run(project, variables={"UNIT": "inch"}) == ["$destinations.one"]
+
+
+def test_what_macros_import_counts_for_all(project):
+    text = DOCUMENT.replace('macros: "', "macros: \"{% import 'lib.jinja' as lib %}")
+    (project / "earthmover.yaml").write_text(text)
+    (project / "lib.jinja").write_text("{% macro f(x) %}{{ x }}{% endmacro %}")
+    run(project)
+    assert run(project) == []
+    (project / "lib.jinja").write_text("{% macro f(x) %}({{ x }}){% endmacro %}")
+    assert run(project) == BOTH
+
+
+def test_a_template_whose_name_is_made_of_the_row_is_looked_for_in_each_run(project):
+    (project / "one.jsont").write_text('{% include "parts/" ~ day ~ ".jinja" %}')
+    run(project)
+    assert run(project) == ["$destinations.one"]
 
 
 def test_another_engine_makes_everything(project):
@@ -282,7 +315,8 @@ def test_what_was_put_aside_is_made_again_where_it_is_gone(project):
     aside.write_text("x\n")
     (project / "out/one.jsonl").write_text("y\n")
     seen = state.look(plan, {}, "1")
-    files = {"$destinations.one": project / "out/one.jsonl"}
+    file = project / "out/one.jsonl"
+    files = {"$destinations.one": Output(file, state.file_digest(file))}
     made = state.made_now(plan, seen, files, {}, aside.parent)
     rows = [state.new_row(plan, "*", seen, made)]
     assert list(state.current(rows, seen, outputs(plan))) == ["$destinations.one"]
@@ -313,3 +347,13 @@ def test_the_version_is_that_of_the_project():
     settings = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
     assert settings["project"]["version"] == state.VERSION
     assert state.engine().startswith(f"{state.VERSION}+")
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow"])
+def test_another_version_of_a_library_is_another_engine(monkeypatch, library):
+    import importlib.metadata
+
+    before, version = state.engine(), importlib.metadata.version
+    assert state.engine() == before
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == library else version(name))
+    assert state.engine() != before

@@ -54,7 +54,7 @@ destinations:
 def test_a_document_writes_parquet_with_types(tmp_path):
     outcome = run_plan(make_plan(document(tmp_path, "{people: integer}")))
     [file] = outcome.written.values()
-    assert pl.read_parquet(file).to_dict(as_series=False) == {"name": ["A", "B", "C"], "people": [7, None, 8]}
+    assert pl.read_parquet(file.path).to_dict(as_series=False) == {"name": ["A", "B", "C"], "people": [7, None, 8]}
     assert outcome.counts == {"$sources.a": 3, "$destinations.b": 3}
 
 

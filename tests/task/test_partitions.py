@@ -292,6 +292,18 @@ def test_by_hand_too_a_document_that_goes_over_all_rows_is_refused(checkout, pro
     assert re.findall(r'"trips": "(\d)"', (project / "out/lines").read_text()) == ["4", "3", "1", "9"]
 
 
+def test_what_the_document_includes_runs_its_partitions_again(checkout, project):
+    (project / "trips.yaml").write_text(
+        "version: 2\nconfig: {output_dir: out}\nsources:\n  trips: {file: '${TRIPS}'}\n{% include 'rest.yaml' %}\n"
+    )
+    (project / "rest.yaml").write_text("destinations: {lines: {source: $sources.trips}}\n")
+    assert run(checkout, project).returncode == 0
+    (project / "rest.yaml").write_text("destinations: {lines: {source: $sources.trips, format: jsonl}}\n")
+    assert run(checkout, project).returncode == 0
+    assert (project / "out/lines").read_text().startswith('{"day":"mo"')
+    assert run(checkout, project).returncode == 99
+
+
 def test_a_collection_of_a_dataset_is_not_replaced_by_hand_and_production_by_nobody(checkout, project):
     document = project / "trips.yaml"
     mine = document.read_text()

@@ -16,6 +16,8 @@ def test_from_a_first_document_to_the_difference_of_two_runs(checkout, tmp_path)
     assert "`transformations.counties`" in checkout.type("tabular.show", "counties", *document).stderr  # or the destination
     shown = checkout.invoke("tabular.show", "transformations.counties", "--limit", "1", *document).stdout
     assert shown.splitlines()[0].split() == ["county", "days", "most_mm", "gauges"] and len(shown.splitlines()) == 3
+    for half in (["--set", "config.tmp_dir"], ["--set", "a", "--set", "b"]):
+        assert "hint: write `--set PATH=VALUE`" in checkout.type("tabular.run", *document, *half).stderr
     first = checkout.invoke("tabular.run", *document, "-r", str(tmp_path / "first.json"))
     assert "[+] $destinations.counties  2 rows" in first.stderr
     assert checkout.type("tabular.run", *document).returncode == 99

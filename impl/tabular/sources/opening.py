@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from impl.run.secrets import redact
 from impl.tabular.sources.arrow import Arrow
 from impl.tabular.sources.database import Database, FtpTable
 from impl.tabular.sources.delimited import Delimited
@@ -42,7 +43,9 @@ def open_source(spec: Spec, path: Callable[[str], Path] | None = None, *, trust:
     if kind is None:
         kind = type_of(text)
         if kind is None and text:
-            spec.wrong(f"the type of `{text}` cannot be told from its name", "file", f"say `type:`; {nearest('', _types())}")
+            spec.wrong(
+                f"the type of `{redact(text)}` cannot be told from its name", "file", f"say `type:`; {nearest('', _types())}"
+            )
     if kind == "pickle":
         if not trust:
             spec.wrong(

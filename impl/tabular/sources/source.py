@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from impl.run.errors import EtlError
 from impl.run.secrets import redact
 from impl.tabular.flow import ANY, BATCH, TEXT, Column, Context, Flow, framed
-from impl.tabular.spec import SkippedError, Spec, nearest
+from impl.tabular.spec import GLOBAL_KEYS, SkippedError, Spec, nearest
 
 if TYPE_CHECKING:
     import polars as pl
 
-# Keys of any node, read elsewhere.
-GLOBAL = ("debug", "expect", "on_fail", "require_rows", "show_progress", "repartition")
 INSTALL = "pip install -e '.[tabular]'"
 
 
@@ -43,7 +41,7 @@ class Source(ABC):
             None  # the columns of the file that frames have to have from the second one on; None: all
         )
         self.read(spec)
-        spec.done(also=GLOBAL)
+        spec.done(also=GLOBAL_KEYS)
 
     def read(self, spec: Spec) -> None:  # noqa: B027 - not all have options
         """Take the options; what is wrong is noted in `spec`."""
@@ -139,9 +137,10 @@ class Source(ABC):
             wanted = [one for one in self.selected if one in by_name or one not in self.optional_fields]
             absent = [one for one in wanted if one not in by_name]
             if absent:
+                near = nearest(absent[0], names)
                 wrong(
                     f"the source has no column {', '.join(f'`{one}`' for one in absent)}",
-                    f"{nearest(absent[0], names)} A column that may be absent stands in `optional_fields`"
+                    f"{near}{'' if near.endswith('?') else '.'} A column that may be absent stands in `optional_fields`"
                     if names
                     else "the source has no columns",
                 )

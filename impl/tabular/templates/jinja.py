@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.runtime import Context, Macro, TemplateReference
+from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 
+from impl.tabular.sandbox import Sandbox
 from impl.tabular.templates.generator import Generator, Names, Template
 from impl.tabular.templates.values import dumps
 
@@ -55,8 +56,8 @@ class Plain(jinja2.Environment):
     template_class = Template
 
 
-class Sandboxed(SandboxedEnvironment):
-    """For packages and for whatever a server renders: no underscored attribute but the one that finds columns by name."""
+class Sandboxed(Sandbox):
+    """For packages and for whatever a server renders."""
 
     settings: Settings
     context_class = Quick
@@ -68,13 +69,6 @@ class Sandboxed(SandboxedEnvironment):
         if type(called) is Macro:
             return context.call(called, *args, **kwargs)
         return super().call(context, called, *args, **kwargs)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, TemplateReference) and attr == "_TemplateReference__context":
-            return True
-        if isinstance(obj, Context):  # reached only through the line above; the rest of it leads out of the sandbox
-            return attr == "resolve"
-        return super().is_safe_attribute(obj, attr, value)
 
 
 def environment(macros: str, folder: Path | str, *, sandboxed: bool) -> jinja2.Environment:

@@ -17,6 +17,7 @@ from impl.tabular.templates.rows import RowError, compiled, render
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _pools: dict[int, ProcessPoolExecutor] = {}
 _lock = threading.Lock()
 _runs = 0  # that may use them
@@ -59,10 +60,22 @@ def ended() -> Iterator[None]:
             one.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Processes that are started meanwhile are not ended by a signal before `_begin`, which would be told with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
-    """In a new process: Ctrl-C, which all processes get, is answered by the one that started this one; if that is killed,
-    this one ends too."""
+    """In a new process: Ctrl-C and other signals to all processes of a group are answered by the one that started this one; if
+    that is killed, this one ends too."""
+    os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -86,12 +99,19 @@ def render_in_pool(
     size = -(-rows // (count * 2))
     starts = range(0, rows, size)
     made = pool(count)
-    jobs = [
-        made.submit(
-            _render, settings, source, list(names), [one[start : start + size] for one in columns], min(size, rows - start), how
-        )
-        for start in starts
-    ]
+    with _held_back():
+        jobs = [
+            made.submit(
+                _render,
+                settings,
+                source,
+                list(names),
+                [one[start : start + size] for one in columns],
+                min(size, rows - start),
+                how,
+            )
+            for start in starts
+        ]
     texts: list[str] = []
     try:
         for start, job in zip(starts, jobs, strict=True):
