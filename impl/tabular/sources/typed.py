@@ -10,7 +10,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from impl.run.errors import EtlError
 from impl.tabular.flow import Context
@@ -39,6 +39,7 @@ BROKEN = (
     zipfile.BadZipFile,
     OverflowError,
 )
+Read = TypeVar("Read")
 _ORIENTATIONS = ("split", "records", "index", "columns", "values", "table")
 _NEEDS = {"excel": "openpyxl", "spss": "pyreadstat", "xml": "lxml", "html": "lxml"}
 
@@ -78,8 +79,12 @@ class Typed(FileSource):
             "html": self._html,
             **self.more(),
         }
+        return self.guarded(lambda: readers[self.type](file), file)
+
+    def guarded(self, read: Callable[[], Read], file: Path) -> Read:
+        """What `read` gives; what libraries raise at a file that is not what it says becomes an error of this source."""
         try:
-            return readers[self.type](file)
+            return read()
         except ImportError as error:
             named = re.search(r"Import ([\w-]+)|dependency '([\w-]+)'", str(error))  # what pandas says, 3 and 2
             needed = named.group(1) or named.group(2) if named else error.name or _NEEDS.get(self.type)
@@ -105,7 +110,7 @@ class Typed(FileSource):
         """What pandas 2 reads. Later ones leave `"1.0"` a float, and know times that no nanoseconds count."""
         import pandas
 
-        options["encoding"] = self.encoding
+        options.setdefault("encoding", self.encoding)
         found = pandas.read_json(file, **options)
         if isinstance(found, pandas.Series):
             return found.to_frame(name="0")
