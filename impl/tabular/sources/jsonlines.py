@@ -21,6 +21,7 @@ from impl.tabular.sources.jsontypes import BadTokenError, Facts, Kind, is_dated,
 from impl.tabular.sources.source import empty
 from impl.tabular.sources.typed import Typed
 from impl.tabular.sources.values import column_of
+from impl.tabular.spec import Spec
 from impl.tabular.spill import size_of
 
 if TYPE_CHECKING:
@@ -36,35 +37,40 @@ _ARCHIVES = re.compile(r"\.(zip|zst|tar|tgz|tar\.\w+)\Z", re.IGNORECASE)
 
 @dataclass
 class Known:
-    """What the first reading found. names: of the columns, by key. kinds, by key. looked_up: tokens and their values, by key.
-
-    held: all tokens, where they are few.
-    """
+    """What the first reading found. names: of the columns, by key. kinds, by key. looked_up: tokens and their values, by key."""
 
     lines: Lines
     names: dict[str, str]
     kinds: dict[str, Kind]
     looked_up: dict[str, tuple[pl.Series, pl.Series]] = field(default_factory=dict)
-    held: list[pl.DataFrame] | None = None
 
 
 class Json(Typed):
     """json, jsonl. Lists and other orientations are read as a whole, and so are archives."""
 
+    def read(self, spec: Spec) -> None:
+        super().read(spec)
+        self._found: dict[tuple[str, int, int], Known] = {}
+
     def rows(self, file: Path, context: Context) -> Iterator[pl.DataFrame]:
         if not self._in_lines(file):
             yield from super().rows(file, context)
             return
-        try:
-            known = self.known(file, context)
-        except LooseError:
-            yield from super().rows(file, context)
-            return
+        state = file.stat()
+        key = (str(file), state.st_mtime_ns, state.st_size)
+        held = None
+        if key not in self._found:
+            try:
+                self._found[key], held = self._first(file, context)
+            except LooseError:
+                yield from super().rows(file, context)
+                return
+        known = self._found[key]
         if not known.names:
             yield empty(())
             return
         yield self._frame(framed([_nothing(ROW)]), known)
-        for frame in known.held if known.held is not None else self._again(file, known):
+        for frame in self._again(file, known) if held is None else held:
             yield self._frame(frame, known)
 
     def _in_lines(self, file: Path) -> bool:
@@ -78,8 +84,8 @@ class Json(Typed):
         first = next(bytestream.blocks(file, self.encoding, self.spec.where(self.key), bytestream.Size(4096)), b"")
         return first.lstrip().startswith(b"[")
 
-    def known(self, file: Path, context: Context) -> Known:
-        """The first reading of the file, all of it."""
+    def _first(self, file: Path, context: Context) -> tuple[Known, list[pl.DataFrame] | None]:
+        """The first reading of the file, all of it; and its tokens, where they are few."""
         lines = Lines()
         tokens = self._tokens(lines, file)
         facts: dict[str, Facts] = {}
@@ -93,16 +99,24 @@ class Json(Typed):
                 except BadTokenError as error:
                     raise tokens.broken(error.row) from error
             size += size_of(frame)
-            held = [*held, frame] if held is not None and size <= HELD else None
+            if held is not None and size <= HELD:
+                held.append(frame)
+                continue
+            held = None
+            for name, fact in facts.items():
+                form = fact.form()
+                if form:
+                    lines.settle(name, form)
+        lines.unsettle()
         labels = self._labels(lines.names, file)
         names = dict(zip(lines.names, self.unique([str(one) for one in labels], file), strict=True))
         kinds = {}
         for name, label in zip(lines.names, labels, strict=True):
             found = facts.get(name) or Facts(is_dated(name))
             kinds[name] = found.kind(rows) if found.dated == is_dated(label) else Kind.ASKED
-        known = Known(lines, names, kinds, held=held)
+        known = Known(lines, names, kinds)
         self._ask(known, {name: is_dated(label) for name, label in zip(lines.names, labels, strict=True)}, file, context)
-        return known
+        return known, held
 
     def _tokens(self, lines: Lines, file: Path, nulls: bool = False) -> Tokens:
         return Tokens(lines, file, self.encoding, self.spec.where(self.key), self.failed, nulls)

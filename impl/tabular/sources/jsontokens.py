@@ -30,6 +30,10 @@ LONGEST = 1 << 30  # bytes of one line
 _BLANK = "[ \t\r]*"
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _ESCAPE = r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+_SHORT_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?"
+_WHOLE_LETTER = r'\\(?:["\\/bfnrt]|u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))'
+# Values that teach nothing any more about a column, by what is known of it.
+FORMS = {"text": rf'null|"(?:[^"\\]|{_WHOLE_LETTER})*"', "float": f"null|NaN|{_SHORT_NUMBER}"}
 _SKIP = re.compile(_BLANK).match
 _decoder = json.JSONDecoder(strict=False)  # letters below 32 in texts, which pandas takes too
 
@@ -55,7 +59,19 @@ class Lines:
         self.written: dict[str, str] = {}  # the keys as they are written, between quotes
         self.nested: set[str] = set()
         self.usual: tuple[str, ...] = ()
+        self.forms: dict[str, str] = {}
         self._patterns: dict[tuple[object, ...], list[tuple[str, list[str]]]] = {}
+
+    def settle(self, name: str, form: str) -> None:
+        """From now on the usual line goes without tokens for `name` where it has one of this form of FORMS."""
+        if self.forms.get(name) != form:
+            self.forms[name] = form
+            self._patterns.clear()
+
+    def unsettle(self) -> None:
+        """All tokens are wanted again."""
+        self.forms.clear()
+        self._patterns.clear()
 
     def learn(self, found: dict[str, str], written: dict[str, str]) -> bool:
         """Take what one line has; whether something of it was new."""
@@ -77,19 +93,19 @@ class Lines:
             self._patterns.clear()
         return new
 
-    def patterns(self, usual: bool, plain: bool, nulls: bool, wanted: Set[str] | None) -> list[tuple[str, list[str]]]:
+    def patterns(self, usual: bool, nulls: bool, wanted: Set[str] | None) -> list[tuple[str, list[str]]]:
         """Patterns and the names of their groups; each but the last leaves the rest of the line to the next.
 
-        usual: of the usual line, else of lines with some of the keys. plain: for ASCII alone. nulls: a null is a token.
+        usual: of the usual line, else of lines with some of the keys. nulls: they are tokens.
         wanted: the keys whose values are groups; None: all.
         """
-        key = (usual, plain, nulls, self.usual if usual else (), wanted)
+        key = (usual, nulls, self.usual if usual else (), wanted)
         if key not in self._patterns:
-            self._patterns[key] = list(self._made(self.usual if usual else self.order, usual, plain, nulls, wanted))
+            self._patterns[key] = list(self._made(self.usual if usual else self.order, usual, nulls, wanted))
         return self._patterns[key]
 
     def _made(
-        self, names: Sequence[str], usual: bool, plain: bool, nulls: bool, wanted: Set[str] | None
+        self, names: Sequence[str], usual: bool, nulls: bool, wanted: Set[str] | None
     ) -> Iterator[tuple[str, list[str]]]:
         parts: list[list[str]] = [[]]
         weight = 0
@@ -102,7 +118,9 @@ class Lines:
         for number, part in enumerate(parts):
             first, last = not number, number == len(parts) - 1
             taken = [name for name in part if wanted is None or name in wanted]
-            values = [self._pair(name, plain, nulls, name in taken) for name in part]
+            if usual:
+                taken = [name for name in taken if name not in self.forms]
+            values = [self._pair(name, nulls, name in taken, usual) for name in part]
             start = rf"^{_BLANK}\{{" if first else "^"
             if usual:
                 body = ",".join(values)
@@ -112,25 +130,23 @@ class Lines:
                 end = "()$" if last else r"((?s:.*))$"
             yield start + body + end, taken
 
-    def _pair(self, name: str, plain: bool, nulls: bool, taken: bool) -> str:
+    def _pair(self, name: str, nulls: bool, taken: bool, usual: bool) -> str:
         key = "".join(letter if letter.isascii() and letter.isalnum() else rf"\x{{{ord(letter):x}}}" for letter in self.written[name])
-        value = _value(DEPTH if name in self.nested else 0, plain)
+        value = _value(DEPTH if name in self.nested else 0)
         if not taken:
-            value = f"(?:null|NaN|{value})"
+            value = f"(?:{FORMS[self.forms[name]]})" if usual and name in self.forms else f"(?:null|NaN|{value})"
         else:
-            value = f"(null|{value})" if nulls else f"(?:null|NaN|({value}))"
+            value = f"(null|NaN|{value})" if nulls else f"(?:null|NaN|({value}))"
         return f'{_BLANK}"{key}"{_BLANK}:{_BLANK}{value}{_BLANK}'
 
 
-def _value(depth: int, plain: bool) -> str:
+def _value(depth: int) -> str:
     """The pattern of a value; its brackets may be those of another kind, so lists and objects have to be looked at again."""
-    letter = r"[\x00-\x21\x23-\x5b\x5d-\x7f]" if plain else r'[^"\\]'
-    between = r"[\x00-\x21\x23-\x5a\x5c\x5e-\x7a\x7c\x7e-\x7f]" if plain else r'[^"\[\]{}]'
-    text = f'"(?:{letter}|{_ESCAPE})*"'
+    text = rf'"(?:[^"\\]|{_ESCAPE})*"'
     scalar = f"{text}|{_NUMBER}|true|false"
     if not depth:
         return scalar
-    within = f"(?:{between}|{text})"
+    within = rf'(?:[^"\[\]{{}}]|{text})'
     nested = rf"[\[{{]{within}*[\]}}]"
     for _ in range(depth - 1):
         nested = rf"[\[{{](?:{within}|{nested})*[\]}}]"
@@ -138,7 +154,7 @@ def _value(depth: int, plain: bool) -> str:
 
 
 class Tokens:
-    """The lines of one file, read once. lines: what is known of them, and learns. nulls: a null is a token (`null`)."""
+    """The lines of one file, read once. lines: what is known of them, and learns. nulls: `null` and `NaN` are tokens."""
 
     def __init__(
         self, lines: Lines, file: Path, encoding: str, where: str, failed: Callable[[str, str, str], EtlError], nulls: bool = False
@@ -166,7 +182,7 @@ class Tokens:
             size.seen(len(block), frame.height * max(1, frame.width - 1))
             if frame.height:
                 yield frame
-            self.line += block.count(b"\n")
+            self.line += self.count
         if held:
             frame = self._frame(held)
             if frame.height:
@@ -192,25 +208,25 @@ class Tokens:
         import polars as pl
 
         text = self._split(block)
+        self.count = len(text)
         left = pl.DataFrame({ROW: pl.int_range(len(text), eager=True, dtype=pl.UInt32), "line": text})
         if not self.lines.names:
             self._learn_from(left)
         parts: list[pl.DataFrame] = []
-        plain = block.isascii()
         if self.usual and self.lines.usual:
-            found, left = self._matched(left, True, plain)
+            found, left = self._matched(left, True)
             parts.append(found)
             if found.height < left.height:
                 self._other_usual(left)
         if left.height and self.lines.order:
-            found, left = self._matched(left, False, plain)
+            found, left = self._matched(left, False)
             parts.append(found)
         while left.height:
             found, new = self._one_by_one(left.head(FEW))
             parts.append(found)
             left = left.slice(FEW)
             if new and left.height:
-                found, left = self._matched(left, False, plain)
+                found, left = self._matched(left, False)
                 parts.append(found)
         parts = [one for one in parts if one.height]
         if not parts:
@@ -220,18 +236,20 @@ class Tokens:
     def _split(self, block: bytes) -> pl.Series:
         """The lines, blank ones too."""
         import polars as pl
+        from polars.exceptions import PolarsError
 
+        if b"\x01" not in block:
+            # lines as a table of one column: no copy for each of them
+            with contextlib.suppress(PolarsError):
+                return pl.read_csv(
+                    block, has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String}, empty_string_is_null=False
+                ).to_series()
         try:
             text = block.decode()
         except UnicodeDecodeError as error:
             line = self.line + block.count(b"\n", 0, error.start)
             raise bytestream.badly_encoded(self.file, self.where, "utf-8", line, block[error.start]) from error
-        if b"\x01" in block:
-            return pl.Series("line", text.removesuffix("\n").split("\n"), pl.String)
-        # lines as a table of one column: no copy for each of them
-        return pl.read_csv(
-            block, has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String}, empty_string_is_null=False
-        ).to_series()
+        return pl.Series("line", text.removesuffix("\n").split("\n"), pl.String)
 
     def _learn_from(self, left: pl.DataFrame) -> None:
         for text in left.get_column("line").head(FEW):
@@ -250,13 +268,13 @@ class Tokens:
                 self.lines.usual = tuple(scanned(text.strip())[0])
                 return
 
-    def _matched(self, left: pl.DataFrame, usual: bool, plain: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _matched(self, left: pl.DataFrame, usual: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that a pattern fits, with their tokens, and the others."""
         import polars as pl
 
         rest = left.get_column("line")
         columns: list[pl.Series] = [left.get_column(ROW)]
-        for pattern, names in self.lines.patterns(usual, plain, self.nulls, self.wanted):
+        for pattern, names in self.lines.patterns(usual, self.nulls, self.wanted):
             groups = rest.str.extract_groups(pattern).struct.unnest().get_columns()
             rest = groups[-1]
             columns += [one.alias(name) for one, name in zip(groups, names, strict=False)]
@@ -293,7 +311,7 @@ class Tokens:
         return framed([pl.Series(ROW, numbers, pl.UInt32), *columns]), new
 
     def _token(self, token: str | None) -> str | None:
-        return None if token == "NaN" or (token == "null" and not self.nulls) else token
+        return None if token in ("null", "NaN") and not self.nulls else token
 
     def _broken(self, number: int, text: str) -> Exception:
         try:

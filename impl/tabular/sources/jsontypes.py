@@ -100,12 +100,18 @@ class Facts:
                 raise BadTokenError(_first_bad(tokens)) from error
 
     def _add_texts(self, have: pl.Series) -> None:
+        import polars as pl
+
         self.texts = True
         if not self.odd and _has_halves(have):
             self.odd = True
         if self.dated and not (self.odd or self.other_texts):
             self._add_times(have)
         if self.settled:
+            return
+        integers = _inner(have).cast(pl.Int64, strict=False)
+        if not integers.null_count():
+            self.long |= int(have.str.len_bytes().max()) > _DIGITS + 2  # type: ignore[arg-type]  # with the quotes
             return
         number = have.str.contains(_NUMBER)
         rest = have.filter(~number)
@@ -118,16 +124,17 @@ class Facts:
                 return
         if len(rest) < len(have):
             plain = have.filter(number)
-            self.long |= bool((plain.str.len_bytes() > _DIGITS + 2).any())  # with the quotes
+            self.long |= bool((plain.str.len_bytes() > _DIGITS + 2).any())
             pointed = plain.str.contains(".", literal=True)
             self.decimals |= bool(pointed.any())
             self.fraction |= bool(plain.filter(pointed).str.contains(r"\.[0-9]*[1-9]").any())
 
     def _add_times(self, have: pl.Series) -> None:
-        plain, utc = have.str.contains(_PLAIN_TIME), have.str.contains(_UTC_TIME)
-        self.plain_times |= bool(plain.any())
-        self.utc_times |= bool(utc.any())
-        self.other_texts = not bool((plain | utc).all()) or bool(_days(have).null_count())
+        utc = have.str.contains(_UTC_TIME)
+        rest = have if not utc.any() else have.filter(~utc)
+        self.utc_times |= len(rest) < len(have)
+        self.plain_times |= bool(len(rest))
+        self.other_texts = not bool(rest.str.contains(_PLAIN_TIME).all()) or bool(_days(have).null_count())
 
     def _add_others(self, have: pl.Series) -> None:
         import polars as pl
@@ -174,13 +181,21 @@ class Facts:
             self.nested = True
             json.loads(_list(rest.filter(nested)), strict=False)  # patterns do not tell all
 
+    def form(self) -> str | None:
+        """What further values teach nothing about the column: one of the FORMS of tokens."""
+        if self.dated or self.odd or self.nested:
+            return None
+        if self.settled:
+            return "text"
+        return "float" if self.fraction and not (self.texts or self.booleans) else None
+
     def kind(self, rows: int) -> Kind:
         """What the column is, if all blocks were taken; they had so many rows."""
         gaps = self.filled < rows
         numbers = self.integers or self.floats
         if self.nested and not self.dated:
             return Kind.OBJECT
-        if self.odd or self.nested:
+        if self.odd or self.nested or self.low <= -(1 << 63):  # which is NaT in places
             return Kind.ASKED
         if self.texts and (self.booleans or numbers):
             return Kind.OBJECT if self.settled and not self.dated else Kind.ASKED
@@ -262,24 +277,23 @@ def floats(tokens: pl.Series) -> pl.Series:
     """Numbers (and true, false) as the parser of pandas reads them: 15 digits behind the point, times a power of ten, added."""
     import polars as pl
 
-    frame = pl.DataFrame({"token": tokens})
-    token = pl.col("token")
-    parts = token.str.strip_prefix("-").str.split_exact(".", 1)
-    behind = parts.struct.field("field_1").str.head(_DECIMALS)
-    power = behind.str.len_bytes().replace_strict(
-        list(range(_DECIMALS + 1)), [float(f"1e-{digits}") for digits in range(_DECIMALS + 1)], return_dtype=pl.Float64
-    )
-    whole = parts.struct.field("field_0").cast(pl.Int64, strict=False).cast(pl.Float64)
-    value = whole + (behind.cast(pl.Int64, strict=False).cast(pl.Float64) * power).fill_null(0.0)
-    made = frame.select(pl.when(token.str.starts_with("-")).then(-value).otherwise(value).alias("value")).to_series()
+    integers = tokens.cast(pl.Int64, strict=False)
+    if integers.null_count() == tokens.null_count():
+        return integers.cast(pl.Float64)
+    parts = tokens.str.strip_prefix("-").str.split_exact(".", 1).struct.unnest()
+    behind = parts.to_series(1).str.head(_DECIMALS)
+    powers = pl.Series([float(f"1e-{digits}") for digits in range(_DECIMALS + 1)]).gather(behind.str.len_bytes())
+    value = parts.to_series(0).cast(pl.Int64, strict=False).cast(pl.Float64)
+    value += (behind.cast(pl.Int64, strict=False).cast(pl.Float64) * powers).fill_null(0.0)
+    made = (-value).zip_with(tokens.str.starts_with("-") & (tokens != "-0"), value)
     words = _is_word(tokens)
     if words.any():
         made = (tokens == "true").cast(pl.Float64).zip_with(words, made)
-    powers = tokens.str.contains("[0-9][eE]")
-    if powers.any():
+    scaled = tokens.str.contains("[0-9][eE]")
+    if scaled.any():
         from pandas.io.json import ujson_loads
 
-        places = powers.arg_true()
+        places = scaled.arg_true()
         read = ujson_loads(_list(tokens.gather(places)))
         made = made.scatter(places, [float(one) for one in read])
     return made.alias(tokens.name)
@@ -289,9 +303,14 @@ def times(tokens: pl.Series) -> pl.Series:
     """Dates in quotes as 2024-01-31, with a time behind it or without; a zone is not looked at. They have to be such."""
     import polars as pl
 
+    lengths = tokens.str.len_bytes()
+    if lengths.min() == lengths.max():  # all have one form: that is faster
+        form = {12: '"%Y-%m-%d"', 21: '"%Y-%m-%d %H:%M:%S"', 22: '"%Y-%m-%d %H:%M:%SZ"'}.get(int(lengths.min() or 0))  # type: ignore[arg-type]
+        if form:
+            made = tokens.str.to_datetime(form.replace(" ", str(tokens.drop_nulls()[0][11])), time_unit="us", strict=False)
+            if made.null_count() == tokens.null_count():
+                return made
     day = _days(tokens)
-    if (tokens.str.len_bytes() == 12).all():
-        return day.cast(pl.Datetime("us"))
     time = pl.col("time")
 
     def number(start: int) -> pl.Expr:
@@ -335,7 +354,11 @@ def _objects(tokens: pl.Series) -> pl.Series:
 
 def _has_halves(have: pl.Series) -> bool:
     """Whether a text has half of a letter (`\\ud83d` without what follows it), which is no text elsewhere."""
-    halves = have.filter(have.str.contains(r"\\u[dD][89a-fA-F]"))
+    escaped = have.str.contains("\\u", literal=True)
+    if not escaped.any():
+        return False
+    halves = have.filter(escaped)
+    halves = halves.filter(halves.str.contains(r"\\u[dD][89a-fA-F]"))
     try:
         "".join(json.loads(_list(halves), strict=False)).encode()
     except UnicodeEncodeError:

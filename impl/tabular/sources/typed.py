@@ -120,8 +120,8 @@ class Typed(FileSource):
             if dtype.kind == "f" and len(values) and ((values % 1 == 0) & (values.abs() < 1 << 63)).all():
                 found.isetitem(place, values.astype("int64"))
             elif isinstance(dtype, pandas.DatetimeTZDtype) or dtype.kind == "M":
-                first, last = (one.tz_localize(values.dt.tz) for one in (pandas.Timestamp.min, pandas.Timestamp.max))
-                if ((values < first.ceil("D")) | (values > last.floor("D"))).any():
+                plain = values.dt.tz_convert(None) if values.dt.tz is not None else values
+                if ((plain < pandas.Timestamp.min.ceil("D")) | (plain > pandas.Timestamp.max.floor("D"))).any():
                     if written is None:
                         written = pandas.read_json(file, **options, dtype=False)
                     found.isetitem(place, written.iloc[:, place])
