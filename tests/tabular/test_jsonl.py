@@ -106,7 +106,7 @@ def files(draw):
     return draw(st.sampled_from(["\n", "\r\n"])).join(lines) + draw(st.sampled_from(["", "\n"]))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files(), st.sampled_from(BLOCKS))
 def test_blocks_give_what_the_whole_file_gives(tmp_path_factory, text, block):
     ours, whole = both(text, block, tmp_path_factory.mktemp("both"))
@@ -114,3 +114,294 @@ def test_blocks_give_what_the_whole_file_gives(tmp_path_factory, text, block):
         assert isinstance(ours, str)
     else:
         assert ours == whole
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(files())
+def test_patterns_and_python_read_the_same_tokens(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("tokens") / "a.jsonl"
+    file.write_text(text)
+    wanted = [jsontokens.scanned(line.strip())[0] for line in text.split("\n") if line.strip()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontokens, "FEW", 1)  # so that the patterns get most lines
+        tokens = jsontokens.Tokens(jsontokens.Lines(), file, "utf-8", "here", Failed, nulls=True)
+        found = [
+            {name: value for name, value in row.items() if value is not None and name != jsontokens.ROW}
+            for frame in tokens.frames()
+            for row in frame.iter_rows(named=True)
+        ]
+    assert found == wanted
+
+
+class Failed(EtlError):
+    """As a source makes its errors."""
+
+    def __init__(self, what, hint, place):
+        super().__init__(what, place, hint)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads `text` as a source with these options."""
+
+    def opened(text, name="a.jsonl", **options):
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return Opened(tmp_path, {"file": name, **options})
+
+    return opened
+
+
+def lines(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (["1", "null"], ["1.0", "None"]),
+        (["1", "2.5"], ["1.0", "2.5"]),
+        (["1", "2.0"], ["1", "2"]),
+        (["true", "null"], ["1.0", "None"]),
+        (['"007"', '"8"'], ["7", "8"]),
+        (['"007"', '"8x"'], ["007", "8x"]),
+        (['"1"', "null"], ["1.0", "None"]),
+        (['"x"', "1", "true"], ["x", "1", "True"]),
+        (['{"k": [1, null]}', "[]", '"x"'], ["{'k': [1, None]}", "[]", "x"]),
+        (["NaN", '"x"'], ["None", "x"]),
+    ],
+)
+def test_a_type_is_that_of_the_whole_column_over_blocks(read, monkeypatch, values, texts):
+    monkeypatch.setattr(bytestream, "BLOCK", 1)
+    monkeypatch.setattr(jsonlines, "HELD", 0)
+    source = read("".join(f'{{"n": {value}}}\n' for value in values))
+    assert [str(row[0]) for row in source.rows()] == texts
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (['"2024-01-02"', '"2024-01-02T03:04:05"'], ["2024-01-02 00:00:00", "2024-01-02 03:04:05"]),
+        (['"2024-01-02T03:04:05Z"', "null"], ["2024-01-02 03:04:05+00:00", "None"]),
+        (['"2024-01-02T03:04:05.250+05:30"', "null"], ["2024-01-02 03:04:05.250000+05:30", "None"]),
+        (['"2024-01-02"', '"9999-12-31"'], ["2024-01-02", "9999-12-31"]),  # no nanosecond is that late
+        (['"2024-01-02"', '"2024-02-30"'], ["2024-01-02", "2024-02-30"]),
+        (['"01/31/2024"', '"02/01/2024"'], ["2024-01-31 00:00:00", "2024-02-01 00:00:00"]),
+        (["1577923200", "1577923201"], ["2020-01-02 00:00:00", "2020-01-02 00:00:01"]),
+        (["1577923200000", "1577923200"], ["2020-01-02 00:00:00", "1970-01-19 06:18:43.200000"]),
+        (["12", "1577923200"], ["12", "1577923200"]),  # 12 is before 1971, so these are no times
+    ],
+)
+def test_a_date_is_one_if_all_of_the_column_are(read, monkeypatch, values, texts):
+    monkeypatch.setattr(bytestream, "BLOCK", 1)
+    monkeypatch.setattr(jsonlines, "HELD", 0)
+    source = read("".join(f'{{"made_at": {value}}}\n' for value in values))
+    assert [str(row[0]) for row in source.rows()] == texts
+
+
+def test_columns_come_in_the_order_in_which_their_keys_first_came(read):
+    source = read(lines({"a": 1, "c": 2}, {"c": 3, "b": 4, "a": 5}, {}, {"d": "x"}))
+    assert source.batches()[0].columns == ["a", "c", "b", "d"]
+    assert source.rows() == [(1, 2, None, None), (5, 3, 4, None), (None,) * 4, (None, None, None, "x")]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json"])
+def test_byte_order_marks_blank_lines_and_carriage_returns_are_no_rows(read, name):
+    text = '\ufeff\r\n{"a": "é"}\r\n\r\n  \r\n{"a": "b\\n"}'
+    source = read(text.encode(), name, orientation="records")
+    assert source.rows() == [("é",), ("b\n",)]
+
+
+def test_other_encodings_and_compressed_files_are_read_by_block(read, monkeypatch):
+    monkeypatch.setattr(bytestream, "BLOCK", 64)
+    monkeypatch.setattr(jsonlines, "HELD", 0)
+    rows = [{"n": number, "é": f"ä{number}"} for number in range(100)]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    wanted = [tuple(row.values()) for row in rows]
+    assert read(text.encode("utf-16"), encoding="utf-16").rows() == wanted
+    assert read(text.encode("latin-1"), encoding="latin-1").rows() == wanted
+    assert read(gzip.compress(text.encode()), "a.jsonl.gz").rows() == wanted
+    assert read(gzip.compress(text.encode()), "a.json.gz", orientation="records").rows() == wanted
+    assert read(gzip.compress(json.dumps(rows).encode()), "b.json.gz", orientation="records").rows() == wanted
+
+
+def test_a_list_is_no_file_of_lines(read):
+    assert read('\n [{"a": 1},\n{"a": 2}]', "a.json", orientation="records").rows() == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("text", ['{"n": 007}\n{"n": 8}\n', '{"n": 7},{"n": 8}\n', '{"n": 7,}\n{"n": 8}\n'])
+def test_what_is_no_json_but_read_by_the_peer_is_read(read, text):
+    assert read(text).rows() == [(7,), (8,)]
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "hint"),
+    [
+        ("x", "the line is no JSON: Expecting value at letter 1", "one JSON object"),
+        ('{"a": 1, b: 2}', "the line is no JSON: Expecting property name enclosed in double quotes at letter 10", "one JSON object"),
+        ('{"a": [1}', "the line is no JSON: Expecting ',' delimiter at letter 9", "one JSON object"),
+        ('{"a": [1}, "b": 2}', "the line is no JSON: Expecting ',' delimiter at letter 9", "one JSON object"),
+        ('{"a": "\\q"}', "the line is no JSON: Invalid \\escape at letter 8", "one JSON object"),
+        ('{"a": 1},', "the line is no JSON: Extra data at letter 9", "no commas between"),
+        ('[{"a": 1},', "the line is no JSON: Expecting value at letter 11", "type `json`"),
+        ("[1, 2]", "the line is a list and not an object", "type `json`"),
+        ("12", "the line is a number and not an object", "one JSON object"),
+        ("null", "the line is null and not an object", "one JSON object"),
+        ('"a"', "the line is a text and not an object", "one JSON object"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "the line has too many lists within one another", "check the line"),
+    ],
+)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_line_that_is_no_object_is_an_error_with_its_number(read, monkeypatch, block, line, what, hint):
+    monkeypatch.setattr(bytestream, "BLOCK", block)
+    start = lines({"a": [1], "b": 2}, {"a": [], "b": 3})
+    source = read(f"{start}\n{start}{line}\n{start}")
+    for wanted in (None, {"b"}):  # also where nobody reads the column
+        with pytest.raises(EtlError) as caught:
+            source.batches(wanted)
+        assert caught.value.what == what
+        assert f"a.jsonl, line 6: {line[:40]}" in caught.value.where
+        assert hint in caught.value.hint
+
+
+def test_a_file_that_was_cut_off_says_so(read):
+    text = lines({"a": 1, "b": "some text"}, {"a": 2, "b": "more"})
+    with pytest.raises(EtlError) as caught:
+        read(text[:-6]).rows()
+    assert caught.value.what.startswith("the line is no JSON") and "cut off" in caught.value.hint
+    assert caught.value.where.endswith('a.jsonl, line 2: {"a": 2, "b": "m')
+
+
+def test_a_byte_of_another_encoding_is_an_error_with_its_line(read):
+    with pytest.raises(EtlError, match=r"the byte 0xe4 is not valid utf-8\n.*line 3"):
+        read(b'{"a": "x"}\n\n{"a": "\xe4"}\n').rows()
+
+
+def test_nothing_is_written_of_a_file_with_a_bad_last_line(tmp_path):
+    from tests.tabular import peer
+
+    (tmp_path / "a.jsonl").write_text(lines(*[{"a": number} for number in range(1000)]) + '{"a": ')
+    (tmp_path / "p.yaml").write_text(
+        "version: 2\nconfig: {output_dir: ./out}\nsources:\n  a: {file: a.jsonl}\n"
+        "destinations:\n  d: {source: $sources.a, extension: jsonl}\n"
+    )
+    with pytest.raises(EtlError, match="line 1,001"):
+        peer.run_ours(tmp_path / "p.yaml")
+    assert not peer.files(tmp_path / "out")
+
+
+def test_listed_optional_and_renamed_columns(read):
+    text = lines({"a": 1, "b": "x"}, {"a": 2, "b": "y"})
+    assert read(text, columns=["b", "z"], optional_fields=["z"]).rows() == [("x", ""), ("y", "")]
+    renamed = read(text, columns=["n", "t"], rename_cols=True)
+    assert (renamed.names(), renamed.rows()) == (["n", "t"], [(1, "x"), (2, "y")])
+    with pytest.raises(EtlError, match="the source has no column `c`"):
+        read(text, columns=["c"]).rows()
+
+
+def test_columns_that_nobody_reads_are_left_out(read, monkeypatch):
+    monkeypatch.setattr(bytestream, "BLOCK", 64)
+    monkeypatch.setattr(jsonlines, "HELD", 0)
+    made = []
+    values_of = jsonlines.values_of
+    monkeypatch.setattr(jsonlines, "values_of", lambda tokens, kind: made.append(tokens.name) or values_of(tokens, kind))
+    source = read(lines(*[{"a": number, "b": {"k": number}, "c": str(number)} for number in range(50)]))
+    assert [row for batch in source.batches({"c"}) for row in batch.rows()] == [(number,) for number in range(50)]
+    assert made[:3] == ["a", "b", "c"] and set(made[3:]) == {"c"}  # the first frame, without rows, has all
+
+
+def test_a_reader_holds_one_block_and_asks_no_one_who_takes_the_whole_file(read, monkeypatch):
+    import pandas
+
+    monkeypatch.setattr(bytestream, "BLOCK", 4096)
+    monkeypatch.setattr(jsonlines, "HELD", 10_000)
+    monkeypatch.setattr(pandas, "read_json", None)
+    rows = [
+        {"id": number, "text": f"é{number}", "score": number / 8, "yes": number % 2 == 0, "no": None, "made_at": f"2024-01-02T03:04:{number % 60:02}Z", "list": [number, {"k": "v"}]}
+        for number in range(5000)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    source = read(text)
+    heights = [batch.height for batch in source.batches()]
+    assert sum(heights) == 5000 and max(heights) * len(text) / 5000 < 2 * 4096
+    kept = source.source._first(source.folder / "a.jsonl", Context(source.folder / "work"))[1]
+    assert kept is None  # 5000 rows are more than is held
+
+
+def test_a_small_file_is_read_once_and_a_large_one_not_looked_through_twice(read, monkeypatch):
+    opened = []
+    blocks = bytestream.blocks
+    monkeypatch.setattr(bytestream, "blocks", lambda *given: opened.append(given[0]) or blocks(*given))
+    source = read(lines({"a": 1}, {"a": "x"}))
+    assert source.rows() == [(1,), ("x",)]
+    assert len(opened) == 1
+    assert source.rows() == [(1,), ("x",)]
+    assert len(opened) == 2
+    monkeypatch.setattr(jsonlines, "HELD", 0)
+    (source.folder / "a.jsonl").write_text(lines({"b": 5}, {"b": 6}))  # another file: what was known does not hold
+    assert (source.rows(), len(opened)) == ([(5,), (6,)], 4)
+    assert (source.rows(), len(opened)) == ([(5,), (6,)], 5)
+
+
+DOCUMENT = """version: 2
+config: {output_dir: ./output}
+sources:
+  rows: {file: rows.jsonl}
+  more: {file: more.json, orientation: records}
+transformations:
+  some:
+    source: $sources.rows
+    operations:
+      - {operation: rename_columns, columns: {code: number}}
+      - {operation: add_columns, columns: {all: "{% raw %}{{id}}/{{number}}/{{mixed}}/{{flag}}/{{made_at}}/{{score}}{% endraw %}"}}
+destinations:
+  rows: {source: $sources.rows, template: row.jsont, extension: txt}
+  some: {source: $transformations.some, template: all.jsont, extension: txt}
+  more: {source: $sources.more, template: more.jsont, extension: txt}
+"""
+
+
+@pytest.mark.slow
+def test_the_peer_writes_the_same_of_json_lines(tmp_path, monkeypatch, capsys):
+    import random
+
+    from tests.tabular import peer
+
+    python = peer.interpreter()
+    monkeypatch.setattr(bytestream, "BLOCK", 4096)
+    monkeypatch.setattr(jsonlines, "HELD", 0)
+    chance = random.Random(20_240_101)
+    rows = []
+    for number in range(3000):
+        row = {
+            "id": number,
+            "code": f"{chance.randrange(1000):05}",
+            "name": chance.choice(["Élan", 'a "b"', "x\ny", "", None]),
+            "score": chance.choice([round(chance.random() * 100, 3), chance.random(), 7, None]),
+            "flag": chance.random() < 0.5,
+            "tags": chance.choice([{"a": ["é", {"b": [1.5, None]}]}, {"k": chance.random()}, None]),
+            "made_at": f"2024-{1 + number % 12:02}-03T04:05:{number % 60:02}Z",
+            "date": chance.choice(["2024-01-31", "2023-12-01"]),
+            "timestamp": 1_700_000_000 + number,
+            "run_time": chance.random(),
+            "mixed": chance.choice([1, "1", "x", True, 2.5]),
+        }
+        if number % 7 == 0:
+            del row["name"], row["tags"]
+        if number > 2000 and number % 5 == 0:
+            row["late"] = number
+        rows.append(json.dumps(row, ensure_ascii=number % 2 == 0))
+    for side in ("ours", "theirs"):
+        folder = tmp_path / side
+        folder.mkdir()
+        (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
+        (folder / "more.json").write_text("\n\n".join(rows[:50]))
+        names = [*json.loads(rows[1]), "late"]
+        (folder / "row.jsont").write_text(" | ".join(f"{name}={{{{{name}}}}}" for name in names))
+        (folder / "all.jsont").write_text("{{all}} {{number}}")
+        (folder / "more.jsont").write_text(" | ".join(f"{name}={{{{{name}}}}}" for name in names[:-1]))
+        (folder / "earthmover.yaml").write_text(DOCUMENT)
+    assert peer.run(python, [(tmp_path / "theirs/earthmover.yaml", peer.Options())], tmp_path / "said") == [0]
+    theirs, ours = peer.files(tmp_path / "theirs/output"), peer.files(peer.run_ours(tmp_path / "ours/earthmover.yaml"))
+    assert len(theirs) == 3 and sorted(ours) == sorted(theirs)
+    for name, content in theirs.items():
+        assert ours[name] == content, name

@@ -6,6 +6,7 @@ second time for their values. A file that is small is kept from the first time.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tempfile
@@ -19,7 +20,7 @@ from impl.tabular.sources import bytestream
 from impl.tabular.sources.jsontokens import ROW, Lines, LooseError, Tokens
 from impl.tabular.sources.jsontypes import BadTokenError, Facts, Kind, is_dated, values_of
 from impl.tabular.sources.source import empty
-from impl.tabular.sources.typed import Typed
+from impl.tabular.sources.typed import ARCHIVES, Typed
 from impl.tabular.sources.values import column_of
 from impl.tabular.spec import Spec
 from impl.tabular.spill import size_of
@@ -32,7 +33,6 @@ HELD = 32 << 20  # bytes of tokens that are kept from the first reading
 _NAME = re.compile("[a-z]{2,}(_[a-z]+)+|name|type|title|text|value|label|code|key|status|state|city|email|url|user|count|data|id")
 # Of the columns of the file that asks pandas: a column that may hold dates, one that may not, and one that is no date by its name.
 _DATED, _PLAIN, _BESIDE = "date", "plain_column", "column_beside"
-_ARCHIVES = re.compile(r"\.(zip|zst|tar|tgz|tar\.\w+)\Z", re.IGNORECASE)
 
 
 @dataclass
@@ -74,15 +74,11 @@ class Json(Typed):
             yield self._frame(frame, known)
 
     def _in_lines(self, file: Path) -> bool:
-        if _ARCHIVES.search(file.name):
+        if ARCHIVES.search(file.name):
             return False
         if self.type == "jsonl":
             return True
         return self.orientation == "records" and self.object_type == "frame" and not self._is_list(file)
-
-    def _is_list(self, file: Path) -> bool:
-        first = next(bytestream.blocks(file, self.encoding, self.spec.where(self.key), bytestream.Size(4096)), b"")
-        return first.lstrip().startswith(b"[")
 
     def _first(self, file: Path, context: Context) -> tuple[Known, list[pl.DataFrame] | None]:
         """The first reading of the file, all of it; and its tokens, where they are few."""
@@ -138,8 +134,7 @@ class Json(Typed):
     def _column(self, frame: pl.DataFrame, key: str, known: Known) -> pl.Series:
         tokens = frame.get_column(key) if key in frame.columns else _nothing(key, frame.height)
         if key in known.looked_up:
-            old, new = known.looked_up[key]
-            return tokens.replace_strict(old, new, default=None, return_dtype=new.dtype)
+            return _looked_up(tokens, *known.looked_up[key])
         return values_of(tokens, known.kinds[key])
 
     def _labels(self, names: list[str], file: Path) -> list[Any]:
@@ -168,21 +163,35 @@ class Json(Typed):
                 column = frame.get_column(key) if key in frame.columns else _nothing(key, 1)
                 seen[key] = pl.concat([seen[key], column.unique(maintain_order=True)]).unique(maintain_order=True)
         for key in asked:
-            values = self.guarded(lambda key=key: self._read_by_pandas(seen[key], dated[key], context), file)  # type: ignore[misc]
-            if values.dtype == pl.Object:
+            read = functools.partial(self._read_by_pandas, seen[key], dated[key], context)
+            values = self.guarded(read, file)
+            if values is None:
                 known.kinds[key] = Kind.OBJECT
             else:
-                there = seen[key].is_not_null()
-                known.looked_up[key] = (seen[key].filter(there), values.filter(there))
+                known.looked_up[key] = (seen[key], values)
 
-    def _read_by_pandas(self, tokens: pl.Series, dated: bool, context: Context) -> pl.Series:
+    def _read_by_pandas(self, tokens: pl.Series, dated: bool, context: Context) -> pl.Series | None:
+        """The value of each token; None where values stay as they are."""
+        import polars as pl
+
         name = _DATED if dated else _PLAIN
         with tempfile.NamedTemporaryFile("w", dir=context.folder, suffix=".jsonl", encoding="utf-8") as file:
             for token in tokens:
                 file.write(f'{{"{_BESIDE}":0}}\n' if token is None else f'{{"{_BESIDE}":0,"{name}":{token}}}\n')
             file.flush()
             found = self._read_json(Path(file.name), orient="records", lines=True, encoding="utf-8")
-        return column_of(found[name], name)
+        values = column_of(found[name], name)
+        return None if values.dtype == pl.Object and found[name].dtype == object else values
+
+
+def _looked_up(tokens: pl.Series, old: pl.Series, new: pl.Series) -> pl.Series:
+    import polars as pl
+
+    if new.dtype == pl.Object:
+        values = dict(zip(old, new, strict=True))
+        return pl.Series(tokens.name, [None if token is None else values[token] for token in tokens], dtype=pl.Object)
+    there = old.is_not_null()
+    return tokens.replace_strict(old.filter(there), new.filter(there), default=None, return_dtype=new.dtype)
 
 
 def _nothing(name: str, rows: int = 0) -> pl.Series:

@@ -41,6 +41,7 @@ BROKEN = (
 )
 Read = TypeVar("Read")
 _ORIENTATIONS = ("split", "records", "index", "columns", "values", "table")
+ARCHIVES = re.compile(r"\.(zip|zst|tar|tgz|tar\.\w+)\Z", re.IGNORECASE)  # which pandas opens, and nobody else here
 _NEEDS = {"excel": "openpyxl", "spss": "pyreadstat", "xml": "lxml", "html": "lxml"}
 
 
@@ -100,8 +101,14 @@ class Typed(FileSource):
             raise self.failed(f"the file cannot be read as {self.type}: {said}", "check the file", file) from error
 
     def _json(self, file: Path) -> pandas.DataFrame:
-        lines = self.orientation == "records" and not _begins_with_a_list(file, self.encoding)
+        lines = self.orientation == "records" and not self._is_list(file)
         return self._read_json(file, orient=self.orientation, typ=self.object_type, lines=lines)
+
+    def _is_list(self, file: Path) -> bool:
+        if ARCHIVES.search(file.name):
+            return False
+        first = next(bytestream.blocks(file, self.encoding, self.spec.where(self.key), bytestream.Size(4096)), b"")
+        return first.lstrip().startswith(b"[")
 
     def _jsonl(self, file: Path) -> pandas.DataFrame:
         return self._read_json(file, orient="records", lines=True)
@@ -249,11 +256,6 @@ def _merged(lines: list[list[str]]) -> list[list[str]]:
             else:
                 line[place] = last
     return lines
-
-
-def _begins_with_a_list(file: Path, encoding: str) -> bool:
-    with open(file, "rb") as opened:
-        return opened.read(4096).decode(encoding, "replace").lstrip("\ufeff \t\r\n").startswith("[")
 
 
 def _first_line(error: BaseException) -> str:
