@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from impl.run.errors import EtlError
@@ -52,12 +52,28 @@ numbers = st.one_of(
     st.integers(-(1 << 63), (1 << 64) - 1).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.decimals(-1_000_000, 1_000_000, places=3).map(str),
-    st.sampled_from(["NaN", "Infinity", "-Infinity", "1e3", "1E-7", "-0", "-0.0", "1e400", "0.1234567890123456789", "1e15", "123456789012345678.5"]),
+    st.sampled_from(
+        [
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e3",
+            "1E-7",
+            "-0",
+            "-0.0",
+            "1e400",
+            "0.1234567890123456789",
+            "1e15",
+            "123456789012345678.5",
+        ]
+    ),
 )
 texts = st.one_of(
     st.text(max_size=6).map(json.dumps),
     st.text(max_size=6).map(lambda text: json.dumps(text, ensure_ascii=False)),
-    st.sampled_from(["1", "-2", "+3", "007", "1.0", "2.50", ".5", "1.", " 1 ", "1_0", "nan", "inf", "1e3", "-", "٣", "9007199254740993"]).map(json.dumps),
+    st.sampled_from(
+        ["1", "-2", "+3", "007", "1.0", "2.50", ".5", "1.", " 1 ", "1_0", "nan", "inf", "1e3", "-", "٣", "9007199254740993"]
+    ).map(json.dumps),
     st.integers(-(1 << 65), 1 << 65).map(lambda number: f'"{number}"'),
     st.sampled_from(['"\\ud83d"', '"\\ud83d\\ude00"', '"\\/"', '"\t"', '"\\u0000"']),
 )
@@ -71,13 +87,34 @@ nested = st.recursive(
     ),
     max_leaves=8,
 )
-days = st.sampled_from(["2024-01-02", "2024-02-30", "1999-12-31", "1500-01-01", "9999-12-31", "0001-01-01", "2024-1-2", "01/02/2024", "20240102", "", "x", "Jan"])
-clocks = st.sampled_from(["", "T03:04:05", " 03:04:05", "T03:04", "T03:04:05.1", "T03:04:05.123456", "T03:04:05.1234567", "T24:00:00"])
+days = st.sampled_from(
+    [
+        "2024-01-02",
+        "2024-02-30",
+        "1999-12-31",
+        "1500-01-01",
+        "9999-12-31",
+        "0001-01-01",
+        "2024-1-2",
+        "01/02/2024",
+        "20240102",
+        "",
+        "x",
+        "Jan",
+    ]
+)
+clocks = st.sampled_from(
+    ["", "T03:04:05", " 03:04:05", "T03:04", "T03:04:05.1", "T03:04:05.123456", "T03:04:05.1234567", "T24:00:00"]
+)
 zones = st.sampled_from(["", "Z", "+00:00", " UTC"])
 dates = st.tuples(days, clocks, zones).map(lambda parts: json.dumps("".join(parts)))
-iso = st.tuples(st.sampled_from(["2024-01-02", "1999-12-31"]), st.sampled_from(["T03:04:05", " 03:04:05.25", ""])).map(lambda parts: json.dumps("".join(parts)))
+iso = st.tuples(st.sampled_from(["2024-01-02", "1999-12-31"]), st.sampled_from(["T03:04:05", " 03:04:05.25", ""])).map(
+    lambda parts: json.dumps("".join(parts))
+)
 stamps = st.one_of(
-    st.sampled_from([31536000, 31536001, 1700000000, 9223372036, 9223372037, 1700000000000, 1700000000000000, 1700000000000000000, -5, 0]).map(str),
+    st.sampled_from(
+        [31536000, 31536001, 1700000000, 9223372036, 9223372037, 1700000000000, 1700000000000000, 1700000000000000000, -5, 0]
+    ).map(str),
     st.integers(31_536_001, 1 << 62).map(str),
     st.sampled_from(["1700000000.0", "1700000000.5", "12.5", '"1700000000"']),
 )
@@ -124,7 +161,7 @@ def test_patterns_and_python_read_the_same_tokens(tmp_path_factory, text):
     wanted = [jsontokens.scanned(line.strip())[0] for line in text.split("\n") if line.strip()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsontokens, "FEW", 1)  # so that the patterns get most lines
-        tokens = jsontokens.Tokens(jsontokens.Lines(), file, "utf-8", "here", Failed, nulls=True)
+        tokens = jsontokens.Tokens(jsontokens.Lines(), file, "utf-8", "here", failed, nulls=True)
         found = [
             {name: value for name, value in row.items() if value is not None and name != jsontokens.ROW}
             for frame in tokens.frames()
@@ -133,11 +170,9 @@ def test_patterns_and_python_read_the_same_tokens(tmp_path_factory, text):
     assert found == wanted
 
 
-class Failed(EtlError):
-    """As a source makes its errors."""
-
-    def __init__(self, what, hint, place):
-        super().__init__(what, place, hint)
+def failed(what, hint, place):
+    """An error as a source makes it."""
+    return EtlError(what, place, hint)
 
 
 @pytest.fixture
@@ -237,7 +272,11 @@ def test_what_is_no_json_but_read_by_the_peer_is_read(read, text):
     ("line", "what", "hint"),
     [
         ("x", "the line is no JSON: Expecting value at letter 1", "one JSON object"),
-        ('{"a": 1, b: 2}', "the line is no JSON: Expecting property name enclosed in double quotes at letter 10", "one JSON object"),
+        (
+            '{"a": 1, b: 2}',
+            "the line is no JSON: Expecting property name enclosed in double quotes at letter 10",
+            "one JSON object",
+        ),
         ('{"a": [1}', "the line is no JSON: Expecting ',' delimiter at letter 9", "one JSON object"),
         ('{"a": [1}, "b": 2}', "the line is no JSON: Expecting ',' delimiter at letter 9", "one JSON object"),
         ('{"a": "\\q"}', "the line is no JSON: Invalid \\escape at letter 8", "one JSON object"),
@@ -316,7 +355,15 @@ def test_a_reader_holds_one_block_and_asks_no_one_who_takes_the_whole_file(read,
     monkeypatch.setattr(jsonlines, "HELD", 10_000)
     monkeypatch.setattr(pandas, "read_json", None)
     rows = [
-        {"id": number, "text": f"é{number}", "score": number / 8, "yes": number % 2 == 0, "no": None, "made_at": f"2024-01-02T03:04:{number % 60:02}Z", "list": [number, {"k": "v"}]}
+        {
+            "id": number,
+            "text": f"é{number}",
+            "score": number / 8,
+            "yes": number % 2 == 0,
+            "no": None,
+            "made_at": f"2024-01-02T03:04:{number % 60:02}Z",
+            "list": [number, {"k": "v"}],
+        }
         for number in range(5000)
     ]
     text = "".join(json.dumps(row) + "\n" for row in rows)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impl.tabular.flow import Context, framed
-from impl.tabular.sources import bytestream
 from impl.tabular.sources.jsontokens import ROW, Lines, LooseError, Tokens
 from impl.tabular.sources.jsontypes import BadTokenError, Facts, Kind, is_dated, values_of
 from impl.tabular.sources.source import empty
@@ -30,7 +29,9 @@ if TYPE_CHECKING:
 
 HELD = 32 << 20  # bytes of tokens that are kept from the first reading
 # Names that pandas does not take for numbers or dates; where all of them are, it renames the columns.
-_NAME = re.compile("[a-z]{2,}(_[a-z]+)+|name|type|title|text|value|label|code|key|status|state|city|email|url|user|count|data|id")
+_NAME = re.compile(
+    "[a-z]{2,}(_[a-z]+)+|name|type|title|text|value|label|code|key|status|state|city|email|url|user|count|data|id"
+)
 # Of the columns of the file that asks pandas: a column that may hold dates, one that may not, and one that is no date by its name.
 _DATED, _PLAIN, _BESIDE = "date", "plain_column", "column_beside"
 

@@ -291,7 +291,7 @@ def floats(tokens: pl.Series) -> pl.Series:
         made = (tokens == "true").cast(pl.Float64).zip_with(words, made)
     scaled = tokens.str.contains("[0-9][eE]")
     if scaled.any():
-        from pandas.io.json import ujson_loads
+        from pandas.io.json import ujson_loads  # type: ignore[attr-defined]
 
         places = scaled.arg_true()
         read = ujson_loads(_list(tokens.gather(places)))
@@ -318,9 +318,8 @@ def times(tokens: pl.Series) -> pl.Series:
 
     behind = time.str.extract(r"\.([0-9]+)").str.pad_end(6, "0").cast(pl.Int64).fill_null(0)
     microseconds = ((number(0) * 60 + number(3)) * 60 + number(6)) * 1_000_000 + behind
-    made = pl.DataFrame({"day": day, "time": tokens.str.slice(12)}).select(
-        (pl.col("day").cast(pl.Datetime("us")).cast(pl.Int64) + microseconds).cast(pl.Datetime("us"))
-    )
+    parts = pl.DataFrame({"day": day, "time": tokens.str.slice(12)})
+    made = parts.select((pl.col("day").cast(pl.Datetime("us")).cast(pl.Int64) + microseconds).cast(pl.Datetime("us")))
     return made.to_series().alias(tokens.name)
 
 
@@ -343,7 +342,7 @@ def _list(tokens: pl.Series) -> str:
 
 def _objects(tokens: pl.Series) -> pl.Series:
     import polars as pl
-    from pandas.io.json import ujson_loads
+    from pandas.io.json import ujson_loads  # type: ignore[attr-defined]
 
     places = tokens.is_not_null().arg_true()
     values: list[Any] = [None] * len(tokens)
