@@ -319,8 +319,8 @@ def times(tokens: pl.Series) -> pl.Series:
     behind = time.str.extract(r"\.([0-9]+)").str.pad_end(6, "0").cast(pl.Int64).fill_null(0)
     microseconds = ((number(0) * 60 + number(3)) * 60 + number(6)) * 1_000_000 + behind
     parts = pl.DataFrame({"day": day, "time": tokens.str.slice(12)})
-    made = parts.select((pl.col("day").cast(pl.Datetime("us")).cast(pl.Int64) + microseconds).cast(pl.Datetime("us")))
-    return made.to_series().alias(tokens.name)
+    whole = parts.select((pl.col("day").cast(pl.Datetime("us")).cast(pl.Int64) + microseconds).cast(pl.Datetime("us")))
+    return whole.to_series().alias(tokens.name)
 
 
 def _days(tokens: pl.Series) -> pl.Series:
