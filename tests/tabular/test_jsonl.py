@@ -3,6 +3,7 @@
 The whole-file reader is still there, for archives and lists; it is the answer that the blocks are compared with.
 """
 
+import datetime
 import gzip
 import json
 import tempfile
@@ -119,6 +120,38 @@ stamps = st.one_of(
     st.sampled_from(["1700000000.0", "1700000000.5", "12.5", '"1700000000"']),
 )
 
+# Values of one sort, as most columns of most files have.
+pure = [
+    st.sampled_from(["true", "false"]),
+    st.integers(-5, 5).map(str),
+    st.integers(0, 1 << 62).map(str),
+    st.sampled_from(["1.0", "20.0", "-3.0", "4"]),
+    st.decimals(-1000, 1000, places=2).map(str),
+    st.floats(0, 1).map(repr),
+    st.integers(-50, 50).map(lambda number: f'"{number:03}"'),
+    st.integers(10**16, 10**18).map(lambda number: f'"{number}"'),
+    st.sampled_from(['"1.0"', '"2.00"', '"3"']),
+    st.decimals(-1000, 1000, places=2).map(lambda number: f'"{number}"'),
+    st.sampled_from(["a", "b", 'c"', "é"]).map(json.dumps),
+    st.dates(min_value=datetime.date(1700, 1, 1), max_value=datetime.date(2199, 12, 31)).map(lambda day: f'"{day}"'),
+    st.datetimes(min_value=datetime.datetime(1700, 1, 1), max_value=datetime.datetime(2199, 12, 31)).map(
+        lambda time: f'"{time.isoformat()}"'
+    ),
+    st.datetimes(min_value=datetime.datetime(1980, 1, 1), max_value=datetime.datetime(2040, 1, 1)).map(
+        lambda time: f'"{time.isoformat(sep=" ", timespec="seconds")}"'
+    ),
+    st.datetimes(min_value=datetime.datetime(1980, 1, 1), max_value=datetime.datetime(2040, 1, 1)).map(
+        lambda time: f'"{time.isoformat(timespec="seconds")}Z"'
+    ),
+    st.datetimes(min_value=datetime.datetime(1980, 1, 1), max_value=datetime.datetime(2040, 1, 1)).map(
+        lambda time: f'"{time.isoformat(timespec="milliseconds")}+00:00"'
+    ),
+    st.integers(31_536_001, 2_000_000_000).map(str),
+    st.integers(1_000_000_000_000, 2_000_000_000_000).map(str),
+    st.integers(10**15, 2 * 10**15).map(str),
+    nested,
+]
+
 NAMES = ("a", "b_c", "date", "made_at", "é", "1", "a b", "", "run_time", "Timestamp", 'q"\\')
 
 
@@ -128,6 +161,11 @@ def files(draw):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True))
     sorts = {}
     for name in names:
+        if draw(st.booleans()):
+            gap = draw(st.sampled_from([False, False, True]))
+            one = draw(st.sampled_from(pure))
+            sorts[name] = st.one_of(one, st.just("null")) if gap else one
+            continue
         dated = st.sampled_from([plain, dates, iso, stamps, numbers])
         kinds = draw(st.lists(st.one_of(st.sampled_from([plain, numbers, texts, nested]), dated), min_size=1, max_size=2))
         some = draw(st.lists(st.one_of(kinds), min_size=1, max_size=4))
@@ -257,6 +295,11 @@ def test_other_encodings_and_compressed_files_are_read_by_block(read, monkeypatc
     assert read(gzip.compress(text.encode()), "a.jsonl.gz").rows() == wanted
     assert read(gzip.compress(text.encode()), "a.json.gz", orientation="records").rows() == wanted
     assert read(gzip.compress(json.dumps(rows).encode()), "b.json.gz", orientation="records").rows() == wanted
+
+
+def test_long_keys_and_long_lines_are_read_as_others(read):
+    rows = [{"a" * 200_000: 1, "text": 'a "b" ' * 2000}, {"text": "c"}, {"a" * 200_000: 2}]
+    assert read(lines(*rows)).rows() == [(1, 'a "b" ' * 2000), (None, "c"), (2, None)]
 
 
 def test_a_list_is_no_file_of_lines(read):

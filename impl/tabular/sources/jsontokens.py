@@ -27,6 +27,7 @@ ROW = "\0row"  # the number of a line in its block
 FEW = 64  # lines that are read one by one before the patterns are tried again
 WIDTH = 8  # columns of one pattern, about: with more, regular expressions leave the fast way
 DEPTH = 4  # of lists and objects within one another that a pattern follows
+LONG = 4096  # bytes of lines, on average, that Python reads faster than patterns with keys that may be absent
 LONGEST = 1 << 30  # bytes of one line
 
 _BLANK = "[ \t\r]*"
@@ -38,7 +39,9 @@ _WHOLE_LETTER = r'\\(?:["\\/bfnrt]|u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|[dD][0-7]
 FORMS = {"text": rf'null|"(?:[^"\\]|{_WHOLE_LETTER})*"', "float": f"null|NaN|{_SHORT_NUMBER}"}
 _NOTHING: dict[str | None, str | None] = {"null": None, "NaN": None}
 _SKIP = re.compile(_BLANK).match
-_PAIR = re.compile(rf'"([^"\\]*)"{_BLANK}:{_BLANK}("(?:[^"\\]|{_ESCAPE})*"|{_NUMBER}|true|false|null){_BLANK}([,}}]){_BLANK}')
+_PAIR = re.compile(
+    rf'"([^"\\]*)"{_BLANK}:{_BLANK}("[^"\\]*(?:{_ESCAPE}[^"\\]*)*"|{_NUMBER}|true|false|null){_BLANK}([,}}]){_BLANK}'
+)
 _decoder = json.JSONDecoder(strict=False)  # letters below 32 in texts, which pandas takes too
 
 
@@ -124,10 +127,11 @@ class Lines:
         parts: list[list[str]] = [[]]
         weight = 0
         for name in names:
-            weight += DEPTH if name in self.nested else 1
+            own = WIDTH if name in self.nested else 1
+            weight += own
             if weight > WIDTH and parts[-1]:
                 parts.append([])
-                weight = DEPTH if name in self.nested else 1
+                weight = own
             parts[-1].append(name)
         return parts
 
@@ -252,7 +256,8 @@ class Tokens:
             parts.append(found)
             if found.height < left.height:
                 self._other_usual(left)
-        if left.height and self.lines.order:
+        short = len(block) < LONG * len(text)
+        if left.height and self.lines.order and short:
             found, left = self._matched(left, False)
             parts.append(found)
         many = FEW
@@ -261,7 +266,7 @@ class Tokens:
             parts.append(found)
             left = left.slice(many)
             many *= 2
-            if new and left.height:
+            if new and left.height and short:
                 found, left = self._matched(left, False)
                 parts.append(found)
         parts = [one for one in parts if one.height]
@@ -311,6 +316,7 @@ class Tokens:
 
     def _matched(self, left: pl.DataFrame, usual: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that a pattern fits, with their tokens, and the others."""
+        from polars.exceptions import PolarsError
 
         rest = left.get_column("line")
         columns: list[pl.Series] = [left.get_column(ROW)]
@@ -319,7 +325,10 @@ class Tokens:
             part = rest
             if pattern.until:
                 part, rest = rest.str.splitn(pattern.until, 2).struct.unnest().get_columns()
-            *groups, end = part.str.extract_groups(pattern.text).struct.unnest().get_columns()
+            try:
+                *groups, end = part.str.extract_groups(pattern.text).struct.unnest().get_columns()
+            except PolarsError:  # keys so long that no pattern is made of them
+                return left.select(ROW).clear(), left
             columns += [one.alias(name) for one, name in zip(groups, pattern.names, strict=True)]
             if not usual:
                 rest = end
