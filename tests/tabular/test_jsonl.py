@@ -63,6 +63,8 @@ numbers = st.one_of(
             "-0",
             "-0.0",
             "1e400",
+            "1e99999999999",
+            "-1E-99999",
             "0.1234567890123456789",
             "1e15",
             "123456789012345678.5",
@@ -79,7 +81,11 @@ texts = st.one_of(
     st.sampled_from(['"\\ud83d"', '"\\ud83d\\ude00"', '"\\/"', '"\t"', '"\\u0000"']),
 )
 nested = st.recursive(
-    st.one_of(plain, texts, st.sampled_from(["1.1", "0.30000000000000004", "5"])),
+    st.one_of(
+        plain,
+        texts,
+        st.sampled_from(["1.1", "0.30000000000000004", "5", "18446744073709551615", "18446744073709551616", "1e999999"]),
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda some: f"[{', '.join(some)}]"),
         st.lists(st.tuples(st.sampled_from(["k", "l", "é", "]", "a b"]), inner), max_size=3).map(

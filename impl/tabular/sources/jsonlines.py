@@ -72,7 +72,7 @@ class Json(Typed):
             return
         yield self._frame(framed([_nothing(ROW)]), known)
         for frame in self._again(file, known) if held is None else held:
-            yield self._frame(frame, known)
+            yield self.guarded(functools.partial(self._frame, frame, known), file)
 
     def _in_lines(self, file: Path) -> bool:
         if ARCHIVES.search(file.name):

@@ -24,7 +24,7 @@ _DECIMALS = 15  # digits behind the point that pandas looks at
 _DIGITS = 15  # of a number that floats hold exactly
 
 _NUMBER = r'^"[-+]?(?:[0-9]{1,18}|[0-9]{1,15}\.[0-9]{0,15})"$'
-_DECIMAL = r"^-?[0-9]{1,18}(?:$|[.eE])"
+_DECIMAL = r"^-?[0-9]{1,18}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,4})?$"
 _DAY = r"(?:1[7-9]|2[01])[0-9]{2}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
 _PLAIN_TIME = rf'^"{_DAY}(?:{_TIME})?"$'
@@ -158,8 +158,8 @@ class Facts:
 
     def _add_floats(self, tokens: pl.Series) -> None:
         self.floats = True
-        if not tokens.str.contains(_DECIMAL).all():
-            self.odd = True  # whole numbers of more than 64 bits
+        if not tokens.str.contains(_DECIMAL).all() or not tokens.str.contains("[.eE]").all():
+            self.odd = True  # whole numbers of more than 64 bits, and powers of ten that no float has
             return
         if self.fraction and not self.dated:
             return
