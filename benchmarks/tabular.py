@@ -1,13 +1,14 @@
 """The tabular engine beside its peer, earthmover: whole processes, the same documents, outputs compared byte for byte.
 
     python3.11 -m venv peer && peer/bin/pip install -r benchmarks/peers/tabular.txt
-    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d,e,shapes] [--runs 1] [--folder FOLDER] [--alone] [--long]
+    python benchmarks/tabular.py --peer peer/bin/python [--rows 1000000] [--jobs a,b,c,d,e,shapes,f] [--runs 1] [--folder FOLDER] [--alone] [--long]
 
 The rows are made up: day, school_id (10,000 of them), session, student_id, attended, duration, separated by tabs; 37 MB a
 million. a: map_values, rename_columns, a left join with 10,000 rows, add_columns with Jinja, a template of 15 lines (380 bytes
 a row). b: group_by with count, sum, mean, max and str_min. c: filter_rows, distinct_rows and sort_rows on three columns.
 d, on a fifth of the rows, other ones: a template of 20 lines with two loops, over a split text and over a JSON list, a macro, `set`
-and `if`. e: the same template, on lists of which no two elements are the same. Then what one pays for nothing: the start, and
+and `if`. e: the same template, on lists of which no two elements are the same. f: a filter, rename_columns, add_columns with Jinja and
+a template of one line over JSON lines of nine keys (188 MB a million). Then what one pays for nothing: the start, and
 500 operations on 10 rows. With --long also, ours alone and for the memory, a chain of row-wise operations and job a on 5, 10 and
 50 million rows (15 GB in the folder).
 """
@@ -179,6 +180,24 @@ destinations:
   out: {source: $transformations.events, template: short.jsont, extension: jsonl}
 """,
 }
+DOCUMENTS["f"] = """version: 2
+config: {output_dir: ./output}
+sources:
+  days: {file: days.jsonl}
+transformations:
+  events:
+    source: $sources.days
+    operations:
+      - {operation: filter_rows, behavior: exclude, query: "school_id == 17"}
+      - {operation: rename_columns, columns: {school_id: school}}
+      - {operation: add_columns, columns: {year: "{%raw%}{{day[0:4]}}{%endraw%}"}}
+destinations:
+  out: {source: $transformations.events, template: event.jsont, extension: jsonl}
+"""
+EVENT = (
+    '{"id": {{id}}, "school": {{school}}, "name": {{name|tojson}}, "day": "{{day}}", "year": {{year}}, "score": {{score}}, '
+    '"present": "{{present}}", "duration": "{{duration}}", "at": "{{updated_at}}", "note": {{note|tojson}}}'
+)
 LISTS = """version: 2
 config: {output_dir: ./output}
 sources:
@@ -296,6 +315,31 @@ def make_shapes(folder: Path, rows: int) -> None:
         (folder / file).write_text(text, encoding="utf-8")
 
 
+def make_lines(folder: Path, rows: int) -> None:
+    """days.jsonl and event.jsont: numbers, texts, numbers in quotes, true and false, times, and some that are null."""
+    import numpy as np
+
+    chance = np.random.default_rng(RANDOM)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "event.jsont").write_text(EVENT, encoding="utf-8")
+    with (folder / "days.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            school, month, day, hour, minute, duration = (int(one) for one in chance.integers(0, (10_000, 12, 28, 24, 60, 66)))
+            date = f"2024-{1 + month:02}-{1 + day:02}"
+            row = {
+                "id": 1_000_000 + number,
+                "school_id": str(school),
+                "name": f'École {school} "x"' if number % 5 == 0 else f"School {school}",
+                "day": date,
+                "score": round(float(chance.random()) * 100, 2),
+                "present": duration > 5,
+                "duration": duration if duration < 60 else None,
+                "updated_at": f"{date}T{hour:02}:{minute:02}:00Z",
+                "note": None if minute % 2 else "nothing to say",
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def make_job(folder: Path, name: str) -> Path:
     """The document of a job, beside the rows; its output goes to a folder of its own."""
     document = folder / f"{name}.yaml"
@@ -353,7 +397,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--peer", help="Python with the peer")
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--jobs", default="a,b,c,d,e,shapes,start,wide")
+    arguments.add_argument("--jobs", default="a,b,c,d,e,shapes,f,start,wide")
     arguments.add_argument("--runs", type=int, default=1)
     arguments.add_argument("--folder", type=Path, help="where to keep the generated files (default: a temporary folder)")
     arguments.add_argument("--long", action="store_true", help="also up to 50 million rows, for the memory")
@@ -377,13 +421,15 @@ def main() -> None:
         for names, make in (({"d"}, make_lists), ({"e"}, make_different), (set(SHAPES), make_shapes)):
             if names & set(jobs):
                 make(folder, wish.rows // 5)
+        if "f" in jobs:
+            make_lines(folder, wish.rows)
         for name in jobs:
             if name == "start":
                 title, document = "start (--version)", None
             elif name == "wide":
                 title, document = f"{OPERATIONS} operations on 10 rows", make_wide(folder)
             else:
-                title, document = f"job {name}, {wish.rows // (1 if name in 'abc' else 5):,} rows", make_job(folder, name)
+                title, document = f"job {name}, {wish.rows // (1 if name in 'abcf' else 5):,} rows", make_job(folder, name)
             print(f"\n{title}")
             words: list[object] = ["-v"] if document is None else ["run", "-c", document]
             made = {}

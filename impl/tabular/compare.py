@@ -53,6 +53,8 @@ INTENDED: tuple[tuple[str, str], ...] = (
     ("what a package gives for a parameter", "is text: where it may be Jinja, the project's own is rendered in the sandbox, too; the peer runs it"),
     ("two columns of one name (`rename_columns`), no column left (`drop_columns`, `keep_columns`)", "are errors; the peer loses a column, or writes `{  }` for each row"),
     ("a file of JSON that holds an empty list", "has no rows; the peer writes one row without columns"),
+    ("JSON lines that begin with a byte order mark", "are read; the peer refuses them"),
+    ("a line of JSON lines that is no object (`5`, `[1, 2]`)", "is an error with its line; the peer makes columns `0`, `1` of them"),
     ("one text where a list is meant (`columns: a`), a number where a text is (`extension: 5`)", "is taken as it is meant; the peer refuses it"),
     ("text behind `melt` of numbers beside True or False", "is `True`; the peer writes `1`"),
     ("equal rows in `sort_rows` behind `flatten` or `union`", "stay as they were; the peer's sort of several partitions leaves them in any order"),

@@ -11,6 +11,7 @@ from impl.tabular.sources.database import Database, FtpTable
 from impl.tabular.sources.delimited import Delimited
 from impl.tabular.sources.file import TYPES, type_of
 from impl.tabular.sources.fixedwidth import FixedWidth
+from impl.tabular.sources.jsonlines import Json
 from impl.tabular.sources.source import Source
 from impl.tabular.sources.typed import Pickle, Typed
 from impl.tabular.spec import Spec, nearest
@@ -22,7 +23,8 @@ READERS: dict[str, type[Source]] = {
     "parquet": Arrow,
     "feather": Arrow,
     "orc": Arrow,
-    **dict.fromkeys(("json", "jsonl", "excel", "sas", "spss", "stata", "xml", "html"), Typed),
+    **dict.fromkeys(("json", "jsonl"), Json),
+    **dict.fromkeys(("excel", "sas", "spss", "stata", "xml", "html"), Typed),
 }
 
 

@@ -10,7 +10,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from impl.run.errors import EtlError
 from impl.tabular.flow import Context
@@ -39,7 +39,9 @@ BROKEN = (
     zipfile.BadZipFile,
     OverflowError,
 )
+Read = TypeVar("Read")
 _ORIENTATIONS = ("split", "records", "index", "columns", "values", "table")
+ARCHIVES = re.compile(r"\.(zip|zst|tar|tgz|tar\.\w+)\Z", re.IGNORECASE)  # which pandas opens, and nobody else here
 _NEEDS = {"excel": "openpyxl", "spss": "pyreadstat", "xml": "lxml", "html": "lxml"}
 
 
@@ -78,8 +80,12 @@ class Typed(FileSource):
             "html": self._html,
             **self.more(),
         }
+        return self.guarded(lambda: readers[self.type](file), file)
+
+    def guarded(self, read: Callable[[], Read], file: Path) -> Read:
+        """What `read` gives; what libraries raise at a file that is not what it says becomes an error of this source."""
         try:
-            return readers[self.type](file)
+            return read()
         except ImportError as error:
             named = re.search(r"Import ([\w-]+)|dependency '([\w-]+)'", str(error))  # what pandas says, 3 and 2
             needed = named.group(1) or named.group(2) if named else error.name or _NEEDS.get(self.type)
@@ -95,8 +101,14 @@ class Typed(FileSource):
             raise self.failed(f"the file cannot be read as {self.type}: {said}", "check the file", file) from error
 
     def _json(self, file: Path) -> pandas.DataFrame:
-        lines = self.orientation == "records" and not _begins_with_a_list(file, self.encoding)
+        lines = self.orientation == "records" and not self._is_list(file)
         return self._read_json(file, orient=self.orientation, typ=self.object_type, lines=lines)
+
+    def _is_list(self, file: Path) -> bool:
+        if ARCHIVES.search(file.name):
+            return False
+        first = next(bytestream.blocks(file, self.encoding, self.spec.where(self.key), bytestream.Size(4096)), b"")
+        return first.lstrip().startswith(b"[")
 
     def _jsonl(self, file: Path) -> pandas.DataFrame:
         return self._read_json(file, orient="records", lines=True)
@@ -105,7 +117,7 @@ class Typed(FileSource):
         """What pandas 2 reads. Later ones leave `"1.0"` a float, and know times that no nanoseconds count."""
         import pandas
 
-        options["encoding"] = self.encoding
+        options.setdefault("encoding", self.encoding)
         found = pandas.read_json(file, **options)
         if isinstance(found, pandas.Series):
             return found.to_frame(name="0")
@@ -115,8 +127,8 @@ class Typed(FileSource):
             if dtype.kind == "f" and len(values) and ((values % 1 == 0) & (values.abs() < 1 << 63)).all():
                 found.isetitem(place, values.astype("int64"))
             elif isinstance(dtype, pandas.DatetimeTZDtype) or dtype.kind == "M":
-                first, last = (one.tz_localize(values.dt.tz) for one in (pandas.Timestamp.min, pandas.Timestamp.max))
-                if ((values < first.ceil("D")) | (values > last.floor("D"))).any():
+                plain = values.dt.tz_convert(None) if values.dt.tz is not None else values
+                if ((plain < pandas.Timestamp.min.ceil("D")) | (plain > pandas.Timestamp.max.floor("D"))).any():
                     if written is None:
                         written = pandas.read_json(file, **options, dtype=False)
                     found.isetitem(place, written.iloc[:, place])
@@ -244,11 +256,6 @@ def _merged(lines: list[list[str]]) -> list[list[str]]:
             else:
                 line[place] = last
     return lines
-
-
-def _begins_with_a_list(file: Path, encoding: str) -> bool:
-    with open(file, "rb") as opened:
-        return opened.read(4096).decode(encoding, "replace").lstrip("\ufeff \t\r\n").startswith("[")
 
 
 def _first_line(error: BaseException) -> str:

@@ -41,7 +41,10 @@ def column_of(values: pandas.Series, name: str) -> pl.Series:
         return pl.Series(name, [None if value is pandas.NaT else value for value in values.tolist()], dtype=pl.Object)
     if isinstance(dtype, pandas.PeriodDtype | pandas.IntervalDtype):
         return series(name, values.astype(object).tolist())
-    return pl.Series(name, pl.from_pandas(values, nan_to_null=True))
+    try:
+        return pl.Series(name, pl.from_pandas(values, nan_to_null=True))
+    except pl.exceptions.ComputeError:  # a time zone that Polars has no name for, such as +05:30
+        return pl.Series(name, [None if value is pandas.NaT else value for value in values.tolist()], dtype=pl.Object)
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
