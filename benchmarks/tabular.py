@@ -8,7 +8,9 @@ million. a: map_values, rename_columns, a left join with 10,000 rows, add_column
 a row). b: group_by with count, sum, mean, max and str_min. c: filter_rows, distinct_rows and sort_rows on three columns.
 d, on a fifth of the rows, other ones: a template of 20 lines with two loops, over a split text and over a JSON list, a macro, `set`
 and `if`. e: the same template, on lists of which no two elements are the same. f: a filter, rename_columns, add_columns with Jinja and
-a template of one line over JSON lines of nine keys (188 MB a million). Then what one pays for nothing: the start, and
+a template of one line over JSON lines of nine keys (188 MB a million). shapes, on a fifth of the rows: loops as they are written
+elsewhere, one job each: columns found by their numbers, lists in the template, `append`, `namespace`, loops in loops, a mapping,
+`__row_data__`, files that are included and imported. Then what one pays for nothing: the start, and
 500 operations on 10 rows. With --long also, ours alone and for the memory, a chain of row-wise operations and job a on 5, 10 and
 50 million rows (15 GB in the folder).
 """
