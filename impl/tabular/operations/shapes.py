@@ -64,15 +64,17 @@ class Melt(Operation):
         if self.value in first.columns:
             raise self.failed(f"`value_name` cannot be `{self.value}`, as there is a column of this name", key="value_name")
         melted = self._melted(first.columns)
-        dtype = _common([first.schema[one] for one in melted])
-        spool = Spool(context)
+        truths = [one for one in melted if first.schema[one] == pl.Boolean]
+        spool, unsure = Spool(context), False
         for batch in chain([first], batches):
+            unsure = unsure or any(batch[one].null_count() for one in truths)
             spool.add(batch.select(list(dict.fromkeys([*(self.ids or []), *melted]))))
         if not melted:
             frame = {one: first[one].clear() for one in self.ids or []}
             yield pl.DataFrame(
                 {**frame, self.value: pl.Series([], dtype=pl.String), self.variable: pl.Series([], dtype=pl.String)}
             ).select(self._names)
+        dtype = _common([first.schema[one] for one in melted], unsure)
         for one in melted:
             for batch in spool:
                 values = as_text(batch[one]) if dtype == pl.String else batch[one].cast(dtype)
@@ -83,13 +85,18 @@ class Melt(Operation):
         spool.close()
 
 
-def _common(types: Sequence[Any]) -> Any:
-    """The type of a column that takes values of all of `types`: whole numbers and floats are floats, others text."""
+def _common(types: Sequence[Any], unsure: bool) -> Any:
+    """The type of a column that takes values of all of `types`: numbers beside numbers, `1` for True among them, others text.
+
+    unsure: some True or False is missing, and then they are no numbers.
+    """
     import polars as pl
 
     found = set(types) - {pl.Null}
     if len(found) == 1:
         return found.pop()
+    if pl.Boolean in found and not unsure:
+        found.remove(pl.Boolean)
     if found and all(one.is_integer() for one in found):
         return pl.Int64
     return pl.Float64 if found and all(one.is_numeric() for one in found) else pl.String
