@@ -5,13 +5,13 @@ import pytest
 
 import impl.tabular.operations  # noqa: F401
 from impl.run.errors import EtlError
-from impl.tabular.flow import ANY, BOOLEAN, FLOAT, INTEGER, OBJECT, TEXT, TIME, Column, Context, Flow
+from impl.tabular.flow import ANY, BOOLEAN, FLOAT, INTEGER, OBJECT, STEADY, TEXT, TIME, Column, Context, Flow
 from impl.tabular.operation import OPERATIONS
 from impl.tabular.operations.tables import as_text, kind_of
 from impl.tabular.spec import Map, Problems, SkippedError, Spec
 
 EACH = [TEXT, INTEGER, FLOAT, BOOLEAN, TIME, OBJECT]
-POSSIBLE = {ANY: EACH, OBJECT: EACH, INTEGER: [INTEGER, FLOAT]}  # what may come of what was announced
+POSSIBLE = {ANY: EACH, OBJECT: EACH, INTEGER: [INTEGER, FLOAT], STEADY: [TEXT]}  # what may come of what was announced
 
 
 def table(text):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from impl.tabular.flow import ANY, OBJECT, TEXT, Column, Context, Flow
+from impl.tabular.flow import ANY, OBJECT, STEADY, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, RowWise, matching, operation
 from impl.tabular.spec import Spec, nearest
 
@@ -371,7 +371,7 @@ class MapValues(Operation):
         return [Column(one.name, self.kind(one.kind)) if one.name in mapped else one for one in given[0]]
 
     def kind(self, given: str) -> str:
-        return OBJECT if given in (TEXT, OBJECT) else ANY  # numbers of texts are objects to pandas
+        return OBJECT if given in (TEXT, STEADY, OBJECT) else ANY  # numbers of texts are objects to pandas
 
     def mapped(self, batch: pl.DataFrame) -> list[str]:
         """The columns that the mapping is for."""
@@ -473,7 +473,7 @@ class _MapTexts(RowWise, MapValues):
     """A mapping to texts: nothing depends on other rows."""
 
     def kind(self, given: str) -> str:
-        return given if given in (TEXT, OBJECT) else ANY
+        return given if given in (TEXT, STEADY, OBJECT) else ANY
 
     def apply(self, batch: pl.DataFrame) -> pl.DataFrame:
         return batch.with_columns(self.texts(batch[one], self.fitting(batch[one].dtype)) for one in self.mapped(batch))

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, TEXT, Column, Context, Flow, framed
+from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, STEADY, TEXT, Column, Context, Flow, framed
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.numbers import BLANK, INTEGER_TEXT, numbers
 from impl.tabular.operations.tables import as_text, known
@@ -90,6 +90,7 @@ class GroupBy(Operation):
         kept = [Column(one, kinds.get(one, ANY)) for one in self.by]
         for one in made:
             kind = kinds.get(one.column, ANY)
+            kind = TEXT if kind == STEADY else kind
             kept.append(Column(one.name, fixed.get(one.function) or (kind if one.function[:4] == "str_" else OBJECT)))
         return kept
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import Column, Context, Flow
+from impl.tabular.flow import STEADY, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.tables import ONE_PARTITION, known
 from impl.tabular.spec import Spec
@@ -34,13 +34,14 @@ class Sort(Operation):
         return given[0]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
-        """By several columns equal rows keep their order; by one they are as the peer's sort leaves them (see `ties`)."""
+        """By several columns, or a steady one, equal rows keep their order; by one they are as the peer leaves them (see `ties`)."""
         if not self.by:
             yield from flows[0].batches()
             return
         (name, *more), down = self.by, next(iter(self.by.values()))
         sorter = Sorter(context, list(self.by), list(self.by.values()))
-        keys: list[pl.Series] | None = None if more else []
+        steady = Column(name, STEADY) in (flows[0].columns or ())
+        keys: list[pl.Series] | None = None if more or steady else []
         spool, rows = Spool(context), 0
         for batch in flows[0].batches():
             known(self, list(self.by), batch.columns, "columns")

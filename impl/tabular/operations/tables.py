@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import ANY, BATCH, BOOLEAN, FLOAT, INTEGER, OBJECT, TEXT, TIME, Column, Context, Flow
+from impl.tabular.flow import ANY, BATCH, BOOLEAN, FLOAT, INTEGER, OBJECT, STEADY, TEXT, TIME, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, gathered
@@ -77,7 +77,9 @@ class Union(Operation):
         if len(tables) < len(given):
             return None
         names = self._names([list(one) for one in tables], lambda what, key, hint: self.spec.note(what, key, hint))
-        return [Column(name, _united([one.get(name) for one in tables])[0] or ANY) for name in names]
+        kinds = {name: _united([one.get(name) for one in tables])[0] or ANY for name in names}
+        # the peer sorts a union in pieces that it finds by a sample of the rows
+        return [Column(name, STEADY if kind == TEXT else kind) for name, kind in kinds.items()]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         """Columns whose tables disagree on the type become text, which shows the same, or numbers of one type."""
@@ -124,6 +126,7 @@ def _united(kinds: Sequence[str | None]) -> tuple[str | None, list[str | None]]:
     As pandas has it where one table after the other comes to those before: whole numbers are floats beside floats and
     beside what is missing. What is an object to it (what `group_by` makes) stays as it is.
     """
+    kinds = [TEXT if one == STEADY else one for one in kinds]
     kind, each = kinds[0], [kinds[0]]
     for one in kinds[1:]:
         both = {kind, one}
@@ -284,7 +287,8 @@ class Join(Operation):
                 kinds = {one: _perhaps(kind) for one, kind in kinds.items()}
             if self.how in ("left", "outer"):
                 more = {one: _perhaps(kind) for one, kind in more.items()}
-            kinds, names = {**more, **kinds}, plan.names
+            kinds = {**more, **kinds} | {one: TEXT for pair in plan.on for one in pair if {**more, **kinds}.get(one) == STEADY}
+            names = plan.names
         return [Column(one, kinds.get(one, ANY)) for one in names]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
