@@ -10,6 +10,7 @@ in just the same way (methods and patterns seldom used) goes to pandas, with the
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -452,11 +453,74 @@ def _by_pandas(query: Query, batch: pl.DataFrame) -> pl.Series:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rows = frame.query(query.text, engine="python", local_dict={}, global_dict={}).index
+            text = _with_times(query, frame)
+            rows = frame.query(text, engine="python", local_dict={}, global_dict={}).index
     except _PANDAS_ERRORS as error:
         raise QueryError(f"the query cannot be worked out: {str(error).splitlines()[0]}") from error
     mask = pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
     return mask.scatter(list(rows), True) if len(rows) else mask
+
+
+def _with_times(query: Query, frame: Any) -> str:
+    """The text of the query, with columns of `frame` in the place of `when == '2024-02-29'`: pandas 3 finds a text equal to no time.
+
+    As pandas 2 has it: texts are times if all of them can be, and an empty one is a missing time.
+    """
+    times = [name for name in frame.columns if frame[name].dtype.kind == "M"]
+    if not times:
+        return query.text
+    found = _Times(frame, times)
+    tree = ast.unparse(found.visit(copy.deepcopy(query.tree)))
+    for name, answer in found.answers.items():
+        frame[name] = answer
+    return tree if found.answers else query.text
+
+
+class _Times(ast.NodeTransformer):
+    """Answers the comparisons of a column of times with texts for equality, and puts a name in their place."""
+
+    def __init__(self, frame: Any, times: Sequence[str]) -> None:
+        self.frame, self.times = frame, times
+        self.answers: dict[str, Any] = {}
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:  # noqa: N802 - so they are called
+        if len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+            return self._answered(node, [node.left, *node.comparators], isinstance(node.ops[0], ast.Eq | ast.In))
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "isin":
+            return self._answered(node, [node.func.value, *node.args], True)
+        return self.generic_visit(node)
+
+    def _answered(self, node: ast.AST, sides: Sequence[ast.AST], whether: bool) -> ast.AST:
+        columns = [one.id for one in sides if isinstance(one, ast.Name) and one.id in self.times]
+        texts = [one for side in sides for one in _texts_of(side)]
+        if len(columns) != 1 or not texts:
+            return self.generic_visit(node)
+        name = f"answer_{len(self.answers)}_"
+        found = self._among(self.frame[columns[0]], texts)
+        self.answers[name] = found if whether else ~found
+        return ast.Name(name, ast.Load())
+
+    def _among(self, column: Any, texts: Sequence[str]) -> Any:
+        import pandas
+
+        try:
+            times = [pandas.Timestamp(one) for one in texts]
+        except ValueError:
+            times = []
+        if any(one.tzinfo for one in times):
+            times = []
+        found = column.isin([one for one in times if one is not pandas.NaT])
+        return found | column.isna() if pandas.NaT in times else found
+
+
+def _texts_of(node: ast.AST) -> list[str]:
+    """The texts that a part of a query is: one, or a list of nothing else."""
+    nodes = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    texts = [one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return texts if len(texts) == len(nodes) else []
 
 
 def to_pandas(series: pl.Series) -> Any:
