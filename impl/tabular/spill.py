@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import BATCH, CELLS, Context
+from impl.tabular.flow import BATCH, CELLS, Context, framed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,7 +53,7 @@ def compact(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 class Chunks:
-    """Frames in one file, each readable by its number."""
+    """Frames in one file, each readable by its number. What Polars has no type for (lists and mappings of JSON) is pickled in it."""
 
     def __init__(self, context: Context) -> None:
         handle, name = tempfile.mkstemp(".chunks", dir=context.folder)
@@ -62,7 +63,7 @@ class Chunks:
 
     def append(self, frame: pl.DataFrame) -> None:
         start = self.file.seek(0, io.SEEK_END)
-        frame.write_ipc(self.file, compression="lz4")
+        _without_objects(frame).write_ipc(self.file, compression="lz4")
         self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
         self.bytes += size_of(frame)
         self.rows += frame.height
@@ -72,7 +73,7 @@ class Chunks:
 
         start, length = self.places[number]
         self.file.seek(start)
-        return pl.read_ipc(io.BytesIO(self.file.read(length)))
+        return _with_objects(pl.read_ipc(io.BytesIO(self.file.read(length))))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -84,6 +85,39 @@ class Chunks:
     def close(self) -> None:
         self.file.close()
         self.path.unlink(missing_ok=True)
+
+
+_OBJECTS = "\0object:"  # how the name of a column begins that holds pickled values
+
+
+def _without_objects(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with its objects pickled, as Polars writes none."""
+    import polars as pl
+
+    if pl.Object not in frame.dtypes:
+        return frame
+    return framed(
+        pl.Series(_OBJECTS + one.name, [None if value is None else pickle.dumps(value) for value in one.to_list()], pl.Binary)
+        if one.dtype == pl.Object
+        else one
+        for one in frame
+    )
+
+
+def _with_objects(frame: pl.DataFrame) -> pl.DataFrame:
+    """What `_without_objects` was given."""
+    import polars as pl
+
+    if not any(name.startswith(_OBJECTS) for name in frame.columns):
+        return frame
+    return framed(
+        pl.Series(
+            one.name.removeprefix(_OBJECTS), [None if value is None else pickle.loads(value) for value in one], dtype=pl.Object
+        )
+        if one.name.startswith(_OBJECTS)
+        else one
+        for one in frame
+    )
 
 
 class _Held(ABC):

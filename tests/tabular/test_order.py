@@ -1,7 +1,9 @@
 """sort_rows and distinct_rows. What is expected was read from files that the peer (0.4.9) wrote for the same tables."""
 
+import polars as pl
 import pytest
 
+from impl.run.errors import EtlError
 from impl.tabular.flow import Column, Context, Flow
 from tests.tabular.peer import run_ours
 from tests.tabular.test_tables import frame_of, lines, problems_of, read
@@ -229,6 +231,28 @@ def test_distinct_rows_keeps_the_first(tmp_path):
 
 def test_missing_values_are_equal_for_distinct_rows(tmp_path):
     assert column(lines(tmp_path, "distinct_rows", GIVEN, columns=["m"]), 0) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "key"),
+    [
+        ("sort_rows", {"columns": ["k", "items"]}, "columns"),
+        ("distinct_rows", {"columns": ["items"]}, "columns"),
+        ("distinct_rows", {}, "columns"),
+        ("group_by", {"group_by_columns": ["items"], "create_columns": {"n": "count()"}}, "group_by_columns"),
+        ("group_by_with_rank", {"group_by_columns": ["items"], "rank_column": "r"}, "group_by_columns"),
+        ("pivot", {"rows_by": "k", "cols_by": "n", "values": "items"}, "values"),
+    ],
+)
+def test_lists_and_mixed_values_cannot_be_compared(tmp_path, name, options, key):
+    frame = pl.DataFrame([pl.Series("k", ["a"]), pl.Series("n", ["1"]), pl.Series("items", [[1]], dtype=pl.Object)])
+    with pytest.raises(EtlError, match="`items` holds lists, mappings or values of several types") as raised:
+        lines(tmp_path, name, frame, **options)
+    assert f"`{key}`" in raised.value.where and "items: '{{value}}'" in raised.value.hint
+
+
+def test_distinct_rows_of_a_table_without_columns_are_none(tmp_path):
+    assert lines(tmp_path, "distinct_rows", pl.DataFrame()) == ""
 
 
 def test_problems_of_distinct_rows():

@@ -83,6 +83,13 @@ def join(folder, how, left, *rights, left_key="k", right_key="k", **options):
     return lines(folder, "join", left, *rights, sources=sources, join_type=how, **keys, **options)
 
 
+def test_a_join_by_lists_is_refused(tmp_path):
+    frame = pl.DataFrame([pl.Series("k", [[1]], dtype=pl.Object)])
+    with pytest.raises(EtlError, match="`k` holds lists, mappings or values of several types") as raised:
+        join(tmp_path, "left", "k,v a,1", frame)
+    assert "`right_key`" in raised.value.where
+
+
 def test_union_goes_by_names_in_the_order_of_the_first_table(tmp_path):
     assert lines(tmp_path, "union", "a,b 1,x", "b,a y,2", sources=["$sources.b"]) == "a,b 1,x 2,y"
 

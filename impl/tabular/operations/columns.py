@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from impl.tabular.flow import ANY, OBJECT, STEADY, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, RowWise, matching, operation
 from impl.tabular.spec import Spec, nearest
+from impl.tabular.spill import Spool
 
 if TYPE_CHECKING:
     import polars as pl
 
-_HELD_SHARE = 8  # of the memory limit, for rows that wait for the kind of their column
 _CACHED = 500_000  # dates whose text is remembered
 _DIGITS = 2**63
 
@@ -381,7 +381,7 @@ class MapValues(Operation):
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         """Rows wait until the kind of each column is known: text as soon as one text is seen, else at the end."""
-        held = _Held(context)
+        held = Spool(context)
         kinds: dict[str, set[str]] = {}
         open_ = True
         for batch in flows[0].batches():
@@ -392,11 +392,17 @@ class MapValues(Operation):
             if open_:
                 held.add(batch)
                 continue
-            for waiting in held.take():
-                yield self.changed(waiting, kinds)
+            if held.empty is not None:
+                yield from self._released(held, kinds)
+                held = Spool(context)
             yield self.changed(batch, kinds)
-        for waiting in held.take():
-            yield self.changed(waiting, kinds)
+        yield from self._released(held, kinds)
+
+    def _released(self, held: Spool, kinds: Mapping[str, set[str]]) -> Iterator[pl.DataFrame]:
+        """The rows that waited."""
+        for batch in held:
+            yield self.changed(batch, kinds)
+        held.close()
 
     def seen(self, column: pl.Series) -> set[str]:
         """What sorts of values come out for these: text, integer, float, boolean, null."""
@@ -502,35 +508,6 @@ def _is_text(sorts: set[str]) -> bool:
 
 def _text(value: Any) -> str | None:
     return None if _sort(value) == "null" else str(value)
-
-
-class _Held:
-    """Batches that wait, in memory and then in a file each."""
-
-    def __init__(self, context: Context) -> None:
-        self._limit, self._folder = context.memory_limit // _HELD_SHARE, context.folder
-        self._held: list[pl.DataFrame] = []
-        self._files: list[Path] = []
-        self._size: float = 0
-
-    def add(self, batch: pl.DataFrame) -> None:
-        self._size += batch.estimated_size()
-        if self._held and (self._files or self._size > self._limit):
-            self._files.append(Path(self._folder) / f"map_values-{id(self):x}-{len(self._files)}.arrow")
-            batch.write_ipc(self._files[-1], compression="lz4")
-        else:
-            self._held.append(batch)
-
-    def take(self) -> Iterator[pl.DataFrame]:
-        import polars as pl
-
-        held, self._held, self._size = self._held, [], 0
-        yield from held
-        files, self._files = self._files, []
-        for path in files:
-            batch = pl.read_ipc(path.read_bytes())
-            path.unlink()
-            yield batch
 
 
 @operation("date_format")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from impl.tabular.flow import STEADY, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
-from impl.tabular.operations.tables import ONE_PARTITION, known
+from impl.tabular.operations.tables import ONE_PARTITION, comparable
 from impl.tabular.spec import Spec
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, compact, gathered, placed, share, size_of
 
@@ -44,7 +44,7 @@ class Sort(Operation):
         keys: list[pl.Series] | None = None if more or steady else []
         spool, rows = Spool(context), 0
         for batch in flows[0].batches():
-            known(self, list(self.by), batch.columns, "columns")
+            comparable(self, list(self.by), batch, "columns")
             rows += batch.height
             if keys is not None and (rows > ONE_PARTITION or not _is_text(batch[name])):
                 for frame in spool:
@@ -125,8 +125,10 @@ class Distinct(Operation):
         batches = flows[0].batches()
         first = next(batches)
         by = self.by or first.columns
-        known(self, by, first.columns, self.key)
+        comparable(self, by, first, self.key)
         yield first.clear()
+        if not by:
+            return
         seen = [first.select(by).clear()]  # in a list, as the reader of batches asks for its height
         for batch in gathered(chain([first], batches), lambda: seen[0].height, context):
             new = _first(batch, by)

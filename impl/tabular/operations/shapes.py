@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from impl.tabular.flow import ANY, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
-from impl.tabular.operations.tables import as_text, known
+from impl.tabular.operations.tables import as_text, comparable, known
 from impl.tabular.spec import Spec
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned
 
@@ -135,7 +135,7 @@ class Pivot(Operation):
         batches = flows[0].batches()
         first = next(batches)
         for key, wanted in (("rows_by", self.by), ("cols_by", [self.across]), ("values", [self.values])):
-            known(self, wanted, first.columns, key)
+            comparable(self, wanted, first, key)
         several = len(self.by) > 1
         row, wanted = ("\0row" if several else self.by[0]), [*self.by, self.across, self.values]
         # rows that get the same text for `rows_by` are one row, though they may differ in the columns

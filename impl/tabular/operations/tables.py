@@ -26,6 +26,17 @@ def known(operation: Operation, wanted: Sequence[str], names: Sequence[str], key
             raise operation.failed(f"there is no column `{one}`", nearest(one, names), key=key)
 
 
+def comparable(operation: Operation, wanted: Sequence[str], frame: pl.DataFrame, key: str) -> None:
+    """Raise for the first wanted column that is not there, or whose values cannot be told apart, sorted or matched."""
+    import polars as pl
+
+    known(operation, wanted, frame.columns, key)
+    for one in wanted:
+        if frame.schema[one] == pl.Object:
+            what = f"`{one}` holds lists, mappings or values of several types, which cannot be compared"
+            raise operation.failed(what, f"make it text before: `modify_columns` with `{one}: '{{{{value}}}}'`", key=key)
+
+
 def kind_of(column: pl.Series) -> str:
     """The kind of a column of a batch."""
     dtype = column.dtype
@@ -308,6 +319,8 @@ class Join(Operation):
     ) -> Iterator[pl.DataFrame]:
         first, other = next(lefts), next(rights)
         plan = self._plan(first.columns, self._taken("right", other.columns, self.right_keys, wrong, None), wrong)
+        comparable(self, self.left_keys, first, self._key("left"))
+        comparable(self, self.right_keys, other, self._key("right"))
         plan.types.update(self._key_types(plan, first.rename(plan.left), other.select(list(plan.right)).rename(plan.right)))
         right = Partitions(context, [one for _, one in plan.on])
         for batch in chain([other], rights):
