@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -263,29 +264,29 @@ class _Compiler:
         parts = [self.part(one) for one in node.values]
         if any(one.kind not in (_MASK, _ANSWER) for one in parts):
             raise _OnlyPandasError
-        left = parts[0]
-        for right in parts[1:]:
-            other = right.expr.fill_null(False)
-            if isinstance(node.op, ast.And):
-                left = _Part(_MASK, left.expr.fill_null(False) & other)
-            else:  # a missing answer on the left makes it false, on the right it does not count
-                left = _Part(_MASK, (left.expr | other).fill_null(False) & left.expr.is_not_null())
-        return left
+        join: Callable[[Any, Any], Any] = operator.and_ if isinstance(node.op, ast.And) else operator.or_
+        masks = [one.expr if one.kind == _MASK else one.expr.fill_null(False) for one in parts]
+        if isinstance(node.op, ast.Or) and parts[0].kind == _ANSWER:
+            # a missing answer on the left makes the first `or` false, on the right it does not count
+            masks[:2] = [(masks[0] | masks[1]) & parts[0].expr.is_not_null()]
+        while len(masks) > 1:  # by pairs: hundreds of them one within the other are too deep
+            masks = [join(*masks[at : at + 2]) if at + 1 < len(masks) else masks[at] for at in range(0, len(masks), 2)]
+        return _Part(_MASK, masks[0])
 
     def chained(self, node: ast.Compare) -> _Part:
         masks, left = [], node.left
-        for operator, right in zip(node.ops, node.comparators, strict=True):
-            masks.append(self.compared(self.part(left), operator, self.part(right)))
+        for how, right in zip(node.ops, node.comparators, strict=True):
+            masks.append(self.compared(self.part(left), how, self.part(right)))
             left = right
         found = masks[0]
         for one in masks[1:]:
             found = found & one
         return _Part(_MASK, found)
 
-    def compared(self, left: _Part, operator: ast.cmpop, right: _Part) -> pl.Expr:
+    def compared(self, left: _Part, how: ast.cmpop, right: _Part) -> pl.Expr:
         import polars as pl
 
-        if isinstance(operator, ast.In | ast.NotIn):
+        if isinstance(how, ast.In | ast.NotIn):
             if right.kind == _VALUE and isinstance(right.value, str):
                 right = _Part(_VALUE, value=[right.value])
             if left.kind == _VALUE and isinstance(left.value, str | list):  # 'x' in a: is a one of these?
@@ -293,13 +294,13 @@ class _Compiler:
             if left.kind == _VALUE or right.kind != _VALUE or not isinstance(right.value, list):
                 raise _OnlyPandasError
             found = self.among(left, right.value)
-            return found if isinstance(operator, ast.In) else ~found
+            return found if isinstance(how, ast.In) else ~found
         if left.kind == _VALUE:
             if right.kind == _VALUE:
                 raise _OnlyPandasError
             turned = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-            left, right, operator = right, left, turned.get(type(operator), type(operator))()
-        equal, unequal = isinstance(operator, ast.Eq), isinstance(operator, ast.NotEq)
+            left, right, how = right, left, turned.get(type(how), type(how))()
+        equal, unequal = isinstance(how, ast.Eq), isinstance(how, ast.NotEq)
         value = right.value
         if right.kind == _VALUE and isinstance(value, list):
             if not equal and not unequal:
@@ -337,7 +338,7 @@ class _Compiler:
             ast.Gt: lambda one, two: one > two,
             ast.GtE: lambda one, two: one >= two,
         }
-        return compare[type(operator)](left.expr, expr).fill_null(False)
+        return compare[type(how)](left.expr, expr).fill_null(False)
 
     def always(self, part: _Part, answer: bool) -> pl.Expr:
         """The same answer for each row; tied to a column, for its length."""
@@ -483,12 +484,12 @@ class _Times(ast.NodeTransformer):
         self.frame, self.times = frame, times
         self.answers: dict[str, Any] = {}
 
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:  # noqa: N802 - so they are called
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
         if len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn):
             return self._answered(node, [node.left, *node.comparators], isinstance(node.ops[0], ast.Eq | ast.In))
         return self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "isin":
             return self._answered(node, [node.func.value, *node.args], True)
         return self.generic_visit(node)

@@ -221,6 +221,14 @@ def test_times_are_equal_to_written_times_as_in_the_peer(text, expected):
     assert "".join(keep(parse(text), frame)["row"]) == expected
 
 
+@pytest.mark.parametrize("word", ["or", "and"])
+def test_a_query_may_have_thousands_of_parts(word):
+    frame = pl.DataFrame({"a": ["7", "x", None]})
+    sign = "==" if word == "or" else "!="
+    text = f" {word} ".join(f"a {sign} '{number}'" for number in range(3000))
+    assert keep(parse(text), frame)["a"].to_list() == (["7"] if word == "or" else ["x", None])
+
+
 def test_excluded_are_the_rows_that_a_query_keeps():
     assert kept("a == 'x' or b == '7'", exclude=True) == "1245"
     assert kept("a < 'x'\n", exclude=True) == "01245"
