@@ -83,6 +83,12 @@ def join(folder, how, left, *rights, left_key="k", right_key="k", **options):
     return lines(folder, "join", left, *rights, sources=sources, join_type=how, **keys, **options)
 
 
+def test_union_of_floats_and_then_true_and_false_is_of_floats(tmp_path):
+    floats, truths = pl.DataFrame({"v": [2.5]}), pl.DataFrame({"v": [True, None]})
+    assert lines(tmp_path, "union", floats, truths, sources=["$sources.b"]) == "v 2.5 1.0 "
+    assert lines(tmp_path, "union", truths, floats, sources=["$sources.b"]) == "v True  2.5"
+
+
 def test_a_join_by_lists_is_refused(tmp_path):
     frame = pl.DataFrame([pl.Series("k", [[1]], dtype=pl.Object)])
     with pytest.raises(EtlError, match="`k` holds lists, mappings or values of several types") as raised:

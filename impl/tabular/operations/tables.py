@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,8 +22,9 @@ Wrong = Callable[[str, str, str], None]
 
 def known(operation: Operation, wanted: Sequence[str], names: Sequence[str], key: str) -> None:
     """Raise for the first wanted column that is not there: for tables whose columns are only known with their rows."""
+    there = set(names)
     for one in wanted:
-        if one not in names:
+        if one not in there:
             raise operation.failed(f"there is no column `{one}`", nearest(one, names), key=key)
 
 
@@ -31,8 +33,9 @@ def comparable(operation: Operation, wanted: Sequence[str], frame: pl.DataFrame,
     import polars as pl
 
     known(operation, wanted, frame.columns, key)
+    schema = frame.schema
     for one in wanted:
-        if frame.schema[one] == pl.Object:
+        if schema[one] == pl.Object:
             what = f"`{one}` holds lists, mappings or values of several types, which cannot be compared"
             raise operation.failed(what, f"make it text before: `modify_columns` with `{one}: '{{{{value}}}}'`", key=key)
 
@@ -74,7 +77,8 @@ class Union(Operation):
         """All columns, those of the first table first."""
         names = list(tables[0])
         for ref, others in zip(self.sources, tables[1:], strict=True):
-            missing, more = [one for one in names if one not in others], [one for one in others if one not in names]
+            here, there = set(names), set(others)
+            missing, more = [one for one in names if one not in there], [one for one in others if one not in here]
             if (missing or more) and not self.fill:
                 text = [f"it lacks `{'`, `'.join(missing)}`"] if missing else []
                 text += [f"it has also `{'`, `'.join(more)}`"] if more else []
@@ -107,8 +111,9 @@ class Union(Operation):
         told = [{one.name: one.kind for one in flow.columns or ()} for flow in flows]
         types: dict[str, Any] = {}
         numbers: list[dict[str, Any]] = [{} for _ in opened]  # what the columns of each table become before they are text
+        tables = [{one.name: one for one in first.get_columns()} for first, _ in opened]
         for name in names:
-            firsts = [first[name] if name in first.columns else None for first, _ in opened]
+            firsts = [table.get(name) for table in tables]
             kinds = [_kind(first, known.get(name, ANY)) for first, known in zip(firsts, told, strict=True)]
             for made, kind, one in zip(numbers, _united(kinds)[1], firsts, strict=True):
                 if one is not None and kind in _NUMBERS and not (kind == INTEGER and one.dtype.is_float()):
@@ -118,7 +123,10 @@ class Union(Operation):
             types[name] = joined.pop() if len(joined) == 1 else pl.String
         for number, (first, batches) in enumerate(opened):
             for batch in chain([first], batches):
-                yield pl.DataFrame({name: _filled(batch, name, numbers[number].get(name), types[name]) for name in names})
+                table = {one.name: one for one in batch.get_columns()}
+                yield pl.DataFrame(
+                    {name: _filled(table.get(name), batch.height, numbers[number].get(name), types[name]) for name in names}
+                )
 
 
 _NUMBERS = {INTEGER: "Int64", FLOAT: "Float64"}
@@ -143,7 +151,7 @@ def _united(kinds: Sequence[str | None]) -> tuple[str | None, list[str | None]]:
         both = {kind, one}
         if ANY in both:
             kind = ANY
-        elif both in ({INTEGER, FLOAT}, {INTEGER, None}, {FLOAT, None}):
+        elif both in ({INTEGER, FLOAT}, {INTEGER, None}, {FLOAT, None}) or (kind, one) == (FLOAT, BOOLEAN):
             kind = FLOAT
         elif both == {INTEGER, BOOLEAN}:
             kind = INTEGER
@@ -155,13 +163,13 @@ def _united(kinds: Sequence[str | None]) -> tuple[str | None, list[str | None]]:
     return kind, each
 
 
-def _filled(batch: pl.DataFrame, name: str, number: Any, dtype: Any) -> pl.Series:
-    """One column of a batch in the wanted type, be it by way of a number; all missing if it is not there."""
+def _filled(column: pl.Series | None, height: int, number: Any, dtype: Any) -> pl.Series:
+    """A column of a batch in the wanted type, be it by way of a number; all missing if it is not there."""
     import polars as pl
 
-    if name not in batch.columns:
-        return pl.Series(name, [None], dtype).new_from_index(0, batch.height)
-    return _typed(batch[name] if number is None else batch[name].cast(number), dtype)
+    if column is None:
+        return pl.Series([None], dtype=dtype).new_from_index(0, height)
+    return _typed(column if number is None else column.cast(number), dtype)
 
 
 def _typed(column: pl.Series, dtype: Any) -> pl.Series:
@@ -265,11 +273,11 @@ class Join(Operation):
         """The plan for two tables, from those of their columns that take part."""
         pairs = list(zip(self.left_keys, self.right_keys, strict=False))
         same = [one for one, other in pairs if one == other]
-        clash = {one for one in left if one in right} - set(same)
+        clash = set(left) & set(right) - set(same)
         new_left = {one: f"{one}_x" if one in clash else one for one in left}
         new_right = {one: f"\0{one}" if one in same else f"{one}_y" if one in clash else one for one in right}
         names = [*new_left.values(), *(one for one in new_right.values() if one[:1] != "\0")]
-        for one in sorted({one for one in names if names.count(one) > 1}):
+        for one in sorted(one for one, times in Counter(names).items() if times > 1):
             wrong(f"the join would make two columns `{one}`", "sources", "rename or drop one of them before")
         on = [(new_left.get(one, one), new_right.get(other, other)) for one, other in pairs]
         return Plan(
@@ -434,7 +442,7 @@ def _floats(frames: Iterator[pl.DataFrame], names: set[str], context: Context) -
     import polars as pl
 
     first = next(frames)
-    whole = [one for one in first.columns if one in names and first.schema[one].is_integer()]
+    whole = [one for one, dtype in first.schema.items() if one in names and dtype.is_integer()]
     if not whole:
         yield first
         yield from frames
