@@ -98,12 +98,18 @@ def test_json_of_a_group(tmp_path):
 
 
 def test_the_sum_of_negative_noughts_is_no_negative_nought(tmp_path):
-    assert group(tmp_path, "k,v a,-0.0 b,-0.0 b,-0", s="sum(v)", m="mean(v)", n="min(v)") == "k,s,m,n a,0.0,0.0,-0.0 b,0.0,0.0,-0.0"
+    assert (
+        group(tmp_path, "k,v a,-0.0 b,-0.0 b,-0", s="sum(v)", m="mean(v)", n="min(v)")
+        == "k,s,m,n a,0.0,0.0,-0.0 b,0.0,0.0,-0.0"
+    )
 
 
 def test_true_and_false_add_up_as_whole_numbers_and_stay_what_they_are_otherwise(tmp_path):
     given = pl.DataFrame({"k": ["a", "a", "b"], "v": [True, False, True]})
-    assert group(tmp_path, given, s="sum(v)", m="mean(v)", n="min(v)", x="max(v)") == "k,s,m,n,x a,1,0.5,False,True b,1,1.0,True,True"
+    assert (
+        group(tmp_path, given, s="sum(v)", m="mean(v)", n="min(v)", x="max(v)")
+        == "k,s,m,n,x a,1,0.5,False,True b,1,1.0,True,True"
+    )
     given = pl.DataFrame({"k": ["a", "a", "b"], "v": [True, None, False]})
     assert group(tmp_path, given, s="sum(v)", n="min(v)", x="max(v)") == "k,s,n,x a,1.0,1.0,1.0 b,0.0,False,False"
 

@@ -187,7 +187,10 @@ STEADILY = "".join(f"{at} " for key in "abc" for at, one in enumerate(KEYS) if o
         ["{operation: flatten, flatten_column: k, value_column: p}"],
         ["{operation: flatten, flatten_column: k, value_column: q}", "{operation: rename_columns, columns: {q: p}}"],
         ["{operation: flatten, flatten_column: k, value_column: p}", "{operation: map_values, column: p, mapping: {x: y}}"],
-        ["{operation: flatten, flatten_column: k, value_column: p}", "{operation: filter_rows, query: p > '', behavior: include}"],
+        [
+            "{operation: flatten, flatten_column: k, value_column: p}",
+            "{operation: filter_rows, query: p > '', behavior: include}",
+        ],
     ],
 )
 def test_equal_rows_by_the_column_that_flatten_made_keep_their_order(tmp_path, operations):

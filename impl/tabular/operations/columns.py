@@ -78,14 +78,16 @@ def _absent(wanted: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def _unmatched(patterns: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    there = dict.fromkeys(names)
     for one in patterns:
-        if not matching(one, names):
+        if not matching(one, there):
             yield f"there is no column `{one}`", nearest(one, names)
 
 
 def _matched(patterns: Iterable[str], names: Sequence[str]) -> list[str]:
     """The columns that the patterns stand for, each once, in the order of the patterns."""
-    return list(dict.fromkeys(name for one in patterns for name in matching(one, names)))
+    there = dict.fromkeys(names)
+    return list(dict.fromkeys(name for one in patterns for name in matching(one, there)))
 
 
 def _pairs(spec: Spec) -> dict[str, str]:
@@ -199,7 +201,7 @@ class KeepColumns(_Columns):
         known = {one.name: one for one in given}
         kept = []
         for pattern in self.patterns:
-            kept += [known[name] for name in matching(pattern, list(known))] or [Column(pattern, ANY)]
+            kept += [known[name] for name in matching(pattern, known)] or [Column(pattern, ANY)]
         return list({one.name: one for one in kept}.values())
 
     def change(self, batch: pl.DataFrame) -> pl.DataFrame:

@@ -68,7 +68,8 @@ def _first(frame: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """The first of rows that are equal in some columns, in their order."""
     import polars as pl
 
-    if any(frame.schema[name] != pl.String for name in by):
+    schema = frame.schema
+    if any(schema[name] != pl.String for name in by):
         return frame.unique(by, keep="first", maintain_order=True)
     # the same for texts, in two thirds of the time
     return frame.filter((pl.struct(by) if len(by) > 1 else pl.col(by)).is_first_distinct())

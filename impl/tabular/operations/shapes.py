@@ -64,7 +64,8 @@ class Melt(Operation):
         if self.value in first.columns:
             raise self.failed(f"`value_name` cannot be `{self.value}`, as there is a column of this name", key="value_name")
         melted = self._melted(first.columns)
-        truths = [one for one in melted if first.schema[one] == pl.Boolean]
+        schema = first.schema
+        truths = [one for one in melted if schema[one] == pl.Boolean]
         spool, unsure = Spool(context), False
         for batch in chain([first], batches):
             unsure = unsure or any(batch[one].null_count() for one in truths)
@@ -74,7 +75,7 @@ class Melt(Operation):
             yield pl.DataFrame(
                 {**frame, self.value: pl.Series([], dtype=pl.String), self.variable: pl.Series([], dtype=pl.String)}
             ).select(self._names)
-        dtype = _common([first.schema[one] for one in melted], unsure)
+        dtype = _common([schema[one] for one in melted], unsure)
         for one in melted:
             for batch in spool:
                 values = as_text(batch[one]) if dtype == pl.String else batch[one].cast(dtype)
@@ -191,7 +192,9 @@ def _floats_where_missing(
 
     spool, missing = Spool(context), set()
     for frame in frames:
-        missing |= {one for one in labels if frame[f"\0{one}"].null_count() and frame.schema[f"\0{one}"].is_integer()}
+        columns = {one.name: one for one in frame.get_columns()}
+        found = {one: columns[f"\0{one}"] for one in labels}
+        missing |= {name for name, one in found.items() if one.dtype.is_integer() and one.null_count()}
         spool.add(frame)
     for frame in spool:
         keys = [frame[one] for one in by] if not composite else _split(frame[composite], by)
