@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impl.run.errors import EtlError
 from impl.tabular.flow import BATCH, CELLS, Context, framed
 
 if TYPE_CHECKING:
@@ -62,9 +63,16 @@ class Chunks:
         self.bytes = self.rows = 0
 
     def append(self, frame: pl.DataFrame) -> None:
-        start = self.file.seek(0, io.SEEK_END)
-        _without_objects(frame).write_ipc(self.file, compression="lz4")
-        self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
+        try:
+            start = self.file.seek(0, io.SEEK_END)
+            _without_objects(frame).write_ipc(self.file, compression="lz4")
+            self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
+        except OSError as error:
+            raise EtlError(
+                f"rows that do not fit into memory cannot be put aside: {error.strerror or error}",
+                where=self.path.parent,
+                hint="name a folder with more room as `config.tmp_dir`, or raise `config.memory_limit`",
+            ) from error
         self.bytes += size_of(frame)
         self.rows += frame.height
 

@@ -1,11 +1,14 @@
 """What is held in memory and what is held in files give the same rows."""
 
+import errno
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from impl.run.errors import EtlError
 from impl.tabular.flow import Context
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, placed
 from tests.tabular.test_tables import result
@@ -51,6 +54,17 @@ OPERATIONS = [
 def test_an_operation_on_files_gives_the_same_rows(tmp_path_factory, name, options, frame):
     memory, files = both(tmp_path_factory, name, frame, **options)
     assert files.equals(memory)
+
+
+def test_a_full_disk_is_told_with_its_folder(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_ipc", full)
+    spool = Spool(Context(tmp_path, memory_limit=TINY))
+    with pytest.raises(EtlError, match="cannot be put aside: No space left on device") as raised:
+        spool.add(pl.DataFrame({"k": ["a"] * 1000}))
+    assert str(tmp_path) == str(raised.value.where) and "`config.tmp_dir`" in raised.value.hint
 
 
 ITEMS = [[1, "x"], {"a": None}, None, "text", 2.5]  # what JSON holds in one column

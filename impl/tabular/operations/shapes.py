@@ -192,8 +192,8 @@ def _floats_where_missing(
 
     spool, missing = Spool(context), set()
     for frame in frames:
-        columns = {one.name: one for one in frame.get_columns()}
-        found = {one: columns[f"\0{one}"] for one in labels}
+        held = {one.name: one for one in frame.get_columns()}
+        found = {one: held[f"\0{one}"] for one in labels}
         missing |= {name for name, one in found.items() if one.dtype.is_integer() and one.null_count()}
         spool.add(frame)
     for frame in spool:
