@@ -26,7 +26,7 @@ from impl.tabular.flow import BATCH, CELLS, Context, framed
 if TYPE_CHECKING:
     import polars as pl
 
-PARTS = 32  # of one split; a part that is still too large is split again
+PARTS = 32  # of one split; a part that is still too large is split again, into as many as it needs
 LEVELS = 4  # of splits; rows that are still together then have one key
 FAN = 32  # runs that are merged at once
 VIEW = 16  # bytes of a text beside its letters
@@ -183,9 +183,9 @@ class Spool(_Held):
 class Partitions(_Held):
     """Rows by the hash of columns; `aligned` gives them back, several tables that were split alike side by side."""
 
-    def __init__(self, context: Context, by: Sequence[str], level: int = 0) -> None:
+    def __init__(self, context: Context, by: Sequence[str], level: int = 0, count: int = PARTS) -> None:
         super().__init__(context)
-        self.by, self.level = list(by), level
+        self.by, self.level, self.count = list(by), level, count
         self.parts: list[Chunks] = []
 
     def write(self) -> None:
@@ -195,7 +195,7 @@ class Partitions(_Held):
         """Write what is held to its parts."""
         import polars as pl
 
-        self.parts = self.parts or [Chunks(self.context) for _ in range(PARTS)]
+        self.parts = self.parts or [Chunks(self.context) for _ in range(self.count)]
         if not self.held:
             return
         part: pl.Expr = pl.lit(0, pl.UInt64)
@@ -207,7 +207,7 @@ class Partitions(_Held):
             some = [held.pop()]
             while held and sum(one.height for one in some) < min(4 * BATCH, 2 * CELLS // max(1, some[0].width)):
                 some.append(held.pop())
-            frame = pl.concat(some).with_columns((part % PARTS).alias("\0part"))
+            frame = pl.concat(some).with_columns((part % self.count).alias("\0part"))
             some.clear()
             for (number,), rows in frame.partition_by("\0part", as_dict=True, include_key=False).items():
                 self.parts[number].append(rows)
@@ -225,8 +225,11 @@ class Partitions(_Held):
         self.held = []
 
 
-def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
-    """One frame of each table at a time, such that rows of equal keys come together. Closes the tables."""
+def aligned(sides: Sequence[Partitions], times: int = 2) -> Iterator[list[pl.DataFrame]]:
+    """One frame of each table at a time, such that rows of equal keys come together. Closes the tables.
+
+    times: how often the frames together fit into the share, as what is done with them takes more of it.
+    """
     import polars as pl
 
     try:
@@ -237,10 +240,11 @@ def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
             one.split()
         context, level = sides[0].context, sides[0].level
         total = sum(part.bytes for one in sides for part in one.parts)
-        for number in range(PARTS):
+        for number in range(sides[0].count):
             size = sum(one.parts[number].bytes for one in sides)
-            if size > share(context) // 2 and level < LEVELS and size < 0.9 * total:
-                finer = [Partitions(context, one.by, level + 1) for one in sides]
+            if size > share(context) // times and level < LEVELS and size < 0.9 * total:
+                count = min(PARTS, 2 * (1 + size * times // share(context)))  # twice, as they are not of one size
+                finer = [Partitions(context, one.by, level + 1, count) for one in sides]
                 for one, sub in zip(sides, finer, strict=True):
                     assert one.empty is not None
                     sub.add(one.empty)
@@ -248,7 +252,7 @@ def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
                         sub.add(frame)
                 for sub in finer:
                     sub.split()
-                yield from aligned(finer)
+                yield from aligned(finer, times)
             else:
                 if size:
                     yield [pl.concat([one.empty, *one.parts[number]]) for one in sides if one.empty is not None]

@@ -156,7 +156,7 @@ class Pivot(Operation):
             raise self.failed(f"a value of `{self.across}` is called like the column of `rows_by`", "rename the column before",
                               value=self.by[0], key="cols_by")  # fmt: skip
         sorter = Sorter(context, [row])
-        for (rows,) in aligned([parts]):
+        for (rows,) in aligned([parts], times=8):
             sorter.add(self._pivoted(rows, row, names, labels))
         yield from _floats_where_missing(sorter, labels, self.by, row if several else "", context)
 
