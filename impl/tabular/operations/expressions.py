@@ -71,7 +71,11 @@ class _Computed(RowWise):
 
         if not self.demanded and not _all_there(expression, table):
             expression.demand(list(table))
-        names = table.keys() if expression.names is None else [one for one in expression.names if one in table]
+        names: Collection[str] = table.keys()
+        if expression.names is not None:
+            read = [one for one in expression.names if one in table]
+            if not any(table[one].dtype.is_numeric() for one in read):  # numbers depend on what else there is: `widened`
+                names = read
         given = framed(table[one] for one in names)
         if not given.width:  # rows without columns would be none
             given = pl.DataFrame({"": pl.repeat(None, height, dtype=pl.Null, eager=True)})
