@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TEXT, INTEGER, FLOAT, BOOLEAN, TIME, OBJECT, ANY = "text", "integer", "float", "boolean", "time", "object", "any"
+STEADY = "steady text"  # text too, but rows that are sorted by it alone stay as they were where it is equal (see `sort_rows`)
 BATCH = 50_000  # rows, about
 CELLS = 1 << 20  # values of a batch that a reader makes, about: each takes 16 bytes and its letters, however few these are
 

@@ -15,9 +15,10 @@ A class per operation in `operations/*.py`, registered under the name that docum
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence, Set
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from fnmatch import translate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from impl.run.errors import EtlError
@@ -107,6 +108,12 @@ def operation(name: str) -> Callable[[type[Operation]], type[Operation]]:
     return register
 
 
-def matching(pattern: str, names: Sequence[str]) -> list[str]:
-    """The names that a name with * ? [] stands for, in their order."""
-    return [one for one in names if fnmatchcase(one, pattern)]
+def matching(pattern: str, names: Collection[str]) -> list[str]:
+    """The names that a name with * ? [] stands for, in their order. A mapping or set of names is the faster one to look in."""
+    if not _WILD.search(pattern):
+        return [pattern] if pattern in names else []
+    matches = re.compile(translate(pattern)).match
+    return [one for one in names if matches(one)]
+
+
+_WILD = re.compile(r"[*?\[]")

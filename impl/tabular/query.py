@@ -10,6 +10,8 @@ in just the same way (methods and patterns seldom used) goes to pandas, with the
 from __future__ import annotations
 
 import ast
+import copy
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -262,29 +264,29 @@ class _Compiler:
         parts = [self.part(one) for one in node.values]
         if any(one.kind not in (_MASK, _ANSWER) for one in parts):
             raise _OnlyPandasError
-        left = parts[0]
-        for right in parts[1:]:
-            other = right.expr.fill_null(False)
-            if isinstance(node.op, ast.And):
-                left = _Part(_MASK, left.expr.fill_null(False) & other)
-            else:  # a missing answer on the left makes it false, on the right it does not count
-                left = _Part(_MASK, (left.expr | other).fill_null(False) & left.expr.is_not_null())
-        return left
+        join: Callable[[Any, Any], Any] = operator.and_ if isinstance(node.op, ast.And) else operator.or_
+        masks = [one.expr if one.kind == _MASK else one.expr.fill_null(False) for one in parts]
+        if isinstance(node.op, ast.Or) and parts[0].kind == _ANSWER:
+            # a missing answer on the left makes the first `or` false, on the right it does not count
+            masks[:2] = [(masks[0] | masks[1]) & parts[0].expr.is_not_null()]
+        while len(masks) > 1:  # by pairs: hundreds of them one within the other are too deep
+            masks = [join(*masks[at : at + 2]) if at + 1 < len(masks) else masks[at] for at in range(0, len(masks), 2)]
+        return _Part(_MASK, masks[0])
 
     def chained(self, node: ast.Compare) -> _Part:
         masks, left = [], node.left
-        for operator, right in zip(node.ops, node.comparators, strict=True):
-            masks.append(self.compared(self.part(left), operator, self.part(right)))
+        for how, right in zip(node.ops, node.comparators, strict=True):
+            masks.append(self.compared(self.part(left), how, self.part(right)))
             left = right
         found = masks[0]
         for one in masks[1:]:
             found = found & one
         return _Part(_MASK, found)
 
-    def compared(self, left: _Part, operator: ast.cmpop, right: _Part) -> pl.Expr:
+    def compared(self, left: _Part, how: ast.cmpop, right: _Part) -> pl.Expr:
         import polars as pl
 
-        if isinstance(operator, ast.In | ast.NotIn):
+        if isinstance(how, ast.In | ast.NotIn):
             if right.kind == _VALUE and isinstance(right.value, str):
                 right = _Part(_VALUE, value=[right.value])
             if left.kind == _VALUE and isinstance(left.value, str | list):  # 'x' in a: is a one of these?
@@ -292,13 +294,13 @@ class _Compiler:
             if left.kind == _VALUE or right.kind != _VALUE or not isinstance(right.value, list):
                 raise _OnlyPandasError
             found = self.among(left, right.value)
-            return found if isinstance(operator, ast.In) else ~found
+            return found if isinstance(how, ast.In) else ~found
         if left.kind == _VALUE:
             if right.kind == _VALUE:
                 raise _OnlyPandasError
             turned = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-            left, right, operator = right, left, turned.get(type(operator), type(operator))()
-        equal, unequal = isinstance(operator, ast.Eq), isinstance(operator, ast.NotEq)
+            left, right, how = right, left, turned.get(type(how), type(how))()
+        equal, unequal = isinstance(how, ast.Eq), isinstance(how, ast.NotEq)
         value = right.value
         if right.kind == _VALUE and isinstance(value, list):
             if not equal and not unequal:
@@ -336,7 +338,7 @@ class _Compiler:
             ast.Gt: lambda one, two: one > two,
             ast.GtE: lambda one, two: one >= two,
         }
-        return compare[type(operator)](left.expr, expr).fill_null(False)
+        return compare[type(how)](left.expr, expr).fill_null(False)
 
     def always(self, part: _Part, answer: bool) -> pl.Expr:
         """The same answer for each row; tied to a column, for its length."""
@@ -452,11 +454,74 @@ def _by_pandas(query: Query, batch: pl.DataFrame) -> pl.Series:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rows = frame.query(query.text, engine="python", local_dict={}, global_dict={}).index
+            text = _with_times(query, frame)
+            rows = frame.query(text, engine="python", local_dict={}, global_dict={}).index
     except _PANDAS_ERRORS as error:
         raise QueryError(f"the query cannot be worked out: {str(error).splitlines()[0]}") from error
     mask = pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
     return mask.scatter(list(rows), True) if len(rows) else mask
+
+
+def _with_times(query: Query, frame: Any) -> str:
+    """The text of the query, with columns of `frame` in the place of `when == '2024-02-29'`: pandas 3 finds a text equal to no time.
+
+    As pandas 2 has it: texts are times if all of them can be, and an empty one is a missing time.
+    """
+    times = [name for name in frame.columns if frame[name].dtype.kind == "M"]
+    if not times:
+        return query.text
+    found = _Times(frame, times)
+    tree = ast.unparse(found.visit(copy.deepcopy(query.tree)))
+    for name, answer in found.answers.items():
+        frame[name] = answer
+    return tree if found.answers else query.text
+
+
+class _Times(ast.NodeTransformer):
+    """Answers the comparisons of a column of times with texts for equality, and puts a name in their place."""
+
+    def __init__(self, frame: Any, times: Sequence[str]) -> None:
+        self.frame, self.times = frame, times
+        self.answers: dict[str, Any] = {}
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        if len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+            return self._answered(node, [node.left, *node.comparators], isinstance(node.ops[0], ast.Eq | ast.In))
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "isin":
+            return self._answered(node, [node.func.value, *node.args], True)
+        return self.generic_visit(node)
+
+    def _answered(self, node: ast.AST, sides: Sequence[ast.AST], whether: bool) -> ast.AST:
+        columns = [one.id for one in sides if isinstance(one, ast.Name) and one.id in self.times]
+        texts = [one for side in sides for one in _texts_of(side)]
+        if len(columns) != 1 or not texts:
+            return self.generic_visit(node)
+        name = f"answer_{len(self.answers)}_"
+        found = self._among(self.frame[columns[0]], texts)
+        self.answers[name] = found if whether else ~found
+        return ast.Name(name, ast.Load())
+
+    def _among(self, column: Any, texts: Sequence[str]) -> Any:
+        import pandas
+
+        try:
+            times = [pandas.Timestamp(one) for one in texts]
+        except ValueError:
+            times = []
+        if any(one.tzinfo for one in times):
+            times = []
+        found = column.isin([one for one in times if one is not pandas.NaT])
+        return found | column.isna() if pandas.NaT in times else found
+
+
+def _texts_of(node: ast.AST) -> list[str]:
+    """The texts that a part of a query is: one, or a list of nothing else."""
+    nodes = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    texts = [one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return texts if len(texts) == len(nodes) else []
 
 
 def to_pandas(series: pl.Series) -> Any:

@@ -13,18 +13,20 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import BATCH, CELLS, Context
+from impl.run.errors import EtlError
+from impl.tabular.flow import BATCH, CELLS, Context, framed
 
 if TYPE_CHECKING:
     import polars as pl
 
-PARTS = 32  # of one split; a part that is still too large is split again
+PARTS = 32  # of one split; a part that is still too large is split again, into as many as it needs
 LEVELS = 4  # of splits; rows that are still together then have one key
 FAN = 32  # runs that are merged at once
 VIEW = 16  # bytes of a text beside its letters
@@ -52,7 +54,7 @@ def compact(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 class Chunks:
-    """Frames in one file, each readable by its number."""
+    """Frames in one file, each readable by its number. What Polars has no type for (lists and mappings of JSON) is pickled in it."""
 
     def __init__(self, context: Context) -> None:
         handle, name = tempfile.mkstemp(".chunks", dir=context.folder)
@@ -61,9 +63,16 @@ class Chunks:
         self.bytes = self.rows = 0
 
     def append(self, frame: pl.DataFrame) -> None:
-        start = self.file.seek(0, io.SEEK_END)
-        frame.write_ipc(self.file, compression="lz4")
-        self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
+        try:
+            start = self.file.seek(0, io.SEEK_END)
+            _without_objects(frame).write_ipc(self.file, compression="lz4")
+            self.places.append((start, self.file.seek(0, io.SEEK_END) - start))
+        except OSError as error:
+            raise EtlError(
+                f"rows that do not fit into memory cannot be put aside: {error.strerror or error}",
+                where=self.path.parent,
+                hint="name a folder with more room as `config.tmp_dir`, or raise `config.memory_limit`",
+            ) from error
         self.bytes += size_of(frame)
         self.rows += frame.height
 
@@ -72,7 +81,7 @@ class Chunks:
 
         start, length = self.places[number]
         self.file.seek(start)
-        return pl.read_ipc(io.BytesIO(self.file.read(length)))
+        return _with_objects(pl.read_ipc(io.BytesIO(self.file.read(length))))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -84,6 +93,39 @@ class Chunks:
     def close(self) -> None:
         self.file.close()
         self.path.unlink(missing_ok=True)
+
+
+_OBJECTS = "\0object:"  # how the name of a column begins that holds pickled values
+
+
+def _without_objects(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with its objects pickled, as Polars writes none."""
+    import polars as pl
+
+    if pl.Object not in frame.dtypes:
+        return frame
+    return framed(
+        pl.Series(_OBJECTS + one.name, [None if value is None else pickle.dumps(value) for value in one.to_list()], pl.Binary)
+        if one.dtype == pl.Object
+        else one
+        for one in frame
+    )
+
+
+def _with_objects(frame: pl.DataFrame) -> pl.DataFrame:
+    """What `_without_objects` was given."""
+    import polars as pl
+
+    if not any(name.startswith(_OBJECTS) for name in frame.columns):
+        return frame
+    return framed(
+        pl.Series(
+            one.name.removeprefix(_OBJECTS), [None if value is None else pickle.loads(value) for value in one], dtype=pl.Object
+        )
+        if one.name.startswith(_OBJECTS)
+        else one
+        for one in frame
+    )
 
 
 class _Held(ABC):
@@ -141,9 +183,9 @@ class Spool(_Held):
 class Partitions(_Held):
     """Rows by the hash of columns; `aligned` gives them back, several tables that were split alike side by side."""
 
-    def __init__(self, context: Context, by: Sequence[str], level: int = 0) -> None:
+    def __init__(self, context: Context, by: Sequence[str], level: int = 0, count: int = PARTS) -> None:
         super().__init__(context)
-        self.by, self.level = list(by), level
+        self.by, self.level, self.count = list(by), level, count
         self.parts: list[Chunks] = []
 
     def write(self) -> None:
@@ -153,7 +195,7 @@ class Partitions(_Held):
         """Write what is held to its parts."""
         import polars as pl
 
-        self.parts = self.parts or [Chunks(self.context) for _ in range(PARTS)]
+        self.parts = self.parts or [Chunks(self.context) for _ in range(self.count)]
         if not self.held:
             return
         part: pl.Expr = pl.lit(0, pl.UInt64)
@@ -165,7 +207,7 @@ class Partitions(_Held):
             some = [held.pop()]
             while held and sum(one.height for one in some) < min(4 * BATCH, 2 * CELLS // max(1, some[0].width)):
                 some.append(held.pop())
-            frame = pl.concat(some).with_columns((part % PARTS).alias("\0part"))
+            frame = pl.concat(some).with_columns((part % self.count).alias("\0part"))
             some.clear()
             for (number,), rows in frame.partition_by("\0part", as_dict=True, include_key=False).items():
                 self.parts[number].append(rows)
@@ -183,8 +225,11 @@ class Partitions(_Held):
         self.held = []
 
 
-def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
-    """One frame of each table at a time, such that rows of equal keys come together. Closes the tables."""
+def aligned(sides: Sequence[Partitions], times: int = 2) -> Iterator[list[pl.DataFrame]]:
+    """One frame of each table at a time, such that rows of equal keys come together. Closes the tables.
+
+    times: how often the frames together fit into the share, as what is done with them takes more of it.
+    """
     import polars as pl
 
     try:
@@ -195,10 +240,11 @@ def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
             one.split()
         context, level = sides[0].context, sides[0].level
         total = sum(part.bytes for one in sides for part in one.parts)
-        for number in range(PARTS):
+        for number in range(sides[0].count):
             size = sum(one.parts[number].bytes for one in sides)
-            if size > share(context) // 2 and level < LEVELS and size < 0.9 * total:
-                finer = [Partitions(context, one.by, level + 1) for one in sides]
+            if size > share(context) // times and level < LEVELS and size < 0.9 * total:
+                count = min(PARTS, 2 * (1 + size * times // share(context)))  # twice, as they are not of one size
+                finer = [Partitions(context, one.by, level + 1, count) for one in sides]
                 for one, sub in zip(sides, finer, strict=True):
                     assert one.empty is not None
                     sub.add(one.empty)
@@ -206,7 +252,7 @@ def aligned(sides: Sequence[Partitions]) -> Iterator[list[pl.DataFrame]]:
                         sub.add(frame)
                 for sub in finer:
                     sub.split()
-                yield from aligned(finer)
+                yield from aligned(finer, times)
             else:
                 if size:
                     yield [pl.concat([one.empty, *one.parts[number]]) for one in sides if one.empty is not None]

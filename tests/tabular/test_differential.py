@@ -73,7 +73,6 @@ class Chain:
         self.operations: list[dict] = []
         self.columns = {"id": "text", "group": "text", "when": "text", "amount": "text", "words": "text"}
         self.ordered, self.parts = True, 1
-        self.pieces = ""  # what flatten made last: the peer's sort by it alone leaves equal rows in any order
         self.counted = True  # rows are numbered as they stand; else the peer gives them the ranks of other rows
         self.numbers = 0
         for _ in range(self.chance.randint(1, 6)):
@@ -172,7 +171,6 @@ class Chain:
             self.add("flatten", flatten_column=column, value_column=new, separator=self.chance.choice([",", " ", "[, ]+"]))
             del self.columns[column]
             self.columns[new] = "maybe"
-            self.pieces = new
 
     def distinct_rows(self) -> None:
         self.add("distinct_rows", columns=self.some("text", "maybe", "number", "rank"))
@@ -181,7 +179,7 @@ class Chain:
 
     def sort_rows(self) -> None:
         columns = self.some("text", "maybe")
-        if columns and self.pieces not in columns:
+        if columns:
             self.add("sort_rows", columns=[self.chance.choice(["", "+", "-"]) + one for one in columns],
                      descending=self.chance.random() < 0.3)  # fmt: skip
             self.ordered = self.ordered and self.parts == 1  # equal rows of several partitions come in any order

@@ -97,6 +97,29 @@ def test_json_of_a_group(tmp_path):
     assert found.rows() == [("a", "[2,3]", "[2.5,null]")]
 
 
+def test_the_sum_of_negative_noughts_is_no_negative_nought(tmp_path):
+    assert (
+        group(tmp_path, "k,v a,-0.0 b,-0.0 b,-0", s="sum(v)", m="mean(v)", n="min(v)")
+        == "k,s,m,n a,0.0,0.0,-0.0 b,0.0,0.0,-0.0"
+    )
+
+
+def test_true_and_false_add_up_as_whole_numbers_and_stay_what_they_are_otherwise(tmp_path):
+    given = pl.DataFrame({"k": ["a", "a", "b"], "v": [True, False, True]})
+    assert (
+        group(tmp_path, given, s="sum(v)", m="mean(v)", n="min(v)", x="max(v)")
+        == "k,s,m,n,x a,1,0.5,False,True b,1,1.0,True,True"
+    )
+    given = pl.DataFrame({"k": ["a", "a", "b"], "v": [True, None, False]})
+    assert group(tmp_path, given, s="sum(v)", n="min(v)", x="max(v)") == "k,s,n,x a,1.0,1.0,1.0 b,0.0,False,False"
+
+
+def test_numbers_of_32_bits_are_added_up_in_32_bits(tmp_path):
+    given = pl.DataFrame({"k": ["a"] * 4, "v": pl.Series([0.1, 0.7, 1.5, 2.0], dtype=pl.Float32)})
+    # as numpy's float32 has it: 0.1 + 0.7 + 1.5 + 2.0, and a quarter of that
+    assert group(tmp_path, given, s="sum(v)", m="mean(v)") == "k,s,m a,4.300000190734863,1.0750000476837158"
+
+
 def test_rows_with_a_missing_key_are_left_out(tmp_path):
     given = "id,k,z 1,a,a 2,b,~ 3,c,c 4,a,a"
     assert group(tmp_path, given, "z", a="agg(id,;)") == "z,a a,1;4 c,3"

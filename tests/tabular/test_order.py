@@ -1,6 +1,12 @@
 """sort_rows and distinct_rows. What is expected was read from files that the peer (0.4.9) wrote for the same tables."""
 
-from tests.tabular.test_tables import lines, problems_of
+import polars as pl
+import pytest
+
+from impl.run.errors import EtlError
+from impl.tabular.flow import Column, Context, Flow
+from tests.tabular.peer import run_ours
+from tests.tabular.test_tables import frame_of, lines, problems_of, read
 
 GIVEN = "id,k,m 1,a,10 2,b,~ 3,c,7 4,a,10 5,d,~"
 
@@ -172,6 +178,43 @@ def test_equal_rows_by_one_column_are_in_the_order_that_the_peer_leaves_them_in(
     assert [int(one) for one in column(sort(tmp_path, given, "-k"))] == DOWN
 
 
+STEADILY = "".join(f"{at} " for key in "abc" for at, one in enumerate(KEYS) if one == key).split()
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        ["{operation: flatten, flatten_column: k, value_column: p}"],
+        ["{operation: flatten, flatten_column: k, value_column: q}", "{operation: rename_columns, columns: {q: p}}"],
+        ["{operation: flatten, flatten_column: k, value_column: p}", "{operation: map_values, column: p, mapping: {x: y}}"],
+        [
+            "{operation: flatten, flatten_column: k, value_column: p}",
+            "{operation: filter_rows, query: p > '', behavior: include}",
+        ],
+    ],
+)
+def test_equal_rows_by_the_column_that_flatten_made_keep_their_order(tmp_path, operations):
+    (tmp_path / "days.csv").write_text("k,n\n" + "".join(f"{key},{at}\n" for at, key in enumerate(KEYS)))
+    document = tmp_path / "earthmover.yaml"
+    listed = "".join(f"      - {one}\n" for one in [*operations, "{operation: sort_rows, columns: [p]}"])
+    document.write_text(
+        "version: 2\nconfig: {output_dir: output}\nsources: {days: {file: days.csv}}\n"
+        f"transformations:\n  t:\n    source: $sources.days\n    operations:\n{listed}"
+        "destinations: {t: {source: $transformations.t, extension: csv, format: csv}}\n"
+    )
+    assert column((run_ours(document) / "t.csv").read_text().replace("\n", " ").strip(), 0) == STEADILY
+
+
+def test_equal_rows_of_a_union_keep_their_order(tmp_path):
+    given = "k,n " + " ".join(f"{key},{at}" for at, key in enumerate(KEYS))
+    union, _ = read("union", sources=["$sources.b"])
+    (announced, _) = union.columns([[Column("k"), Column("n")]] * 2)
+    made, _ = read("sort_rows", columns=["k"])
+    flow = Flow([announced], lambda: iter([frame_of(given)]))
+    (found,) = made.run([flow], Context(tmp_path))
+    assert found["n"].to_list() == STEADILY
+
+
 def test_equal_rows_by_several_columns_keep_their_order(tmp_path):
     given = "k,j,n " + " ".join(f"{key},1,{at}" for at, key in enumerate(KEYS))
     assert column(sort(tmp_path, given, "k", "j")) == [str(at) for key in "abc" for at, one in enumerate(KEYS) if one == key]
@@ -191,6 +234,28 @@ def test_distinct_rows_keeps_the_first(tmp_path):
 
 def test_missing_values_are_equal_for_distinct_rows(tmp_path):
     assert column(lines(tmp_path, "distinct_rows", GIVEN, columns=["m"]), 0) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "key"),
+    [
+        ("sort_rows", {"columns": ["k", "items"]}, "columns"),
+        ("distinct_rows", {"columns": ["items"]}, "columns"),
+        ("distinct_rows", {}, "columns"),
+        ("group_by", {"group_by_columns": ["items"], "create_columns": {"n": "count()"}}, "group_by_columns"),
+        ("group_by_with_rank", {"group_by_columns": ["items"], "rank_column": "r"}, "group_by_columns"),
+        ("pivot", {"rows_by": "k", "cols_by": "n", "values": "items"}, "values"),
+    ],
+)
+def test_lists_and_mixed_values_cannot_be_compared(tmp_path, name, options, key):
+    frame = pl.DataFrame([pl.Series("k", ["a"]), pl.Series("n", ["1"]), pl.Series("items", [[1]], dtype=pl.Object)])
+    with pytest.raises(EtlError, match="`items` holds lists, mappings or values of several types") as raised:
+        lines(tmp_path, name, frame, **options)
+    assert f"`{key}`" in raised.value.where and "items: '{{value}}'" in raised.value.hint
+
+
+def test_distinct_rows_of_a_table_without_columns_are_none(tmp_path):
+    assert lines(tmp_path, "distinct_rows", pl.DataFrame()) == ""
 
 
 def test_problems_of_distinct_rows():

@@ -201,6 +201,34 @@ def test_times_are_compared_with_written_times():
     assert "".join(keep(parse("d > '2020-06-01'"), frame)["row"]) == "1"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("d == '2020-01-02'", "0"),
+        ("'1/2/2020' == d", "0"),
+        ("d != '2020-01-02'", "12"),
+        ("d in ['2020-01-02', '2021-05-06']", "01"),
+        ("d not in ['2020-01-02', '']", "1"),  # an empty text is a missing time
+        ("d.isin(('2020-01-02', ''))", "02"),
+        ("d in ['2020-01-02', 'no time']", ""),  # either all are times or none is
+        ("d == '2020-01-02T00:00:00Z'", ""),  # a time with a zone is not one without
+        ("not d == '2020-01-02' and d.dt.year == 2021", "1"),
+        ("(d == '2020-01-02') == False", "12"),
+    ],
+)
+def test_times_are_equal_to_written_times_as_in_the_peer(text, expected):
+    frame = pl.DataFrame({"d": [datetime(2020, 1, 2), datetime(2021, 5, 6), None], "row": list("012")})
+    assert "".join(keep(parse(text), frame)["row"]) == expected
+
+
+@pytest.mark.parametrize("word", ["or", "and"])
+def test_a_query_may_have_thousands_of_parts(word):
+    frame = pl.DataFrame({"a": ["7", "x", None]})
+    sign = "==" if word == "or" else "!="
+    text = f" {word} ".join(f"a {sign} '{number}'" for number in range(3000))
+    assert keep(parse(text), frame)["a"].to_list() == (["7"] if word == "or" else ["x", None])
+
+
 def test_excluded_are_the_rows_that_a_query_keeps():
     assert kept("a == 'x' or b == '7'", exclude=True) == "1245"
     assert kept("a < 'x'\n", exclude=True) == "01245"

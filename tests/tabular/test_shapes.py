@@ -35,6 +35,22 @@ def test_melt_of_whole_numbers_and_floats_gives_floats(tmp_path):
     assert lines(tmp_path, "melt", given, id_vars="k") == "k,melt_variable,melt_value a,n,2.0 b,n,1.0 a,s,2.5 b,s,2.0"
 
 
+def test_melt_of_numbers_beside_true_and_false_makes_numbers_of_them(tmp_path):
+    given = pl.DataFrame({"k": ["a", "b"], "n": [2, 3], "t": [True, False]})
+    assert lines(tmp_path, "melt", given, id_vars="k") == "k,melt_variable,melt_value a,n,2 b,n,3 a,t,1 b,t,0"
+    given = pl.DataFrame({"k": ["a", "b"], "t": [True, False], "s": [2.5, 2.0]})
+    assert lines(tmp_path, "melt", given, id_vars="k") == "k,melt_variable,melt_value a,t,1.0 b,t,0.0 a,s,2.5 b,s,2.0"
+
+
+def test_melt_of_true_and_false_alone_beside_text_or_with_one_missing_leaves_them(tmp_path):
+    given = pl.DataFrame({"t": [True, False], "s": ["x", "y"]})
+    assert lines(tmp_path, "melt", given) == "melt_variable,melt_value t,True t,False s,x s,y"
+    given = pl.DataFrame({"t": [True, False], "s": [None, True]})
+    assert lines(tmp_path, "melt", given) == "melt_variable,melt_value t,True t,False s, s,True"
+    given = pl.DataFrame({"t": [True, None], "n": [1, 2], "s": [0.5, 2.0]})
+    assert lines(tmp_path, "melt", given, size=1) == "melt_variable,melt_value t,True t, n,1 n,2 s,0.5 s,2.0"
+
+
 def test_melt_of_a_table_without_rows(tmp_path):
     assert lines(tmp_path, "melt", "id,x", id_vars="id") == "id,melt_variable,melt_value"
 

@@ -5,10 +5,12 @@ import decimal
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from impl.run.errors import EtlError
 from impl.tabular.flow import Column
+from tests.tabular.peer import run_ours
 from tests.tabular.test_sources_delimited import Opened, problems
 
 
@@ -401,3 +403,17 @@ def test_a_missing_library_is_named_with_how_to_install_it(read, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyreadstat", None)
     with pytest.raises(EtlError, match=r"needs the package `pyreadstat`[\s\S]*pip install -e '\.\[tabular\]'"):
         read(b"x", "a.sav").rows()
+
+
+def test_whole_numbers_with_gaps_are_planned_as_whole_and_stay_floats_in_a_union(tmp_path):
+    pl.DataFrame({"n": [1, 2]}).write_parquet(tmp_path / "first.parquet")
+    pl.DataFrame({"n": [3, None]}).write_parquet(tmp_path / "second.parquet")
+    document = tmp_path / "earthmover.yaml"
+    document.write_text(
+        "version: 2\nconfig: {output_dir: output}\n"
+        "sources: {first: {file: first.parquet}, second: {file: second.parquet}}\n"
+        "transformations: {t: {source: $sources.first, operations: [{operation: union, sources: [$sources.second]}]}}\n"
+        "destinations: {t: {source: $transformations.t, extension: csv, format: csv}}\n"
+    )
+    # as the peer writes it: only the table with the gap has floats
+    assert (run_ours(document) / "t.csv").read_text() == "n\n1\n2\n3.0\n\n"

@@ -1,11 +1,14 @@
 """What is held in memory and what is held in files give the same rows."""
 
+import errno
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from impl.run.errors import EtlError
 from impl.tabular.flow import Context
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, placed
 from tests.tabular.test_tables import result
@@ -51,6 +54,42 @@ OPERATIONS = [
 def test_an_operation_on_files_gives_the_same_rows(tmp_path_factory, name, options, frame):
     memory, files = both(tmp_path_factory, name, frame, **options)
     assert files.equals(memory)
+
+
+def test_a_full_disk_is_told_with_its_folder(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_ipc", full)
+    spool = Spool(Context(tmp_path, memory_limit=TINY))
+    with pytest.raises(EtlError, match="cannot be put aside: No space left on device") as raised:
+        spool.add(pl.DataFrame({"k": ["a"] * 1000}))
+    assert str(tmp_path) == str(raised.value.where) and "`config.tmp_dir`" in raised.value.hint
+
+
+ITEMS = [[1, "x"], {"a": None}, None, "text", 2.5]  # what JSON holds in one column
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sort_rows", {"columns": ["k"]}),
+        ("sort_rows", {"columns": ["n"]}),
+        ("distinct_rows", {"columns": ["k"]}),
+        ("group_by_with_rank", {"group_by_columns": ["k"], "rank_column": "r"}),
+        ("melt", {"id_vars": ["k", "items"]}),
+        ("group_by", {"group_by_columns": ["k"], "create_columns": {"t": "agg(items,;)"}}),
+        ("map_values", {"column": "k", "mapping": {"a": 1, "b": 2}}),
+    ],
+)
+def test_lists_and_mappings_go_to_files_too(tmp_path_factory, name, options):
+    given = [one for one in ITEMS if one is not None] if name == "group_by" else ITEMS
+    rows = [(str("ab"[at % 2]), at % 7, given[at % len(given)]) for at in range(100)]
+    frame = pl.DataFrame([pl.Series("k", [k for k, _, _ in rows]), pl.Series("n", [n for _, n, _ in rows]),
+                          pl.Series("items", [one for _, _, one in rows], dtype=pl.Object)])  # fmt: skip
+    memory, files = both(tmp_path_factory, name, frame, **options)
+    assert files.to_dicts() == memory.to_dicts()
+    assert name == "group_by" or memory["items"].to_list()[:2] == ITEMS[:2] or name == "sort_rows"
 
 
 @pytest.mark.parametrize("how", ["left", "right", "outer"])

@@ -5,13 +5,13 @@ import pytest
 
 import impl.tabular.operations  # noqa: F401
 from impl.run.errors import EtlError
-from impl.tabular.flow import ANY, BOOLEAN, FLOAT, INTEGER, OBJECT, TEXT, TIME, Column, Context, Flow
+from impl.tabular.flow import ANY, BOOLEAN, FLOAT, INTEGER, OBJECT, STEADY, TEXT, TIME, Column, Context, Flow
 from impl.tabular.operation import OPERATIONS
 from impl.tabular.operations.tables import as_text, kind_of
 from impl.tabular.spec import Map, Problems, SkippedError, Spec
 
 EACH = [TEXT, INTEGER, FLOAT, BOOLEAN, TIME, OBJECT]
-POSSIBLE = {ANY: EACH, OBJECT: EACH, INTEGER: [INTEGER, FLOAT]}  # what may come of what was announced
+POSSIBLE = {ANY: EACH, OBJECT: EACH, INTEGER: [INTEGER, FLOAT], STEADY: [TEXT]}  # what may come of what was announced
 
 
 def table(text):
@@ -81,6 +81,19 @@ def join(folder, how, left, *rights, left_key="k", right_key="k", **options):
     if isinstance(left_key, list):
         keys = {"left_keys": left_key, "right_keys": right_key}
     return lines(folder, "join", left, *rights, sources=sources, join_type=how, **keys, **options)
+
+
+def test_union_of_floats_and_then_true_and_false_is_of_floats(tmp_path):
+    floats, truths = pl.DataFrame({"v": [2.5]}), pl.DataFrame({"v": [True, None]})
+    assert lines(tmp_path, "union", floats, truths, sources=["$sources.b"]) == "v 2.5 1.0 "
+    assert lines(tmp_path, "union", truths, floats, sources=["$sources.b"]) == "v True  2.5"
+
+
+def test_a_join_by_lists_is_refused(tmp_path):
+    frame = pl.DataFrame([pl.Series("k", [[1]], dtype=pl.Object)])
+    with pytest.raises(EtlError, match="`k` holds lists, mappings or values of several types") as raised:
+        join(tmp_path, "left", "k,v a,1", frame)
+    assert "`right_key`" in raised.value.where
 
 
 def test_union_goes_by_names_in_the_order_of_the_first_table(tmp_path):

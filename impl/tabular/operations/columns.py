@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from impl.tabular.flow import ANY, OBJECT, TEXT, Column, Context, Flow
+from impl.tabular.flow import ANY, OBJECT, STEADY, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, RowWise, matching, operation
 from impl.tabular.spec import Spec, nearest
+from impl.tabular.spill import Spool
 
 if TYPE_CHECKING:
     import polars as pl
 
-_HELD_SHARE = 8  # of the memory limit, for rows that wait for the kind of their column
 _CACHED = 500_000  # dates whose text is remembered
 _DIGITS = 2**63
 
@@ -78,14 +78,16 @@ def _absent(wanted: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def _unmatched(patterns: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    there = dict.fromkeys(names)
     for one in patterns:
-        if not matching(one, names):
+        if not matching(one, there):
             yield f"there is no column `{one}`", nearest(one, names)
 
 
 def _matched(patterns: Iterable[str], names: Sequence[str]) -> list[str]:
     """The columns that the patterns stand for, each once, in the order of the patterns."""
-    return list(dict.fromkeys(name for one in patterns for name in matching(one, names)))
+    there = dict.fromkeys(names)
+    return list(dict.fromkeys(name for one in patterns for name in matching(one, there)))
 
 
 def _pairs(spec: Spec) -> dict[str, str]:
@@ -199,7 +201,7 @@ class KeepColumns(_Columns):
         known = {one.name: one for one in given}
         kept = []
         for pattern in self.patterns:
-            kept += [known[name] for name in matching(pattern, list(known))] or [Column(pattern, ANY)]
+            kept += [known[name] for name in matching(pattern, known)] or [Column(pattern, ANY)]
         return list({one.name: one for one in kept}.values())
 
     def change(self, batch: pl.DataFrame) -> pl.DataFrame:
@@ -371,7 +373,7 @@ class MapValues(Operation):
         return [Column(one.name, self.kind(one.kind)) if one.name in mapped else one for one in given[0]]
 
     def kind(self, given: str) -> str:
-        return OBJECT if given in (TEXT, OBJECT) else ANY  # numbers of texts are objects to pandas
+        return OBJECT if given in (TEXT, STEADY, OBJECT) else ANY  # numbers of texts are objects to pandas
 
     def mapped(self, batch: pl.DataFrame) -> list[str]:
         """The columns that the mapping is for."""
@@ -381,7 +383,7 @@ class MapValues(Operation):
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         """Rows wait until the kind of each column is known: text as soon as one text is seen, else at the end."""
-        held = _Held(context)
+        held = Spool(context)
         kinds: dict[str, set[str]] = {}
         open_ = True
         for batch in flows[0].batches():
@@ -392,11 +394,17 @@ class MapValues(Operation):
             if open_:
                 held.add(batch)
                 continue
-            for waiting in held.take():
-                yield self.changed(waiting, kinds)
+            if held.empty is not None:
+                yield from self._released(held, kinds)
+                held = Spool(context)
             yield self.changed(batch, kinds)
-        for waiting in held.take():
-            yield self.changed(waiting, kinds)
+        yield from self._released(held, kinds)
+
+    def _released(self, held: Spool, kinds: Mapping[str, set[str]]) -> Iterator[pl.DataFrame]:
+        """The rows that waited."""
+        for batch in held:
+            yield self.changed(batch, kinds)
+        held.close()
 
     def seen(self, column: pl.Series) -> set[str]:
         """What sorts of values come out for these: text, integer, float, boolean, null."""
@@ -473,7 +481,7 @@ class _MapTexts(RowWise, MapValues):
     """A mapping to texts: nothing depends on other rows."""
 
     def kind(self, given: str) -> str:
-        return given if given in (TEXT, OBJECT) else ANY
+        return given if given in (TEXT, STEADY, OBJECT) else ANY
 
     def apply(self, batch: pl.DataFrame) -> pl.DataFrame:
         return batch.with_columns(self.texts(batch[one], self.fitting(batch[one].dtype)) for one in self.mapped(batch))
@@ -502,35 +510,6 @@ def _is_text(sorts: set[str]) -> bool:
 
 def _text(value: Any) -> str | None:
     return None if _sort(value) == "null" else str(value)
-
-
-class _Held:
-    """Batches that wait, in memory and then in a file each."""
-
-    def __init__(self, context: Context) -> None:
-        self._limit, self._folder = context.memory_limit // _HELD_SHARE, context.folder
-        self._held: list[pl.DataFrame] = []
-        self._files: list[Path] = []
-        self._size: float = 0
-
-    def add(self, batch: pl.DataFrame) -> None:
-        self._size += batch.estimated_size()
-        if self._held and (self._files or self._size > self._limit):
-            self._files.append(Path(self._folder) / f"map_values-{id(self):x}-{len(self._files)}.arrow")
-            batch.write_ipc(self._files[-1], compression="lz4")
-        else:
-            self._held.append(batch)
-
-    def take(self) -> Iterator[pl.DataFrame]:
-        import polars as pl
-
-        held, self._held, self._size = self._held, [], 0
-        yield from held
-        files, self._files = self._files, []
-        for path in files:
-            batch = pl.read_ipc(path.read_bytes())
-            path.unlink()
-            yield batch
 
 
 @operation("date_format")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import Column, Context
+from impl.tabular.flow import Column, Context, framed
 from impl.tabular.operation import RowWise, matching, operation
 from impl.tabular.spec import Map, Spec
 from impl.tabular.templates import Expression
@@ -39,12 +39,13 @@ class _Computed(RowWise):
             return None
         made = {one.name: one for one in columns}
         for name, expression in self.expressions.items():
-            made |= {one: Column(one, expression.kind) for one in self.checked(name, expression, list(made))}
+            for one in self.checked(name, expression, made):
+                made[one] = Column(one, expression.kind)
         self.demanded = True
         return list(made.values())
 
     @abstractmethod
-    def checked(self, name: str, expression: Expression, there: Sequence[str]) -> list[str]:
+    def checked(self, name: str, expression: Expression, there: Collection[str]) -> list[str]:
         """The columns that the expression under `name` computes, where those of `there` are; notes what it asks for in vain."""
 
     def begin(self, context: Context) -> None:
@@ -54,57 +55,74 @@ class _Computed(RowWise):
 
     def apply(self, batch: pl.DataFrame) -> pl.DataFrame:
         start, self.row = self.row, self.row + batch.height
-        done = self.compute(batch, start)
+        table = {one.name: one for one in batch.get_columns()}
+        for name, expression in self.expressions.items():
+            self.compute(name, expression, table, batch.height, start)
         self.demanded = True
-        return done
+        return framed(table.values())
 
     @abstractmethod
-    def compute(self, batch: pl.DataFrame, start: int) -> pl.DataFrame:
-        """The batch with the computed columns; `start` rows came before it."""
+    def compute(self, name: str, expression: Expression, table: dict[str, pl.Series], height: int, start: int) -> None:
+        """Put what the expression under `name` computes into the table; `start` rows came before it."""
+
+    def evaluated(self, expression: Expression, table: Mapping[str, pl.Series], height: int, start: int) -> pl.Series:
+        """The column that an expression makes. It gets the columns that it may read: all of them take long where there are many."""
+        import polars as pl
+
+        if not self.demanded and not _all_there(expression, table):
+            expression.demand(list(table))
+        names: Collection[str] = table.keys()
+        if expression.names is not None:
+            read = [one for one in expression.names if one in table]
+            if not any(table[one].dtype.is_numeric() for one in read):  # numbers depend on what else there is: `widened`
+                names = read
+        given = framed(table[one] for one in names)
+        if not given.width:  # rows without columns would be none
+            given = pl.DataFrame({"": pl.repeat(None, height, dtype=pl.Null, eager=True)})
+        return expression.evaluate(given, start)
+
+
+def _all_there(expression: Expression, names: Collection[str]) -> bool:
+    """Whether all that an expression may read are columns: then there is nothing to look for."""
+    return expression.names is not None and all(one in names for one in expression.names)
 
 
 @operation("add_columns")
 class AddColumns(_Computed):
     """New columns, behind the others; one that is there already gets the new values in its place."""
 
-    def checked(self, name: str, expression: Expression, there: Sequence[str]) -> list[str]:
-        expression.check(there)
+    def checked(self, name: str, expression: Expression, there: Collection[str]) -> list[str]:
+        if not _all_there(expression, there):
+            expression.check(list(there))
         return [name]
 
-    def compute(self, batch: pl.DataFrame, start: int) -> pl.DataFrame:
-        for name, expression in self.expressions.items():
-            if not self.demanded:
-                expression.demand(batch.columns)
-            batch = batch.with_columns(expression.evaluate(batch, start).alias(name))
-        return batch
+    def compute(self, name: str, expression: Expression, table: dict[str, pl.Series], height: int, start: int) -> None:
+        table[name] = self.evaluated(expression, table, height, start).alias(name)
 
 
 @operation("modify_columns")
 class ModifyColumns(_Computed):
     """New values for columns; a name may have wildcards, and `value` is the column's own value."""
 
-    def checked(self, name: str, expression: Expression, there: Sequence[str]) -> list[str]:
+    def checked(self, name: str, expression: Expression, there: Collection[str]) -> list[str]:
         found = matching(name, there)
         if found and not expression.literal:
             if VALUE in there:
                 expression.spec.note(_CLASH, name, _RENAME)
-            expression.check([*there, VALUE])
+            if not _all_there(expression, {*there, VALUE}):
+                expression.check([*there, VALUE])
         return found
 
-    def compute(self, batch: pl.DataFrame, start: int) -> pl.DataFrame:
-        for name, expression in self.expressions.items():
-            for one in matching(name, batch.columns):
-                if expression.literal:
-                    changed = expression.evaluate(batch, start)
-                else:
-                    if VALUE in batch.columns:
-                        raise self.failed(_CLASH, _RENAME, key="columns")
-                    given = batch.with_columns(batch[one].alias(VALUE))
-                    if not self.demanded:
-                        expression.demand(given.columns)
-                    changed = expression.evaluate(given, start)
-                batch = batch.with_columns(changed.alias(one))
-        return batch
+    def compute(self, name: str, expression: Expression, table: dict[str, pl.Series], height: int, start: int) -> None:
+        for one in matching(name, table):
+            if not expression.literal:
+                if VALUE in table:
+                    raise self.failed(_CLASH, _RENAME, key="columns")
+                table[VALUE] = table[one].alias(VALUE)
+            changed = self.evaluated(expression, table, height, start)
+            if not expression.literal:
+                del table[VALUE]
+            table[one] = changed.alias(one)
 
 
 _CLASH = "there is a column `value`, and the expression's `value` is the column that it changes"

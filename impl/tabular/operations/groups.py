@@ -8,10 +8,10 @@ from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, TEXT, Column, Context, Flow, framed
+from impl.tabular.flow import ANY, FLOAT, INTEGER, OBJECT, STEADY, TEXT, Column, Context, Flow, framed
 from impl.tabular.operation import Operation, operation
 from impl.tabular.operations.numbers import BLANK, INTEGER_TEXT, numbers
-from impl.tabular.operations.tables import as_text, known
+from impl.tabular.operations.tables import as_text, comparable
 from impl.tabular.operations.tallies import NUMERIC, PIECE, Created, Tally
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, compact, gathered, share, size_of
@@ -90,6 +90,7 @@ class GroupBy(Operation):
         kept = [Column(one, kinds.get(one, ANY)) for one in self.by]
         for one in made:
             kind = kinds.get(one.column, ANY)
+            kind = TEXT if kind == STEADY else kind
             kept.append(Column(one.name, fixed.get(one.function) or (kind if one.function[:4] == "str_" else OBJECT)))
         return kept
 
@@ -103,7 +104,7 @@ class GroupBy(Operation):
 
         batches = flows[0].batches()
         first = next(batches)
-        known(self, self.by, first.columns, "group_by_columns")
+        comparable(self, self.by, first, "group_by_columns")
         made, wrong = self._created(first.columns)
         for what, hint in wrong:
             raise self.failed(what, hint, key="create_columns")
@@ -195,17 +196,22 @@ class GroupBy(Operation):
         keyed = keyed.with_columns(pl.col(key).alias(one) for key, one in zip(keys, self.by, strict=True))
         grouped = keyed.group_by(keys).agg(expressions)
         results = [grouped[key].alias(one) for key, one in zip(keys, self.by, strict=True)]
-        computed = {column: _Numbers(grouped, column) for column in numeric}
+        computed = {column: _Numbers(grouped, column, rows.schema[column]) for column in numeric}
         for one in made:
             if one.function not in NUMERIC:
                 results.append(grouped[one.name])
                 continue
             found = computed[one.column]
-            results.append(found.float_result(one.function).alias(one.name))
+            floats = found.float_result(one.function)
             if one.function in ("min", "max", "sum"):
-                results.append(found.whole_result(one.function).alias(f"\0{one.name}"))
+                whole = found.whole_result(one.function)
+                if rows.schema[one.column] == pl.Boolean and one.function != "sum":
+                    whole = whole.cast(pl.Boolean)
+                    floats = as_text(whole).zip_with(whole.is_not_null(), as_text(floats))
+                results.append(whole.alias(f"\0{one.name}"))
                 if not found.whole.all():
                     mixed.add(one.name)
+            results.append(floats.alias(one.name))
         return framed(results)
 
     def _no_number(self, rows: pl.DataFrame, column: str, row: int, made: Sequence[Created]) -> None:
@@ -224,10 +230,13 @@ class GroupBy(Operation):
 
 
 class _Numbers:
-    """The numbers of one column, group by group: flat arrays, and where each group starts."""
+    """The numbers of one column, group by group: flat arrays, and where each group starts. single: they have 32 bits."""
 
-    def __init__(self, grouped: pl.DataFrame, column: str) -> None:
+    def __init__(self, grouped: pl.DataFrame, column: str, dtype: pl.DataType) -> None:
         import numpy as np
+        import polars as pl
+
+        self.single = dtype == pl.Float32
 
         lengths = grouped["\0rows"].to_numpy()
         self.rows = lengths
@@ -262,6 +271,7 @@ class _Numbers:
             return pl.Series([], dtype=pl.Float64)
         with np.errstate(all="ignore"):
             found = self._float(function)
+            found = found.astype(np.float32) if self.single else found
         return pl.Series(found, dtype=pl.Float64).fill_nan(None)
 
     def _float(self, function: str) -> Any:
@@ -275,11 +285,11 @@ class _Numbers:
             whole = {"min": np.minimum, "max": np.maximum}[function].reduceat(self.whole_values, self.starts)
             return np.where(self.whole, whole.astype(np.float64), np.where(count == 0, np.nan, found))
         filled = np.where(missing, 0.0, self.values)
-        total = sums(filled, self.starts)
+        total = sums(filled.astype(np.float32) if self.single else filled, self.starts)
         if function in ("sum", "mean"):
             whole = np.add.reduceat(self.whole_values, self.starts).astype(np.float64)
-            total = np.where(self.whole, whole, total)
-            return total / self.rows if function == "mean" else total
+            total = np.where(self.whole, whole, total).astype(total.dtype)
+            return total / self.rows.astype(total.dtype) if function == "mean" else total
         # pandas has bottleneck compute these, one value after the other, as bincount does
         groups = np.repeat(np.arange(len(self.rows)), self.rows)
         mean = np.bincount(groups, filled, len(self.rows)) / count
@@ -289,14 +299,14 @@ class _Numbers:
 
 
 def sums(values: Any, starts: Any) -> Any:
-    """The sum of each stretch of an array as `numpy.sum` has it: pairwise, so that the last digit is the same.
+    """The sum of each stretch of an array as `numpy.sum` has it: pairwise, so that the last digit is the same, and never -0.0.
 
     `reduceat` takes the first value of a stretch as it is and sums the others; with a -0.0 before each stretch, all of them.
     """
     import numpy as np
 
     with_zeros = np.insert(values, starts, -0.0)
-    return np.add.reduceat(with_zeros, starts + np.arange(len(starts)))
+    return np.add.reduceat(with_zeros, starts + np.arange(len(starts))) + values.dtype.type(0)
 
 
 def _quoted(column: pl.Series) -> pl.Series:
@@ -339,7 +349,7 @@ class Rank(Operation):
         by, spool, missing, start = list(dict.fromkeys(self.by)), Spool(context), False, 0
         batches = flows[0].batches()
         first = next(batches)
-        known(self, by, first.columns, "group_by_columns")
+        comparable(self, by, first, "group_by_columns")
         present = pl.all_horizontal(pl.col(one).is_not_null() for one in by)
 
         def ranked(batch: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:

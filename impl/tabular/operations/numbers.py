@@ -23,9 +23,9 @@ def numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     """
     import polars as pl
 
-    if column.dtype.is_integer():
+    if column.dtype.is_integer() or column.dtype == pl.Boolean:
         return column.cast(pl.Float64), column.cast(pl.Int64)
-    if column.dtype.is_float() or column.dtype == pl.Boolean or column.dtype == pl.Null:
+    if column.dtype.is_float() or column.dtype == pl.Null:
         return column.cast(pl.Float64).fill_nan(None), pl.Series([None], dtype=pl.Int64).new_from_index(0, len(column))
     if column.dtype != pl.String:
         column = as_text(column)

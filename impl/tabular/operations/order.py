@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import Column, Context, Flow
+from impl.tabular.flow import STEADY, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
-from impl.tabular.operations.tables import ONE_PARTITION, known
+from impl.tabular.operations.tables import ONE_PARTITION, comparable
 from impl.tabular.spec import Spec
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, compact, gathered, placed, share, size_of
 
@@ -34,16 +34,17 @@ class Sort(Operation):
         return given[0]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
-        """By several columns equal rows keep their order; by one they are as the peer's sort leaves them (see `ties`)."""
+        """By several columns, or a steady one, equal rows keep their order; by one they are as the peer leaves them (see `ties`)."""
         if not self.by:
             yield from flows[0].batches()
             return
         (name, *more), down = self.by, next(iter(self.by.values()))
         sorter = Sorter(context, list(self.by), list(self.by.values()))
-        keys: list[pl.Series] | None = None if more else []
+        steady = Column(name, STEADY) in (flows[0].columns or ())
+        keys: list[pl.Series] | None = None if more or steady else []
         spool, rows = Spool(context), 0
         for batch in flows[0].batches():
-            known(self, list(self.by), batch.columns, "columns")
+            comparable(self, list(self.by), batch, "columns")
             rows += batch.height
             if keys is not None and (rows > ONE_PARTITION or not _is_text(batch[name])):
                 for frame in spool:
@@ -67,7 +68,8 @@ def _first(frame: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """The first of rows that are equal in some columns, in their order."""
     import polars as pl
 
-    if any(frame.schema[name] != pl.String for name in by):
+    schema = frame.schema
+    if any(schema[name] != pl.String for name in by):
         return frame.unique(by, keep="first", maintain_order=True)
     # the same for texts, in two thirds of the time
     return frame.filter((pl.struct(by) if len(by) > 1 else pl.col(by)).is_first_distinct())
@@ -124,8 +126,10 @@ class Distinct(Operation):
         batches = flows[0].batches()
         first = next(batches)
         by = self.by or first.columns
-        known(self, by, first.columns, self.key)
+        comparable(self, by, first, self.key)
         yield first.clear()
+        if not by:
+            return
         seen = [first.select(by).clear()]  # in a list, as the reader of batches asks for its height
         for batch in gathered(chain([first], batches), lambda: seen[0].height, context):
             new = _first(batch, by)

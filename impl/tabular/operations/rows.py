@@ -9,7 +9,7 @@ from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 from impl.tabular import query
-from impl.tabular.flow import BOOLEAN, FLOAT, INTEGER, TEXT, Column, Context, Flow
+from impl.tabular.flow import BOOLEAN, FLOAT, INTEGER, STEADY, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, RowWise, operation
 from impl.tabular.spec import Spec, nearest
 
@@ -50,7 +50,7 @@ class FilterRows(Operation):
         for one in absent:
             self.spec.note(f"there is no column `{one}`", "query", _hint(one, names))
         kinds = {one.name: one.kind for one in given[0]}
-        if not absent and all(kinds.get(one, TEXT) in (TEXT, INTEGER, FLOAT) for one in self.query.names.values()):
+        if not absent and all(kinds.get(one, TEXT) in (TEXT, STEADY, INTEGER, FLOAT) for one in self.query.names.values()):
             try:
                 query.check(self.query, _types(kinds))
             except query.QueryError as error:
@@ -180,7 +180,7 @@ class Flatten(RowWise):
         problem = self.problem([one.name for one in given[0]])
         if problem:
             self.spec.note(*problem)
-        return [one for one in given[0] if one.name not in (self.column, self.new)] + [Column(self.new, TEXT)]
+        return [one for one in given[0] if one.name not in (self.column, self.new)] + [Column(self.new, STEADY)]
 
     def apply(self, batch: pl.DataFrame) -> pl.DataFrame:
         import polars as pl

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from impl.tabular.flow import ANY, TEXT, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
-from impl.tabular.operations.tables import as_text, known
+from impl.tabular.operations.tables import as_text, comparable, known
 from impl.tabular.spec import Spec
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned
 
@@ -64,15 +64,18 @@ class Melt(Operation):
         if self.value in first.columns:
             raise self.failed(f"`value_name` cannot be `{self.value}`, as there is a column of this name", key="value_name")
         melted = self._melted(first.columns)
-        dtype = _common([first.schema[one] for one in melted])
-        spool = Spool(context)
+        schema = first.schema
+        truths = [one for one in melted if schema[one] == pl.Boolean]
+        spool, unsure = Spool(context), False
         for batch in chain([first], batches):
+            unsure = unsure or any(batch[one].null_count() for one in truths)
             spool.add(batch.select(list(dict.fromkeys([*(self.ids or []), *melted]))))
         if not melted:
             frame = {one: first[one].clear() for one in self.ids or []}
             yield pl.DataFrame(
                 {**frame, self.value: pl.Series([], dtype=pl.String), self.variable: pl.Series([], dtype=pl.String)}
             ).select(self._names)
+        dtype = _common([schema[one] for one in melted], unsure)
         for one in melted:
             for batch in spool:
                 values = as_text(batch[one]) if dtype == pl.String else batch[one].cast(dtype)
@@ -83,13 +86,18 @@ class Melt(Operation):
         spool.close()
 
 
-def _common(types: Sequence[Any]) -> Any:
-    """The type of a column that takes values of all of `types`: whole numbers and floats are floats, others text."""
+def _common(types: Sequence[Any], unsure: bool) -> Any:
+    """The type of a column that takes values of all of `types`: numbers beside numbers, `1` for True among them, others text.
+
+    unsure: some True or False is missing, and then they are no numbers.
+    """
     import polars as pl
 
     found = set(types) - {pl.Null}
     if len(found) == 1:
         return found.pop()
+    if pl.Boolean in found and not unsure:
+        found.remove(pl.Boolean)
     if found and all(one.is_integer() for one in found):
         return pl.Int64
     return pl.Float64 if found and all(one.is_numeric() for one in found) else pl.String
@@ -128,7 +136,7 @@ class Pivot(Operation):
         batches = flows[0].batches()
         first = next(batches)
         for key, wanted in (("rows_by", self.by), ("cols_by", [self.across]), ("values", [self.values])):
-            known(self, wanted, first.columns, key)
+            comparable(self, wanted, first, key)
         several = len(self.by) > 1
         row, wanted = ("\0row" if several else self.by[0]), [*self.by, self.across, self.values]
         # rows that get the same text for `rows_by` are one row, though they may differ in the columns
@@ -148,7 +156,7 @@ class Pivot(Operation):
             raise self.failed(f"a value of `{self.across}` is called like the column of `rows_by`", "rename the column before",
                               value=self.by[0], key="cols_by")  # fmt: skip
         sorter = Sorter(context, [row])
-        for (rows,) in aligned([parts]):
+        for (rows,) in aligned([parts], times=8):
             sorter.add(self._pivoted(rows, row, names, labels))
         yield from _floats_where_missing(sorter, labels, self.by, row if several else "", context)
 
@@ -184,7 +192,9 @@ def _floats_where_missing(
 
     spool, missing = Spool(context), set()
     for frame in frames:
-        missing |= {one for one in labels if frame[f"\0{one}"].null_count() and frame.schema[f"\0{one}"].is_integer()}
+        held = {one.name: one for one in frame.get_columns()}
+        found = {one: held[f"\0{one}"] for one in labels}
+        missing |= {name for name, one in found.items() if one.dtype.is_integer() and one.null_count()}
         spool.add(frame)
     for frame in spool:
         keys = [frame[one] for one in by] if not composite else _split(frame[composite], by)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from impl.tabular.flow import ANY, BATCH, BOOLEAN, FLOAT, INTEGER, OBJECT, TEXT, TIME, Column, Context, Flow
+from impl.tabular.flow import ANY, BATCH, BOOLEAN, FLOAT, INTEGER, OBJECT, STEADY, TEXT, TIME, Column, Context, Flow
 from impl.tabular.operation import Operation, operation
 from impl.tabular.spec import Spec, nearest
 from impl.tabular.spill import Partitions, Sorter, Spool, aligned, gathered
@@ -21,9 +22,22 @@ Wrong = Callable[[str, str, str], None]
 
 def known(operation: Operation, wanted: Sequence[str], names: Sequence[str], key: str) -> None:
     """Raise for the first wanted column that is not there: for tables whose columns are only known with their rows."""
+    there = set(names)
     for one in wanted:
-        if one not in names:
+        if one not in there:
             raise operation.failed(f"there is no column `{one}`", nearest(one, names), key=key)
+
+
+def comparable(operation: Operation, wanted: Sequence[str], frame: pl.DataFrame, key: str) -> None:
+    """Raise for the first wanted column that is not there, or whose values cannot be told apart, sorted or matched."""
+    import polars as pl
+
+    known(operation, wanted, frame.columns, key)
+    schema = frame.schema
+    for one in wanted:
+        if schema[one] == pl.Object:
+            what = f"`{one}` holds lists, mappings or values of several types, which cannot be compared"
+            raise operation.failed(what, f"make it text before: `modify_columns` with `{one}: '{{{{value}}}}'`", key=key)
 
 
 def kind_of(column: pl.Series) -> str:
@@ -63,7 +77,8 @@ class Union(Operation):
         """All columns, those of the first table first."""
         names = list(tables[0])
         for ref, others in zip(self.sources, tables[1:], strict=True):
-            missing, more = [one for one in names if one not in others], [one for one in others if one not in names]
+            here, there = set(names), set(others)
+            missing, more = [one for one in names if one not in there], [one for one in others if one not in here]
             if (missing or more) and not self.fill:
                 text = [f"it lacks `{'`, `'.join(missing)}`"] if missing else []
                 text += [f"it has also `{'`, `'.join(more)}`"] if more else []
@@ -77,7 +92,9 @@ class Union(Operation):
         if len(tables) < len(given):
             return None
         names = self._names([list(one) for one in tables], lambda what, key, hint: self.spec.note(what, key, hint))
-        return [Column(name, _united([one.get(name) for one in tables])[0] or ANY) for name in names]
+        kinds = {name: _united([one.get(name) for one in tables])[0] or ANY for name in names}
+        # the peer sorts a union in pieces that it finds by a sample of the rows
+        return [Column(name, STEADY if kind == TEXT else kind) for name, kind in kinds.items()]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
         """Columns whose tables disagree on the type become text, which shows the same, or numbers of one type."""
@@ -94,8 +111,9 @@ class Union(Operation):
         told = [{one.name: one.kind for one in flow.columns or ()} for flow in flows]
         types: dict[str, Any] = {}
         numbers: list[dict[str, Any]] = [{} for _ in opened]  # what the columns of each table become before they are text
+        tables = [{one.name: one for one in first.get_columns()} for first, _ in opened]
         for name in names:
-            firsts = [first[name] if name in first.columns else None for first, _ in opened]
+            firsts = [table.get(name) for table in tables]
             kinds = [_kind(first, known.get(name, ANY)) for first, known in zip(firsts, told, strict=True)]
             for made, kind, one in zip(numbers, _united(kinds)[1], firsts, strict=True):
                 if one is not None and kind in _NUMBERS and not (kind == INTEGER and one.dtype.is_float()):
@@ -105,7 +123,10 @@ class Union(Operation):
             types[name] = joined.pop() if len(joined) == 1 else pl.String
         for number, (first, batches) in enumerate(opened):
             for batch in chain([first], batches):
-                yield pl.DataFrame({name: _filled(batch, name, numbers[number].get(name), types[name]) for name in names})
+                table = {one.name: one for one in batch.get_columns()}
+                yield pl.DataFrame(
+                    {name: _filled(table.get(name), batch.height, numbers[number].get(name), types[name]) for name in names}
+                )
 
 
 _NUMBERS = {INTEGER: "Int64", FLOAT: "Float64"}
@@ -124,12 +145,13 @@ def _united(kinds: Sequence[str | None]) -> tuple[str | None, list[str | None]]:
     As pandas has it where one table after the other comes to those before: whole numbers are floats beside floats and
     beside what is missing. What is an object to it (what `group_by` makes) stays as it is.
     """
+    kinds = [TEXT if one == STEADY else one for one in kinds]
     kind, each = kinds[0], [kinds[0]]
     for one in kinds[1:]:
         both = {kind, one}
         if ANY in both:
             kind = ANY
-        elif both in ({INTEGER, FLOAT}, {INTEGER, None}, {FLOAT, None}):
+        elif both in ({INTEGER, FLOAT}, {INTEGER, None}, {FLOAT, None}) or (kind, one) == (FLOAT, BOOLEAN):
             kind = FLOAT
         elif both == {INTEGER, BOOLEAN}:
             kind = INTEGER
@@ -141,13 +163,13 @@ def _united(kinds: Sequence[str | None]) -> tuple[str | None, list[str | None]]:
     return kind, each
 
 
-def _filled(batch: pl.DataFrame, name: str, number: Any, dtype: Any) -> pl.Series:
-    """One column of a batch in the wanted type, be it by way of a number; all missing if it is not there."""
+def _filled(column: pl.Series | None, height: int, number: Any, dtype: Any) -> pl.Series:
+    """A column of a batch in the wanted type, be it by way of a number; all missing if it is not there."""
     import polars as pl
 
-    if name not in batch.columns:
-        return pl.Series(name, [None], dtype).new_from_index(0, batch.height)
-    return _typed(batch[name] if number is None else batch[name].cast(number), dtype)
+    if column is None:
+        return pl.Series([None], dtype=dtype).new_from_index(0, height)
+    return _typed(column if number is None else column.cast(number), dtype)
 
 
 def _typed(column: pl.Series, dtype: Any) -> pl.Series:
@@ -251,11 +273,11 @@ class Join(Operation):
         """The plan for two tables, from those of their columns that take part."""
         pairs = list(zip(self.left_keys, self.right_keys, strict=False))
         same = [one for one, other in pairs if one == other]
-        clash = {one for one in left if one in right} - set(same)
+        clash = set(left) & set(right) - set(same)
         new_left = {one: f"{one}_x" if one in clash else one for one in left}
         new_right = {one: f"\0{one}" if one in same else f"{one}_y" if one in clash else one for one in right}
         names = [*new_left.values(), *(one for one in new_right.values() if one[:1] != "\0")]
-        for one in sorted({one for one in names if names.count(one) > 1}):
+        for one in sorted(one for one, times in Counter(names).items() if times > 1):
             wrong(f"the join would make two columns `{one}`", "sources", "rename or drop one of them before")
         on = [(new_left.get(one, one), new_right.get(other, other)) for one, other in pairs]
         return Plan(
@@ -284,7 +306,8 @@ class Join(Operation):
                 kinds = {one: _perhaps(kind) for one, kind in kinds.items()}
             if self.how in ("left", "outer"):
                 more = {one: _perhaps(kind) for one, kind in more.items()}
-            kinds, names = {**more, **kinds}, plan.names
+            kinds = {**more, **kinds} | {one: TEXT for pair in plan.on for one in pair if {**more, **kinds}.get(one) == STEADY}
+            names = plan.names
         return [Column(one, kinds.get(one, ANY)) for one in names]
 
     def run(self, flows: list[Flow], context: Context) -> Iterator[pl.DataFrame]:
@@ -304,6 +327,8 @@ class Join(Operation):
     ) -> Iterator[pl.DataFrame]:
         first, other = next(lefts), next(rights)
         plan = self._plan(first.columns, self._taken("right", other.columns, self.right_keys, wrong, None), wrong)
+        comparable(self, self.left_keys, first, self._key("left"))
+        comparable(self, self.right_keys, other, self._key("right"))
         plan.types.update(self._key_types(plan, first.rename(plan.left), other.select(list(plan.right)).rename(plan.right)))
         right = Partitions(context, [one for _, one in plan.on])
         for batch in chain([other], rights):
@@ -417,7 +442,7 @@ def _floats(frames: Iterator[pl.DataFrame], names: set[str], context: Context) -
     import polars as pl
 
     first = next(frames)
-    whole = [one for one in first.columns if one in names and first.schema[one].is_integer()]
+    whole = [one for one, dtype in first.schema.items() if one in names and dtype.is_integer()]
     if not whole:
         yield first
         yield from frames

@@ -93,6 +93,8 @@ class Tally:
                 return False
             sources[f"\0i.{column}"] = whole
         for column in self.compared:
+            if rows[column].dtype == pl.Boolean:  # the smallest of True and False is no number
+                return False
             floats, whole = numbers(rows[column])
             known = floats.is_not_null() | rows[column].is_null()
             if rows[column].dtype == pl.String:

@@ -24,15 +24,8 @@ class Arrow(FileSource):
 
     def look(self) -> list[Column] | None:
         data, names = self._opened(self.file)
-        import pyarrow
-
-        columns = []
-        for name in names:
-            field = data.schema.field(name)
-            # whole numbers with gaps among them are floats in pandas; only the rows tell
-            kind = _kind(field.type) if not pyarrow.types.is_integer(field.type) else self.kind
-            columns.append(Column(name, kind))
-        return columns
+        # whole numbers with gaps among them are floats when the rows come, but pandas plans with whole ones
+        return [Column(name, _kind(data.schema.field(name).type)) for name in names]
 
     def rows(self, file: Path, context: Context) -> Iterator[pl.DataFrame]:
         data, names = self._opened(file)
