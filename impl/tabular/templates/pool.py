@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from impl.tabular.templates.jinja import Settings, environment
@@ -35,7 +35,10 @@ def pool(count: int) -> ProcessPoolExecutor:
 
     with _lock:
         if count not in _pools:
-            _pools[count] = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
+            _pools[count] = made = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
+            with _undisturbed():
+                for _ in range(count):  # each starts a process, as none is idle yet
+                    made.submit(os.getpid)
         return _pools[count]
 
 
@@ -61,13 +64,30 @@ def ended() -> Iterator[None]:
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
-    """Processes that are started meanwhile are not ended by a signal before `_begin`, which would be told with a traceback."""
+def _undisturbed() -> Iterator[None]:
+    """A signal that comes meanwhile is answered at the end: here, as a process that is half started tells that with a traceback,
+    and in the processes that are started, when they have come to `_begin`.
+    """
+    came: list[tuple[Any, int, Any]] = []
+    main = threading.current_thread() is threading.main_thread()  # no other one may say what answers, nor is it disturbed
+    answers = {one: signal.getsignal(one) for one in ENDING} if main else {}
+    for one, answer in answers.items():
+        if callable(answer):
+            signal.signal(one, partial(_note, came, answer))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for one, answer in answers.items():
+            if callable(answer):
+                signal.signal(one, answer)
+    for answer, number, frame in came[:1]:
+        answer(number, frame)
+
+
+def _note(came: list[tuple[Any, int, Any]], answer: Any, number: int, frame: Any) -> None:
+    came.append((answer, number, frame))
 
 
 def _begin() -> None:
@@ -99,19 +119,12 @@ def render_in_pool(
     size = -(-rows // (count * 2))
     starts = range(0, rows, size)
     made = pool(count)
-    with _held_back():
-        jobs = [
-            made.submit(
-                _render,
-                settings,
-                source,
-                list(names),
-                [one[start : start + size] for one in columns],
-                min(size, rows - start),
-                how,
-            )
-            for start in starts
-        ]
+    jobs = [
+        made.submit(
+            _render, settings, source, list(names), [one[start : start + size] for one in columns], min(size, rows - start), how
+        )
+        for start in starts
+    ]
     texts: list[str] = []
     try:
         for start, job in zip(starts, jobs, strict=True):
