@@ -133,7 +133,7 @@ class Generator(CodeGenerator):
         self.write(")")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
-        """A key of a mapping, or the place in a loop."""
+        """A key of a mapping, a name of a namespace, or the place in a loop."""
         if node.ctx != "load" or isinstance(node.node, nodes.Literal) or node.attr in _OF_MAPPINGS:
             super().visit_Getattr(node, frame)
             return
@@ -148,7 +148,10 @@ class Generator(CodeGenerator):
             return
         self.write(f"({name}[{node.attr!r}] if type({name} := ")
         self.visit(node.node, frame)
-        self.write(f") is dict and {node.attr!r} in {name} else attribute(environment, {name}, {node.attr!r}))")
+        self.write(f") is dict and {node.attr!r} in {name} else ")
+        if not node.attr.startswith("_"):
+            self.write(f"{name}.__dict__[{node.attr!r}] if type({name}) is Names and {node.attr!r} in {name}.__dict__ else ")
+        self.write(f"attribute(environment, {name}, {node.attr!r}))")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
         """An element of a list by a place from its begin."""
@@ -327,7 +330,16 @@ class Template(jinja2.Template):
     @classmethod
     def from_code(cls, environment: jinja2.Environment, code: CodeType, *args: Any, **kwargs: Any) -> jinja2.Template:
         made = super().from_code(environment, code, *args, **kwargs)
-        made.root_render_func.__globals__.update(
-            partial=partial, attribute=attribute, json_text=json_text, LoopContext=turns, SEQUENCES=SEQUENCES, Turns=Turns
-        )
+        made.root_render_func.__globals__.update(_NAMED)
         return made
+
+
+_NAMED = {
+    "partial": partial,
+    "attribute": attribute,
+    "json_text": json_text,
+    "LoopContext": turns,
+    "Turns": Turns,
+    "Names": Names,
+    "SEQUENCES": SEQUENCES,
+}

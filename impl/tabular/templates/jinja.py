@@ -30,7 +30,7 @@ class Settings:
 
 
 class Quick(Context):
-    """Calls macros and methods of texts, most of what templates call, without asking each time what they want to be given."""
+    """Calls macros, namespaces and methods of texts, most of what templates call, without asking each time what they want to be given."""
 
     def call(self, called: Any, /, *args: Any, **kwargs: Any) -> Any:
         kind = type(called)
@@ -40,7 +40,7 @@ class Quick(Context):
                     return called._func(*args)
                 except StopIteration:
                     return self.environment.undefined("a macro raised a StopIteration exception")
-        elif kind is _METHOD and type(called.__self__) is str:
+        elif called is Names or (kind is _METHOD and type(called.__self__) is str):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return called(*args, **kwargs)
@@ -65,8 +65,8 @@ class Sandboxed(Sandbox):
     template_class = Template
 
     def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """A macro is as safe as what it does."""
-        if type(called) is Macro:
+        """A macro is as safe as what it does, and a namespace holds nothing."""
+        if type(called) is Macro or called is Names:
             return context.call(called, *args, **kwargs)
         return super().call(context, called, *args, **kwargs)
 
