@@ -132,11 +132,18 @@ def test_a_full_disk_leaves_what_was_there(project, small_disk, capsys):
 SORT = "[{operation: sort_rows, columns: [a]}, {operation: add_columns, columns: {b: '{%raw%}{{md5(a)}}{%endraw%}'}}]"
 
 
+def hears():
+    """As a process that a person starts, whoever started these tests (`nohup` has SIGHUP ignored by all below it)."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL if one != signal.SIGINT else signal.default_int_handler)
+
+
 def start(*words, **streams):
     return subprocess.Popen(
         [sys.executable, "-m", "impl.tabular.command", "run", *words],
         **{"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **streams},
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        preexec_fn=hears,
     )
 
 
