@@ -76,11 +76,18 @@ class Coordinator:
 
     def first(self):
         """Wait until one checkpoint is made; others are at work then."""
-        while not (line := self.process.stdout.readline()).startswith("[+]"):
+        while not (line := self.line()).startswith("[+]"):
             assert line, self.process.stderr.read()
             self.lines.append(line)
         self.lines.append(line)
         time.sleep(0.1)
+
+    def line(self):
+        """The next line and not a letter more: what a file object reads ahead, `communicate` does not see."""
+        read = b""
+        while not read.endswith(b"\n") and (letter := os.read(self.process.stdout.fileno(), 1)):
+            read += letter
+        return read.decode()
 
     def end(self, seconds=60):
         said, self.problems = self.process.communicate(timeout=seconds)
