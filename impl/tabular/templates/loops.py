@@ -44,7 +44,7 @@ TRIAL = 20_000  # elements after which the distinct ones have to have saved half
 KEPT = 65_536  # texts of bodies,
 KEPT_CHARACTERS = 32 << 20  # and their size
 _SAFE_READERS = {"length", "count", "first", "last", "join"}  # filters that a list may go through as well
-_PLACES: dict[str, Callable[[int, int], Any]] = {
+PLACES: dict[str, Callable[[int, int], Any]] = {
     "index": lambda at, length: at + 1,
     "index0": lambda at, length: at,
     "first": lambda at, length: not at,
@@ -192,7 +192,7 @@ def _places(body: Sequence[nodes.Node]) -> list[str] | None:
         return []
     if any(isinstance(one, nodes.For | nodes.Macro | nodes.CallBlock) for one in parts):
         return None
-    asked = [one.attr for one in parts if isinstance(one, nodes.Getattr) and _name(one.node) == "loop" and one.attr in _PLACES]
+    asked = [one.attr for one in parts if isinstance(one, nodes.Getattr) and _name(one.node) == "loop" and one.attr in PLACES]
     return list(dict.fromkeys(asked)) if len(asked) == loads else None
 
 
@@ -272,7 +272,7 @@ class Distinct:
         self.source, self.outer, self.filtered = source, outer, filtered
         names = [target, *(f"__loop_{place}__" for place in places), *outer]
         self.program = Program(plan.environment, body, names, loop=True, row=False, selfish=plan.selfish, numbered=False)
-        self.places = [_PLACES[one] for one in places]
+        self.places = [PLACES[one] for one in places]
         self.known: dict[Any, str] = {}
         self.marked: dict[int, list[tuple[Any, ...]]] = {}
         self.lock = threading.Lock()

@@ -18,6 +18,7 @@ import jinja2
 from jinja2 import nodes
 
 from impl.tabular.templates.generator import METHODS
+from impl.tabular.templates.loops import PLACES
 from impl.tabular.templates.syntax import CHANGES, ROW_DATA, SCOPES, Parsed, described, names_read, names_stored, walk
 
 TURNS = 200  # of a loop that is written out,
@@ -494,18 +495,9 @@ def _placed(value: Any, place: int, length: int) -> Any:
     if not isinstance(value, nodes.Node):
         return value
     if isinstance(value, nodes.Getattr) and isinstance(value.node, nodes.Name) and value.node.name == "loop":
-        known = {
-            "index": place + 1,
-            "index0": place,
-            "first": not place,
-            "last": place + 1 == length,
-            "length": length,
-            "revindex": length - place,
-            "revindex0": length - place - 1,
-        }
-        if value.attr not in known:
+        if value.attr not in PLACES:
             raise OtherwiseError
-        return nodes.Const(known[value.attr], lineno=value.lineno)
+        return nodes.Const(PLACES[value.attr](place, length), lineno=value.lineno)
     if isinstance(value, nodes.Name) and value.name == "loop":
         raise OtherwiseError
     made = object.__new__(type(value))
