@@ -290,14 +290,14 @@ PLACES = frozenset(_places("", ""))
 
 def _only_place(node: nodes.For) -> bool:
     """Whether a loop is asked for its place, by its body alone, and for nothing else."""
-    if node.test is not None and _names_loop(node.test):
+    if node.test is not None and names_loop(node.test):
         return False
     asked = named = 0
     rest: list[nodes.Node] = list(node.body)
     while rest:
         one = rest.pop()
         if isinstance(one, nodes.For):  # its body has a `loop` of its own
-            if _names_loop(one.iter) or one.test is not None or one.else_:
+            if names_loop(one.iter) or one.test is not None or one.else_:
                 return False
             continue
         if isinstance(one, nodes.Macro | nodes.Block | nodes.Scope | nodes.With):
@@ -313,7 +313,8 @@ def _only_place(node: nodes.For) -> bool:
     return 0 < asked == named
 
 
-def _names_loop(node: nodes.Node) -> bool:
+def names_loop(node: nodes.Node) -> bool:
+    """Whether `loop` is asked for anything."""
     return any(isinstance(one, nodes.Name) and one.name == "loop" for one in (node, *node.find_all(nodes.Name)))
 
 

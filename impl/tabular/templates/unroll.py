@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 
-from impl.tabular.templates.generator import METHODS
+from impl.tabular.templates.generator import METHODS, names_loop
 from impl.tabular.templates.loops import PLACES
 from impl.tabular.templates.syntax import CHANGES, ROW_DATA, SCOPES, Parsed, described, names_read, names_stored, walk
 
@@ -187,14 +187,14 @@ class _Unroller:
         """The turns that a loop's condition leaves, each with what it depends on yet. Raises OtherwiseError."""
         if node.test is None:
             return given, [None] * len(given)
-        if _asks_place([node.test]):
+        if names_loop(node.test):
             raise OtherwiseError
         asked = [self.named(_replaced(node.test, one)) for one in given]
         decided = [bool(one.value) for one in asked if isinstance(one, nodes.Const)]
         if len(decided) == len(given):
             left = [one for one, kept in zip(given, decided, strict=True) if kept]
             return left, [None] * len(left)
-        if _asks_place(node.body) or node.else_:
+        if node.else_ or any(map(names_loop, node.body)):
             raise OtherwiseError  # what the place is, and whether there is a turn, rows decide
         return given, list(asked)
 
@@ -425,10 +425,6 @@ def _matched(target: nodes.Node, element: nodes.Node) -> dict[str, nodes.Node]:
     for name, value in zip(target.items, element.items, strict=True):
         found.update(_matched(name, value))
     return found
-
-
-def _asks_place(body: Iterable[nodes.Node]) -> bool:
-    return any(isinstance(one, nodes.Name) and one.name == "loop" for part in body for one in walk(part))
 
 
 def _set_first(body: Sequence[nodes.Node]) -> list[str]:
