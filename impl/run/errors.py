@@ -7,12 +7,14 @@ prints the text and takes the code; this file does not know invoke, as the comma
 import errno
 import logging
 import os
+import signal
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # how a process is asked to end
 
 
 class EtlError(Exception):

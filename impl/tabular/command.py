@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from impl.run.errors import INTERRUPTED, EtlError, explain, nearest
+from impl.run.errors import ENDING, INTERRUPTED, EtlError, explain, nearest
 from impl.run.secrets import redact
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ COMPILED = "earthmover_compiled.yaml"
 STARTER = Path(__file__).parent / "starter"
 SHOWN_ROWS = 10
 WIDEST = 40  # letters of a column that are shown
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OBJECTS = 50_000  # made between two looks for rings of objects; Python's own number is 700
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from impl.run.errors import ENDING
 from impl.tabular.templates.jinja import Settings, environment
 from impl.tabular.templates.rows import RowError, compiled, render
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
-ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _pools: dict[int, ProcessPoolExecutor] = {}
 _lock = threading.Lock()
 _runs = 0  # that may use them
