@@ -22,19 +22,11 @@ from impl.run.command import LAST_LINES, find_program
 from impl.run.errors import EtlError
 from impl.run.files import alive
 from impl.run.secrets import HIDDEN, redact
-from impl.tabular.document import (
-    COMMIT,
-    NAMES,
-    PACKAGES,
-    Package,
-    Reader,
-    find,
-    installed_document,
-    override_pairs,
-    packages_of,
-    read_config,
-    same_commit,
-)
+from impl.tabular.document.config import read_config
+from impl.tabular.document.files import NAMES, find, installed_document
+from impl.tabular.document.merging import COMMIT, PACKAGES, Package, packages_of, same_commit
+from impl.tabular.document.overrides import override_pairs
+from impl.tabular.document.reading import Reader
 from impl.tabular.spec import Problems, nearest
 
 REMOTE = "https:http:ssh:git"  # how a repository may be reached

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from impl.run.errors import EtlError
-from impl.tabular import document
-from impl.tabular.document import autocast, load, override_pairs, read_size
+from impl.tabular.document import load
+from impl.tabular.document.config import read_size
+from impl.tabular.document.overrides import autocast, override_pairs
+from impl.tabular.document.rendering import Rendering, make_environment
 
 BARE = "version: 2\nsources: {}\ndestinations: {}\n"
 
@@ -724,12 +726,12 @@ def test_a_document_of_text_comments_and_raw_is_rendered_without_compiling_as_it
         "é \n\n",
         " { ",
     ]
-    made = document.make_environment(tmp_path, sandboxed=False)
+    made = make_environment(tmp_path, sandboxed=False)
 
     def rendered(source):
         table = [("x.yaml", line) for line in range(1, source.count("\n") + 2)]
         part = SimpleNamespace(path=tmp_path / "x.yaml", label="x.yaml", lines=source.split("\n"))
-        rendering = document._Rendering(part, source, table, made, str)
+        rendering = Rendering(part, source, table, made, str)
         try:
             text = rendering.run()
         except EtlError as error:
@@ -738,7 +740,7 @@ def test_a_document_of_text_comments_and_raw_is_rendered_without_compiling_as_it
 
     sources = ["".join(chance.choices(bits, k=chance.randint(1, 12))) for _ in range(1000)]
     quickly = [rendered(one) for one in sources]
-    monkeypatch.setattr(document._Rendering, "_only_text", lambda self: None)
+    monkeypatch.setattr(Rendering, "_only_text", lambda self: None)
     assert quickly == [rendered(one) for one in sources]
     assert rendered("a: {% raw %}{{b}}{% endraw %}\nc: {# d #}e") == (
         "a: {{b}}\nc: e", [[("x.yaml", 1)]] * 9 + [[("x.yaml", 2)]] * 4
