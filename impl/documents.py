@@ -18,9 +18,10 @@ from impl.run.digest import text_digest
 from impl.run.errors import EtlError
 from impl.steps import collection_facts, load_rows
 from impl.store import open_store, rejected
+from impl.tabular.call import Call
 from impl.tabular.checkpoints import gather_parts, loaded, run_partition
 from impl.tabular.collections import Declared
-from impl.tabular.command import OK, UNCHANGED, Call
+from impl.tabular.command import OK, UNCHANGED
 from impl.tabular.partitions import Partition, asked, refuse, some
 from impl.tabular.parts import ends_of, part_of, with_rows
 

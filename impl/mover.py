@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from impl.tabular import command
+from impl.tabular.call import Call, needs_environment
+from impl.tabular.process import be_process
 
 if TYPE_CHECKING:
     from impl.documents import Loading
@@ -20,7 +22,7 @@ def main(argv: Sequence[str] | None = None, begin: Callable[[], None] = lambda: 
 def process() -> NoReturn:
     """What the installed `mover` calls."""
     # the connections of a store are closed when their objects go
-    command.be_process(main, at_once=lambda: "impl.documents" not in sys.modules)
+    be_process(main, at_once=lambda: "impl.documents" not in sys.modules)
 
 
 class Alone:
@@ -37,8 +39,8 @@ class Alone:
         secrets.provide({name: given.get(name, "") for name in secrets.named_in(address)})
         return Loading(address, {})
 
-    def by_partition(self, call: command.Call) -> int:
-        raise command.needs_environment("--partitions")
+    def by_partition(self, call: Call) -> int:
+        raise needs_environment("--partitions")
 
 
 if __name__ == "__main__":

@@ -9,207 +9,35 @@ The engine knows no store and no cluster. Whoever calls `main` may hand it the `
 from __future__ import annotations
 
 import argparse
-import atexit
-import errno
-import gc
 import json
 import os
-import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any
 
-from impl.run.errors import ENDING, INTERRUPTED, EtlError, explain, nearest
+from impl.run.errors import INTERRUPTED, EtlError, nearest
 from impl.run.secrets import redact
+from impl.tabular.call import NAME, Call, Surroundings, needs_environment
+from impl.tabular.cleaning import held_in, remove_collections, remove_made
+from impl.tabular.failures import explained, said_by_system
+from impl.tabular.process import EndedError, be_process
+from impl.tabular.screen import LEVELS, Screen, aloud, unheard
 
 if TYPE_CHECKING:
-    from impl.tabular.collections import Declared
     from impl.tabular.document import Document
     from impl.tabular.flow import Context, Flow
     from impl.tabular.plan import Plan, Step
-    from impl.tabular.results import Results
     from impl.tabular.run import Outcome
     from impl.tabular.state import Made, Seen
 
-NAME = "mover"
 OK, FAILED, UNCHANGED, REFUSED, DIFFERENT, USAGE = 0, 255, 99, 1, 1, 2
 COMPILED = "earthmover_compiled.yaml"
 STARTER = Path(__file__).parent / "starter"
 SHOWN_ROWS = 10
 WIDEST = 40  # letters of a column that are shown
-OBJECTS = 50_000  # made between two looks for rings of objects; Python's own number is 700
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
-
-
-class Loading(Protocol):
-    """A store that a document's destinations may go to. file: the document."""
-
-    def check(self, wanted: Sequence[Declared], file: Path) -> None:
-        """Raise an EtlError where one of the collections is not the document's to replace."""
-
-    def load(self, wanted: Declared, rows: Path, file: Path) -> dict[str, Any]:
-        """Put the rows of a Parquet file in the place of the collection: rows, fingerprint, changed, warnings."""
-
-    def remove(self, names: Sequence[str], file: Path) -> list[str]:
-        """Take away those of the collections that the document made; their names."""
-
-
-class Surroundings(Protocol):
-    """What there is around the engine where it is called."""
-
-    def store(self, typed: str, address: str) -> Loading | None:
-        """The store, for what was typed (`run`); at `address`, if one was given. None where none is known."""
-
-    def by_partition(self, call: Call) -> int:
-        """Run the document by partition (`--partitions`); the exit code."""
-
-
-@dataclass
-class Screen:
-    """What is told. Text goes to stderr and data to stdout; with `lines` everything goes to stdout as JSON lines."""
-
-    lines: bool = False
-    level: int = 20
-
-    def say(self, text: str) -> None:
-        if self.level <= _LEVELS["INFO"]:
-            self._tell("info", text)
-
-    def warn(self, text: str) -> None:
-        if self.level <= _LEVELS["WARNING"]:
-            self._tell("warning", text)
-
-    def _tell(self, event: str, text: str) -> None:
-        if self.lines:
-            self.event(event, text=text)
-        else:
-            _aloud(f"{'warning: ' if event == 'warning' else ''}{text}\n")
-
-    def event(self, event: str, **facts: Any) -> None:
-        """One JSON line, where these are asked for. Who reads them may go away: the work goes on."""
-        if self.lines:
-            try:
-                self.put(json.dumps({"event": event, **facts}, ensure_ascii=False, default=str) + "\n")
-            except BrokenPipeError:
-                _unheard()
-
-    def put(self, text: str) -> None:
-        """Data, on stdout."""
-        if sys.stdout is None:
-            raise EtlError("there is no standard output to write to", hint="it was closed (`>&-`); name a file or a pipe")
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    def error(self, error: EtlError) -> None:
-        with suppress(OSError, EtlError):  # it may be about this very output
-            self.event("error", what=error.what, where=error.where, hint=error.hint)
-        _aloud(f"{error}\n")
-
-
-def _aloud(text: str) -> None:
-    """On stderr, if anybody listens: what is told is no reason to end the work."""
-    with suppress(OSError):
-        if sys.stderr is not None:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-
-
-def _unheard() -> None:
-    """Nobody reads our output any more: what comes is thrown away."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@dataclass
-class Call:
-    """One call of the command: what was asked for, the environment and where it was asked."""
-
-    given: argparse.Namespace
-    screen: Screen
-    variables: Mapping[str, str]
-    folder: Path
-    results: Results | None = field(default=None)
-    around: Surroundings | None = None
-
-    @property
-    def document(self) -> Path | None:
-        return Path(self.given.config_file) if self.given.config_file else None
-
-    def params(self) -> dict[str, str]:
-        """What `--params` says. EtlError where it is no JSON object."""
-        text = self.given.params
-        try:
-            found = json.loads(text) if text else {}
-        except ValueError as error:
-            raise EtlError(
-                "`--params` is no JSON", where=f"`--params`: {error}", hint='write it like `--params \'{"YEAR": "2026"}\'`'
-            ) from error
-        if not isinstance(found, dict):
-            raise EtlError(
-                "`--params` is no JSON object",
-                where=f"it is a {type(found).__name__}",
-                hint='write `--params \'{"NAME": "value"}\'`',
-            )
-        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
-
-    def state_file(self, document: Document) -> Path | None:
-        """Where it is remembered what was made, if that is asked for."""
-        return None if self.given.skip_hashing else document.config.state_file
-
-    def load(self, *, served: bool = False) -> Document:
-        """The document, and how much is told from here on."""
-        from impl.tabular.document import find, load
-
-        path = find(self.document, self.folder)
-        if self.document is None:
-            self.screen.say(f"no document was named with `-c`; taking ./{path.name}")
-        document = load(
-            path,
-            params=self.params(),
-            overrides=self.given.set or (),
-            variables=self.variables,
-            trust=self.given.trust,
-            served=served,
-            folder=self.folder,
-        )
-        config = document.config
-        self.screen.level = _LEVELS["DEBUG"] if self.given.show_stacktrace else _LEVELS[config.log_level]
-        self.given.show_stacktrace = self.given.show_stacktrace or config.show_stacktrace
-        return document
-
-    def loading(self, typed: str, where: str, needed: bool = True) -> Any:
-        """The store that collections go to. EtlError where one is needed and none is known."""
-        address = self.given.store or self.variables.get("ETL_STORE", "")
-        found = self.around.store(typed, address) if self.around is not None else None
-        if found is None and needed:
-            raise EtlError(
-                "a destination goes to the store, and no store is named",
-                where=where,
-                hint="name one with `--store ADDRESS` or ETL_STORE: a folder, or `postgresql://etl:${DB_PASSWORD}@host/database`; "
-                "`invoke tabular.run` takes the one of the environment",
-            )
-        return found
-
-    def plan(self, document: Document, selector: str = "*", keep: str = "") -> Plan:
-        """The plan of the document; what is odd in it is told."""
-        from impl.tabular.plan import make_plan
-
-        try:
-            plan = make_plan(document, selector, trust=self.given.trust, keep=keep)
-        finally:
-            # What is odd is often why something is wrong.
-            for one in document.problems.warnings:
-                self.screen.warn(f"{one.where}: {one.what}{f' ({one.hint})' if one.hint else ''}")
-        if self.screen.level <= _LEVELS["DEBUG"]:
-            for step in plan.steps.values():
-                step.guard.debug = True
-        return plan
 
 
 def main(
@@ -229,12 +57,12 @@ def main(
         begin()
         return _answer(call, unknown)
     except BrokenPipeError:  # who reads our output has seen enough
-        _unheard()
+        unheard()
         return OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors are put into words
         if given.show_stacktrace:
-            _aloud(redact(getattr(error, "trace", None) or traceback.format_exc()))
-        told = _explained(error)
+            aloud(redact(getattr(error, "trace", None) or traceback.format_exc()))
+        told = explained(error)
         code = error.code if isinstance(error, EndedError) else INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
         try:
             _write_results(call, code, told)
@@ -243,49 +71,6 @@ def main(
                 screen.error(unwritten)
         screen.error(told)
         return code
-
-
-class EndedError(KeyboardInterrupt):
-    """The process is asked to end. code: what a shell reports for the signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.code = 128 + number
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    """End as an error does, so that nothing half done is left behind; asked once more, at once."""
-    signal.signal(number, signal.SIG_DFL)
-    raise EndedError(number)
-
-
-def be_process(command: Callable[..., int], *, at_once: Callable[[], bool] = lambda: True) -> NoReturn:
-    """Do a command (as `main`) as all that this process does, and end with its exit code.
-
-    What short runs pay for is Python around them: it looks for rings of objects while modules are loaded, and takes all of
-    them apart at the end, a quarter of the time of a small run together. The first is done less often, the second is left
-    to the system. at_once: asked at the end, whether nothing has to be taken apart with care.
-    """
-    gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
-    asked = [one for one in ENDING if signal.getsignal(one) is not signal.SIG_IGN]  # ignored as under nohup
-
-    def begin() -> None:
-        for one in asked:
-            signal.signal(one, _end)
-
-    for one in asked:  # as long as there is nothing to leave behind
-        signal.signal(one, signal.SIG_DFL)
-    code = command(begin=begin)
-    ended = code in [128 + one for one in ENDING]
-    if ended or at_once():
-        with suppress(OSError):  # what cannot be written is told by the usual end
-            for stream in (sys.stdout, sys.stderr):
-                if stream is not None:
-                    stream.flush()
-            if not ended:  # what was under way may be waited for in vain
-                atexit._run_exitfuncs()
-            os._exit(code)
-    sys.exit(code)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -397,7 +182,7 @@ def run(call: Call) -> int:
     outcome = run_plan(todo, say=screen.say, deliver=_to_store(call, todo), counted=call.results is not None, hashed=remembered)
     if remembered:
         _remember(call, todo, seen, outcome, given.selector if todo is plan else "")
-    for line in outcome.warnings if screen.lines or screen.level > _LEVELS["INFO"] else ():
+    for line in outcome.warnings if screen.lines or screen.level > LEVELS["INFO"] else ():
         screen.warn(line)  # else the run has said so
     if given.show_graph or config.show_graph:
         _draw(call, todo, outcome.counts)
@@ -458,7 +243,7 @@ def clean(call: Call) -> int:
         compiled.unlink()
         gone.append(compiled)
     if output.is_dir():
-        held = _held(document, output, call.folder)
+        held = held_in(document, output, call.folder)
         if held is not None:
             call.screen.warn(f"{output} stays: it holds {held}")
         elif call.given.force:
@@ -467,8 +252,8 @@ def clean(call: Call) -> int:
             shutil.rmtree(output)
             gone.append(output)
         else:
-            gone += _remove_made(call, document, output)
-    gone += _remove_collections(call, document)
+            gone += remove_made(call, document, output)
+    gone += remove_collections(call, document)
     for one in gone:
         call.screen.say(f"removed {one}")
     if not gone:
@@ -658,14 +443,6 @@ def _by_partition(call: Call) -> int:
     return call.around.by_partition(call)
 
 
-def needs_environment(flag: str) -> EtlError:
-    return EtlError(
-        f"`{flag}` wants an environment, and none is here",
-        where=f"{NAME} run",
-        hint=f"`invoke tabular.run ... {flag}` in a checkout takes the environment that ETL_ENV names",
-    )
-
-
 def _to_store(call: Call, plan: Plan) -> Callable[[Step, Flow, Context], int | None]:
     """What takes rows to the store where a destination names a collection. Whether it may is asked before any row."""
     stored = {step.ref: step.part.collection for step in plan.destinations if step.part.collection}
@@ -691,18 +468,6 @@ def _to_store(call: Call, plan: Plan) -> Callable[[Step, Flow, Context], int | N
         return rows
 
     return deliver
-
-
-def _remove_collections(call: Call, document: Document) -> list[Path | str]:
-    """Take away the collections that the document made; without a store they are named."""
-    names = [str(one.options["store"]) for one in document.destinations.values() if one.options.get("store")]
-    if not names:
-        return []
-    loading = call.loading("clean", "", needed=False)
-    if loading is None:
-        call.screen.warn(f"in the store stays what is there of {', '.join(names)}: no store is named (`--store`)")
-        return []
-    return [f"collection {one}" for one in loading.remove(names, document.file)]
 
 
 def _tell_state(call: Call, kept: Path | None, seen: Seen, current: Mapping[str, Made]) -> None:
@@ -732,7 +497,7 @@ def _write_results(call: Call, code: int, error: EtlError | None = None) -> None
             results.write(file, call.results.as_json(datetime.now(), code, error))
         except OSError as unwritten:
             raise EtlError(
-                f"the results cannot be written: {_said(unwritten)}", where=file, hint="name another file"
+                f"the results cannot be written: {said_by_system(unwritten)}", where=file, hint="name another file"
             ) from unwritten
 
 
@@ -744,63 +509,6 @@ def _draw(call: Call, plan: Plan, counts: Mapping[str, int] | None = None) -> No
     if hint and counts is None:
         call.screen.say(f"hint: {hint}")
     call.screen.event("graph", files=made)
-
-
-def _held(document: Document, output: Path, folder: Path) -> str | None:
-    """What a folder holds that may not go with it."""
-    from impl.tabular.spec import PATH_KEYS
-
-    if output.is_symlink():
-        return "what its link points to"
-    real = output.resolve()
-    for path, what in ((document.file, "the document"), (folder, "the folder you are in"), (Path.home(), "your home folder")):
-        if path.resolve().is_relative_to(real):
-            return what
-    for node in document.nodes:
-        listed = node.options.get("operations")
-        for options in (node.options, *(listed if isinstance(listed, list) else ())):
-            for key in PATH_KEYS:
-                text = options.get(key) if isinstance(options, dict) else None
-                if isinstance(text, str) and text and "://" not in text and node.path(text).resolve().is_relative_to(real):
-                    return f"`{text}`, which {node.ref} reads"
-    return None
-
-
-def _remove_made(call: Call, document: Document, output: Path) -> list[Path]:
-    """Remove the files that the document writes and folders that are then empty; the rest stays and is named."""
-    from impl.run.files import sweep
-    from impl.tabular import state
-    from impl.tabular.run import QUARANTINE
-
-    made = {output / _file_name(one.name, one.options) for one in document.destinations.values()}
-    made |= {output / QUARANTINE / f"{one.ref.removeprefix('$')}.csv" for one in document.nodes}
-    if document.config.state_file is not None:
-        made |= {document.config.state_file, state.lock_file(document.config.state_file)}
-        for _, one in state.made_before(state.read(document.config.state_file)):
-            made |= {Path(path) for path in one.files if Path(path).is_relative_to(output)}
-    sweep(output)
-    gone = []
-    for path in sorted(made):
-        if path.is_file() and path.resolve().is_relative_to(output.resolve()):
-            path.unlink()
-            gone.append(path)
-    for folder in sorted((one for one in output.rglob("*") if one.is_dir() and not one.is_symlink()), reverse=True):
-        with suppress(OSError):
-            folder.rmdir()
-    left = sorted(one.relative_to(output).as_posix() for one in output.rglob("*") if not one.is_dir())
-    if left:
-        named = f"{', '.join(left[:5])}{' ...' if len(left) > 5 else ''}"
-        call.screen.warn(f"{output} stays: {named} was not made by this document; `--force` removes the whole folder")
-        return gone
-    output.rmdir()
-    return [output]
-
-
-def _file_name(name: str, options: Mapping[str, Any]) -> str:
-    """Of a destination, by its options alone: what it reads may be gone."""
-    extension = str(options.get("extension") or "")
-    name = f"{name}.{extension}" if extension else name
-    return f"{name}.gz" if options.get("compression") == "gzip" and not name.endswith(".gz") else name
 
 
 def _asked(question: str) -> str:
@@ -847,44 +555,6 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
     widths = [max(len(row[at]) for row in cut) for at in range(len(columns))]
     lines = ["  ".join(one.ljust(width) for one, width in zip(row, widths, strict=True)).rstrip() for row in cut]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
-
-
-def _said(error: OSError) -> str:
-    """What the system says. Polars and pyarrow have its words, but neither its number nor the file."""
-    said = re.sub(r"^.*\[errno \d+\] ", "", error.strerror or str(error).partition(" (os error ")[0])
-    return said[:1].lower() + said[1:]
-
-
-_ROOM = "make room, or name other folders: `config.output_dir`, `config.tmp_dir`"
-_RIGHTS = "mend its rights, or name another: `config.output_dir`, `config.state_file`, `config.tmp_dir`"
-_HINTS = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.EFBIG: "raise the limit of the size of files (`ulimit -f`)",
-    errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-    errno.EROFS: _RIGHTS,
-    errno.ENAMETOOLONG: "give it a shorter name",
-}
-
-
-def _explained(error: BaseException) -> EtlError:
-    if isinstance(error, EtlError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return EtlError("interrupted", hint="files that were finished stay, and none is half written", code=INTERRUPTED)
-    if isinstance(error, OSError):
-        said = _said(error)
-        hint = next((hint for number, hint in _HINTS.items() if os.strerror(number).lower() in said.lower()), None)
-        place = error.filename2 or error.filename
-        where = None if place is None else re.sub(r"(^|/)\.([^/]+)\.[^/.]+\.\d+\.part$", r"\1\2", str(place))
-        return EtlError(said, where=where, hint=hint)
-    told = explain(error)
-    told.what = redact(told.what)
-    if not isinstance(error, MemoryError):
-        told.hint = "run it again with `-e` for the traceback, and tell us"
-    return told
 
 
 if __name__ == "__main__":

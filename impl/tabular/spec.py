@@ -80,7 +80,7 @@ class Problems:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or what there is."""
-    known = [str(one) for one in known]
+    known = list(dict.fromkeys(str(one) for one in known))  # a source and a destination may have one name
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"

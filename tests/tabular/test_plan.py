@@ -56,6 +56,12 @@ def test_what_a_filter_and_a_group_by_read_is_all_that_is_wanted_of_a_source(pla
     assert (tmp_path / "out/sums.jsonl").read_text() == '{ "school": "a", "n": "5", "city": "A" }\n'
 
 
+def test_a_selector_that_chooses_nothing_is_told_each_name_once(plan):
+    with pytest.raises(EtlError, match="chooses no node") as told:
+        make_plan(plan().document, "zzz")
+    assert told.value.hint == "there is days, schools, some, sums"  # `sums` is a transformation and a destination
+
+
 @pytest.mark.parametrize(
     "also",
     [
