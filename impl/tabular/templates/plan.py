@@ -47,8 +47,11 @@ FEW = 3  # columns of a piece that is tried by distinct values for longer
 TRIAL = 60_000  # rows after which the distinct values of a piece have to have saved half of the renderings
 CACHED = 65_536  # texts kept of a piece,
 CACHED_CHARACTERS = 32 << 20  # and their size
-PARALLEL_ROWS = 4_000  # rows of a batch that are worth sending to other processes,
-PARALLEL_AFTER = 1.0  # once a piece has taken so many seconds in this one
+PARALLEL_AFTER = 1.0  # seconds that a piece may take in this process; the rest is sent to others
+PARALLEL_ROWS = 200  # rows whose time is taken first, then that of more and more,
+MEASURED = 0.1  # until it is this part of PARALLEL_AFTER
+WORTH_SENDING = 0.02  # part of PARALLEL_AFTER that the rest of a batch has to take
+JOB_SECONDS = 0.5  # that a process is given to do at once
 
 
 class Cache:
@@ -125,7 +128,7 @@ class Rows:
         )
         self.cache, self.lock = Cache(), threading.Lock()
         self.seen = self.rendered = 0
-        self.seconds = 0.0
+        self.seconds, self.timed = 0.0, 0  # that rows took in this process, and how many they were
 
     def evaluate(self, frame: pl.DataFrame) -> pl.Series:
         """The texts of `frame`'s rows. Raises RowError, whose index is the number of the row."""
@@ -171,24 +174,52 @@ class Rows:
 
     def render(self, frame: pl.DataFrame) -> list[str]:
         """One after the other, or in other processes where it takes long."""
-        count = frame.height
         columns = [values(frame[name], self.plan.missing) for name in self.names]
         if self.numbered:
             columns.append(frame[ROW].to_list())
-        started = time.perf_counter()
         try:
-            workers = pool.workers(self.plan.workers)
-            if count >= PARALLEL_ROWS and workers > 1 and self.seconds >= PARALLEL_AFTER and self.portable():
-                program = self.program
-                how = (program.loop, program.row, program.selfish, program.numbered)
-                settings = settings_of(self.plan.environment)
-                return pool.render_in_pool(workers, settings, program.source, program.names, columns, count, how)
-            return self.program.render(columns, count)
+            return self.render_rows(columns, frame.height)
         except RowError as error:
             row = {name: column[error.index] for name, column in zip(self.program.names, columns, strict=True)}
             raise FailedRowError(frame[ROW][error.index], row, error) from None
-        finally:
+
+    def render_rows(self, columns: list[list], count: int) -> list[str]:
+        """Render `count` rows: more and more of them here, until it is known how long the rest takes. Raises RowError."""
+        workers = pool.workers(self.plan.workers)
+        if workers < 2 or not self.portable():
+            return self.program.render(columns, count)
+        self.program.template()  # compiling it says nothing about rows
+        texts: list[str] = []
+        size = PARALLEL_ROWS
+        while (done := len(texts)) < count:
+            rest = count - done
+            if self.seconds > MEASURED * PARALLEL_AFTER:
+                expected = self.seconds / self.timed * rest
+                if self.seconds + expected > PARALLEL_AFTER and expected > WORTH_SENDING * PARALLEL_AFTER:
+                    return texts + self.render_in_pool(workers, columns, count, done)
+                size = rest
+            some = columns if size >= count else [one[done : done + size] for one in columns]
+            started = time.perf_counter()
+            try:
+                texts += self.program.render(some, min(size, rest))
+            except RowError as error:
+                raise error.behind(done) from None
             self.seconds += time.perf_counter() - started
+            self.timed += min(size, rest)
+            size *= 2
+        return texts
+
+    def render_in_pool(self, workers: int, columns: list[list], count: int, done: int) -> list[str]:
+        program = self.program
+        how = (program.loop, program.row, program.selfish, program.numbered)
+        rest = [one[done:] for one in columns]
+        # Small enough that a run that is broken off does not wait for long, and that all processes end at about the same time.
+        size = max(min(int(JOB_SECONDS * self.timed / self.seconds), -(-(count - done) // (workers * 2))), 1)
+        settings = settings_of(self.plan.environment)
+        try:
+            return pool.render_in_pool(workers, settings, program.source, program.names, rest, count - done, size, how)
+        except RowError as error:
+            raise error.behind(done) from None
 
     def portable(self) -> bool:
         """Whether another process can make the same environment."""

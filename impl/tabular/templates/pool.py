@@ -113,10 +113,10 @@ def render_in_pool(
     names: Sequence[str],
     columns: Sequence[list],
     rows: int,
+    size: int,
     how: tuple[bool, bool, bool, bool],
 ) -> list[str]:
-    """Render `rows` rows in `count` processes. Raises RowError of the first row that fails."""
-    size = -(-rows // (count * 2))
+    """Render `rows` rows in `count` processes, `size` at a time. Raises RowError of the first row that fails."""
     starts = range(0, rows, size)
     made = pool(count)
     jobs = [
@@ -131,7 +131,7 @@ def render_in_pool(
             found = job.result()
             if isinstance(found, tuple):
                 index, *rest = found
-                raise RowError(start + index, *rest)
+                raise RowError(index, *rest).behind(start)
             texts += found
     finally:
         for job in jobs:

@@ -29,6 +29,10 @@ class RowError(Exception):
         super().__init__(index, cause, line, file, sandbox)
         self.index, self.cause, self.line, self.file, self.sandbox = index, cause, line, file, sandbox
 
+    def behind(self, count: int) -> RowError:
+        """The error as it is where `count` rows come before."""
+        return RowError(self.index + count, self.cause, self.line, self.file, self.sandbox)
+
 
 class FailedRowError(Exception):
     """number: of the row, from 1; row: the values that the piece was given; error: what happened."""
