@@ -301,6 +301,22 @@ def test_long_work_is_done_by_other_processes_in_order(monkeypatch):
             failing.render(frame)
 
 
+@pytest.mark.parametrize("height", [1, 99, 100, 101, 250, 300, 301, 342, 700, 1000])
+def test_rows_that_are_rendered_a_part_at_a_time_are_all_rendered_once(monkeypatch, height):
+    monkeypatch.setattr(plan, "PARALLEL_AFTER", 1e9)
+    monkeypatch.setattr(plan, "PARALLEL_ROWS", 100)  # then 200, 400 and 800
+    numbers = [str(one) for one in range(height)]
+    frame = pl.DataFrame(dict.fromkeys("abcd", numbers))  # too many columns to be tried by distinct values
+    text = "{% for l in a %}{{ l }}{% endfor %}{{ b }}{{ c }}{{ d }}"
+    assert RowTemplate(text, environment=made(), workers=2).render(frame).to_list() == [one * 4 for one in numbers]
+    for wrong in {0, height // 2, height - 1}:
+        failing = RowTemplate(
+            f"{{{{ 1 // ({wrong} - a|int) }}}}{{{{ b }}}}{{{{ c }}}}{{{{ d }}}}", environment=made(), workers=2
+        )
+        with pytest.raises(EtlError, match=rf"row {wrong + 1:,}: `a` = '{wrong}'"):
+            failing.render(frame)
+
+
 def test_threads_do_not_share_what_a_row_sets():
     from concurrent.futures import ThreadPoolExecutor
 

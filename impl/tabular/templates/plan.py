@@ -198,14 +198,15 @@ class Rows:
                 if self.seconds + expected > PARALLEL_AFTER and expected > WORTH_SENDING * PARALLEL_AFTER:
                     return texts + self.render_in_pool(workers, columns, count, done)
                 size = rest
-            some = columns if size >= count else [one[done : done + size] for one in columns]
+            size = min(size, rest)
+            some = columns if size == count else [one[done : done + size] for one in columns]
             started = time.perf_counter()
             try:
-                texts += self.program.render(some, min(size, rest))
+                texts += self.program.render(some, size)
             except RowError as error:
                 raise error.behind(done) from None
             self.seconds += time.perf_counter() - started
-            self.timed += min(size, rest)
+            self.timed += size
             size *= 2
         return texts
 
