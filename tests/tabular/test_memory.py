@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = 2_000_000
-LIMIT = 192 << 20  # the table takes 250 MB, and its sort in memory as much again
+ROWS = 1_500_000
+LIMIT = 160 << 20  # the table takes 190 MB, and its sort in memory as much again
 BASE = 150 << 20  # interpreter, libraries and batches on their way, with some room for other machines
 
 OPERATIONS = {
