@@ -291,6 +291,7 @@ def test_an_unknown_calendar_and_an_unknown_column_name_the_nearest(store):
 days_of_a_week = some.sets(some.tuples(some.sampled_from(["a", "b", "c", "d"]), some.integers(0, 6)), min_size=1)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(there=days_of_a_week, listed=some.sets(some.sampled_from(["a", "b", "c", "e"]), min_size=1), order=some.randoms())
 def test_coverage_is_that_of_sets(tmp_path_factory, there, listed, order):

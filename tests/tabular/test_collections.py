@@ -156,6 +156,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_readers_see_the_rows_of_before_and_a_kill_loses_none(project, home, tmp_path):
     main(["run", "--store", home])
     write(project, ["G9,2026-03-04,2026,7"])

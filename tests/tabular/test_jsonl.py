@@ -187,6 +187,7 @@ def files(draw):
     return draw(st.sampled_from(["\n", "\r\n"])).join(lines) + draw(st.sampled_from(["", "\n"]))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files(), st.sampled_from(BLOCKS))
 def test_blocks_give_what_the_whole_file_gives(tmp_path_factory, text, block):
@@ -197,6 +198,7 @@ def test_blocks_give_what_the_whole_file_gives(tmp_path_factory, text, block):
         assert ours == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files())
 def test_patterns_and_python_read_the_same_tokens(tmp_path_factory, text):
@@ -397,6 +399,7 @@ def test_columns_that_nobody_reads_are_left_out(read, monkeypatch):
     assert made[:3] == ["a", "b", "c"] and set(made[3:]) == {"c"}  # the first frame, without rows, has all
 
 
+@pytest.mark.slow
 def test_a_reader_holds_one_block_and_asks_no_one_who_takes_the_whole_file(read, monkeypatch):
     import pandas
 

@@ -55,6 +55,7 @@ def children(number):
     return [int(one) for one in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("template", "code"), [("{% for one in id %}{{ one }}{% endfor %}", 0), ("{{ 1 // (n | int - 6) }}{{ id.x }}", 255)]
 )

@@ -344,6 +344,7 @@ def frames(draw):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(frames(), queries, st.booleans())
 def test_polars_keeps_the_rows_that_pandas_keeps(frame, text, exclude):

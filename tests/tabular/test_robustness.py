@@ -85,12 +85,14 @@ def test_rows_without_columns_are_refused_before_they_are_lost(project, capsys):
     assert "no column is left" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_very_long_value_is_read_in_time_that_grows_with_it(project):
     project("a.csv", b"a,b\n1," + b"x" * 20_000_000 + b"\n2,y\n")
     assert main(["run"]) == 0
     assert Path("output/rows.jsonl").stat().st_size == 20_000_000 + len('{ "a": "1", "b": "" }\n{ "a": "2", "b": "y" }\n')
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns_are_written(project):
     names = [f"c{number}" for number in range(10_000)]
     project("a.csv", (",".join(names) + "\n" + ",".join("1" for _ in names) + "\n").encode())
@@ -170,6 +172,7 @@ def ended(project, tmp_path, monkeypatch):
     return ended
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_what_was_there_and_the_next_one_sweeps(ended, tmp_path):
     code, _, left = ended(signal.SIGKILL)
     assert (code, len(left)) == (-9, 1)
@@ -185,6 +188,7 @@ def test_a_run_that_is_asked_to_end_leaves_nothing_behind(ended, number, code):
     assert "error: interrupted" in said and "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_of_a_run_ends_it_without_a_traceback(project, number):
     template = "{% set d = {} %}{% for k in range(1000) %}{% set _ = d.update({k: a}) %}{% endfor %}{{ d | length }}"
@@ -227,6 +231,7 @@ def test_results_that_cannot_be_written_are_an_error_beside_that_of_the_run(proj
     assert ("the selector chooses no node" in said) == bool(words)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_both_end_and_the_file_is_whole(project):
     project("a.csv", b"a\n" + b"".join(b"%d\n" % number for number in range(50_000)), operations=SORT)
     runs = [start(), start()]

@@ -292,6 +292,7 @@ def test_what_is_wrong_with_the_options_is_noted_with_a_hint(tmp_path):
     assert "ends before its header" in problems(tmp_path, file="school.csv", header_rows=9)[0].what
 
 
+@pytest.mark.slow
 def test_columns_that_nobody_reads_are_left_out_and_nothing_else_changes(read):
     """Whatever is odd in a row, in columns that are read or not, is seen all the same."""
     chance = random.Random(11)

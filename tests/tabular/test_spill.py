@@ -92,6 +92,7 @@ def test_lists_and_mappings_go_to_files_too(tmp_path_factory, name, options):
     assert name == "group_by" or memory["items"].to_list()[:2] == ITEMS[:2] or name == "sort_rows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["left", "right", "outer"])
 @quick
 @given(left=tables(), right=tables())
@@ -101,6 +102,7 @@ def test_a_join_on_files_gives_the_same_rows(tmp_path_factory, how, left, right)
     assert files.equals(memory)
 
 
+@pytest.mark.slow
 @quick
 @given(left=tables(), right=tables())
 def test_an_inner_join_on_files_gives_the_same_rows(tmp_path_factory, left, right):
@@ -137,6 +139,7 @@ def test_many_runs_are_merged_in_rounds_and_equal_rows_keep_their_order(tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_parts_of_two_tables_have_the_same_keys_and_keep_the_order(tmp_path):
     frame = many()
     left, right = (Partitions(Context(tmp_path, memory_limit=4000), ["k"]) for _ in range(2))

@@ -120,6 +120,7 @@ def test_a_missing_value_of_an_expression_is_not_split():
         wanted.evaluate(pl.DataFrame({"codes": ["a", None]}))
 
 
+@pytest.mark.slow
 def test_elements_that_all_differ_are_a_table():
     frame = pl.DataFrame(
         {

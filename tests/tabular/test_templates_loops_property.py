@@ -10,6 +10,8 @@ from impl.run.errors import EtlError
 from impl.tabular.templates import loops, plan
 from tests.tabular.test_templates_property import TEXTS, Grammar, ours, plain, rows
 
+pytestmark = pytest.mark.slow
+
 MARKS = (";", ", ", "aa")
 # lists of objects with the same keys, and of what else JSON holds under the same ones
 ALIKE = ("k", "m")

@@ -6,6 +6,8 @@ from impl.run.errors import EtlError
 from impl.tabular.templates import unroll
 from tests.tabular.test_templates_property import Grammar, ours, plain, rows
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "plain.jinja": "<{{ one }}|{{ a }}|{{ v }}>\n",
     "sets.jinja": "{% set v = one ~ '!' %}{% set later = v|upper %}{{ v }}{{ later }}{% if b %}{{ b }}{% endif %}",
