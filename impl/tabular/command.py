@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +125,7 @@ def _answer(call: Call, unknown: Sequence[str]) -> int:
     more = [*unknown, *given.rest[WORDS.get(given.command, 0) :]]
     if more:
         file = next((one for one in more if one.endswith((".yaml", ".yml"))), None)
-        advice = f"a document is named with `-c {file}`" if file else f"`{NAME} -h` lists what there is"
+        advice = f"a document is named with `-c {file}`" if file else _nearest_flag(more)
         sys.stderr.write(f"unknown arguments {', '.join(f'`{one}`' for one in more)}; {advice}\n")
         return REFUSED
     if given.version:
@@ -143,6 +144,13 @@ def _answer(call: Call, unknown: Sequence[str]) -> int:
     if given.selector is None:
         raise EtlError("`-s` names no nodes", where="`-s`", hint="write `-s NODE,NODE*`, or leave it out to run all")
     return COMMANDS[given.command or "run"](call)
+
+
+def _nearest_flag(words: Sequence[str]) -> str:
+    """What to do about words of which one is no flag."""
+    flag = next((one.partition("=")[0] for one in words if one.startswith("--")), "")
+    near = nearest(flag, re.findall(r"--[a-z][a-z-]+", make_parser().format_help())) if flag else []
+    return f"did you mean `{near[0]}`?" if near else f"`{NAME} -h` lists what there is"
 
 
 # The peer's commands

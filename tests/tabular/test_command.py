@@ -272,6 +272,8 @@ def test_a_run_that_fails_leaves_what_was_and_is_run_again(project):
         (["frob"], 1, "unknown command `frob`"),
         (["complie"], 1, "did you mean `compile`?"),
         (["run", "--force-regenerate"], 1, "unknown arguments `--force-regenerate`"),
+        (["run", "--selctor", "x"], 1, "did you mean `--selector`?"),
+        (["run", "--result-files=x"], 1, "did you mean `--results-file`?"),
         (["run", "more"], 1, "unknown arguments `more`"),
         (["deps"], 1, "asks for no packages"),
         (["clean"], 1, "nothing to remove"),
