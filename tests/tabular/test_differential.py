@@ -66,13 +66,14 @@ def test_the_peers_test_project_gives_the_same_in_both_engines(python, tmp_path,
 
 
 class Chain:
-    """A random chain of operations. columns: name -> `text`, `maybe` (text that may be missing), `number` or `rank`."""
+    """A random chain of operations. columns: name -> `text`, `maybe` (text that may be missing), `number`, `rank` or `mixed`."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.operations: list[dict] = []
         self.columns = {"id": "text", "group": "text", "when": "text", "amount": "text", "words": "text"}
         self.ordered, self.parts = True, 1
+        self.sparse = False
         self.counted = True  # rows are numbered as they stand; else the peer gives them the ranks of other rows
         self.numbers = 0
         for _ in range(self.chance.randint(1, 6)):
@@ -106,6 +107,8 @@ class Chain:
     def modify_columns(self) -> None:
         pattern = self.chance.choice([self.pick("text", "maybe", "number", "rank"), "*", "w*", "made_*", "?d"])
         other = self.pick("text", "maybe", "number", "rank")
+        if self.sparse and pattern not in self.columns:  # what a pivot leaves empty is None in the peer (--explain-diff)
+            pattern = other
         expression = self.chance.choice(CHANGES).replace("B", other)
         self.add("modify_columns", columns={pattern: expression})
         if pattern in self.columns:
@@ -166,8 +169,9 @@ class Chain:
             self.counted = False
 
     def flatten(self) -> None:
-        column, new = self.pick("text", "maybe"), self.new()
-        if column and len(self.columns) > 1:
+        column, new = self.pick("text"), self.new()  # of missing values the peer makes None (--explain-diff)
+        # where pieces of several tables come together the peer mixes rows up (--explain-diff)
+        if column and len(self.columns) > 1 and (self.parts == 1 or self.ordered):
             self.add("flatten", flatten_column=column, value_column=new, separator=self.chance.choice([",", " ", "[, ]+"]))
             del self.columns[column]
             self.columns[new] = "maybe"
@@ -250,6 +254,7 @@ class Chain:
         if rows and len({rows, across, values}) == 3 and self.parts == 1:
             self.add("distinct_rows", columns=[rows, across])
             self.add("pivot", rows_by=[rows], cols_by=across, values=values)
+            self.sparse = True
             self.columns = {rows: "text"}  # the others are called as the values were
             self.counted = False
 
@@ -273,7 +278,8 @@ class Chain:
         ids = self.some("text", "maybe")
         if ids and self.parts == 1 and len(self.columns) > len(ids):
             self.add("melt", id_vars=ids, var_name="melted", value_name="melted_value")
-            self.columns = dict.fromkeys(ids, "maybe") | {"melted": "text", "melted_value": "maybe"}
+            mixed = {"number", "rank"} & {kind for name, kind in self.columns.items() if name not in ids}
+            self.columns = dict.fromkeys(ids, "maybe") | {"melted": "text", "melted_value": "mixed" if mixed else "maybe"}
 
 
 ROW_WISE = [
