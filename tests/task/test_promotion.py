@@ -16,7 +16,6 @@ from tests.object_storage import SECRET as S3_SECRET
 from tests.object_storage import prefix_for
 
 SECRET = "planted-word-4711"
-LOOK_AGAIN = 0.05  # seconds between two questions of a reader, which else takes a core from what it looks at
 
 
 class Three:
@@ -131,7 +130,6 @@ def test_a_line_of_code_goes_the_whole_way_while_readers_look_on(three):
                 seen.add((row["n"], row["fresh"]))
             except EtlError as error:
                 errors.append(str(error))
-            time.sleep(LOOK_AGAIN)
 
     readers = [threading.Thread(target=look) for _ in range(2)]
     for reader in readers:
@@ -353,7 +351,6 @@ def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, l
                 seen.add((name, row["n"], row["fresh"]))
             except EtlError as error:
                 errors.append(error)
-            time.sleep(LOOK_AGAIN)
 
     readers = [threading.Thread(target=look, args=(name,)) for name in before]
     for reader in readers:
