@@ -70,7 +70,7 @@ def test_no_process_is_left_after_a_run_or_an_error(tmp_path, template, code):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left_after_the_run_was_broken_off(tmp_path, how):
-    run = project(tmp_path, "{% for one in range(800) %}{{ id }}{{ one }}{% endfor %}", 60_000)
+    run = project(tmp_path, "{% for one in range(2000) %}{{ id }}{{ one }}{% endfor %}", 60_000)
     while len(children(run.pid)) < 3:  # two that render, one that keeps the books of multiprocessing
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
