@@ -246,9 +246,9 @@ def test_groups_counted_up_are_those_of_rows_held(tmp_path, monkeypatch, makers,
     chance = random.Random(7)
     monkeypatch.setattr(groups, "PIECE", 200)
     monkeypatch.setattr(tallies, "PIECE", 200)
-    values = [chance.choice(makers)(chance) for _ in range(1200)]
-    values[1150:1151] = [late] if late else values[1150:1151]
-    keys = [None if chance.random() < 0.1 else chance.choice("abé") * chance.randint(0, 99) for _ in range(1200)]
+    values = [chance.choice(makers)(chance) for _ in range(3000)]
+    values[2900:2901] = [late] if late else values[2900:2901]
+    keys = [None if chance.random() < 0.1 else chance.choice("abé") * chance.randint(0, 99) for _ in range(3000)]
     given = pl.DataFrame({"k": keys, "v": values})
     created = {"n": "count()", "t": "str_min(v)", "T": "str_max(v)"} | {
         name: f"{name}(v)" for name in ("min", "max", "sum", "mean")
