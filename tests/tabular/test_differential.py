@@ -66,7 +66,7 @@ def test_the_peers_test_project_gives_the_same_in_both_engines(python, tmp_path,
 
 
 class Chain:
-    """A random chain of operations. columns: name -> `text`, `maybe` (text that may be missing), `number`, `rank` or `mixed`."""
+    """A random chain of operations. columns: name -> `text`, `maybe` (text that may be missing), `number`, `rank`, `mixed` or `none`."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -169,12 +169,17 @@ class Chain:
             self.counted = False
 
     def flatten(self) -> None:
-        column, new = self.pick("text"), self.new()  # of missing values the peer makes None (--explain-diff)
+        column, new = self.pick("text", "maybe"), self.new()
         # where pieces of several tables come together the peer mixes rows up (--explain-diff)
         if column and len(self.columns) > 1 and (self.parts == 1 or self.ordered):
+            kind = self.columns.pop(column)
+            if kind == "maybe" and not self.pick("text", "maybe"):  # nothing would be left to work with
+                self.columns[column] = kind
+                return
             self.add("flatten", flatten_column=column, value_column=new, separator=self.chance.choice([",", " ", "[, ]+"]))
-            del self.columns[column]
-            self.columns[new] = "maybe"
+            # what it makes of a missing value is None in the peer (--explain-diff), so that no expression reads it
+            self.columns[new] = "none" if kind == "maybe" else "maybe"
+            self.sparse = self.sparse or kind == "maybe"
 
     def distinct_rows(self) -> None:
         self.add("distinct_rows", columns=self.some("text", "maybe", "number", "rank"))
