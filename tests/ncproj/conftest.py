@@ -61,3 +61,11 @@ def expected(values, latitude, longitude, boundaries):
         output="pandas",
     )
     return table
+
+
+@pytest.fixture
+def desk(tmp_path, ncproj):
+    """A folder to make odd files in; see odd.py."""
+    from tests.ncproj.odd import Desk
+
+    return Desk(tmp_path, ncproj)

@@ -2,4 +2,5 @@
 
 pub mod check;
 pub mod export;
+pub mod features;
 pub mod shell;

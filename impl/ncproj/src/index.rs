@@ -71,7 +71,7 @@ pub fn build(
     }
     let projector = Projector::new(&grid, grid_file)?;
     let scale = scale(&grid, grid_file, threads)?;
-    let count = regions.rings.len();
+    let count = regions.shapes.len();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut coverer = Coverer::new(&grid);
@@ -82,7 +82,7 @@ pub fn build(
             if k >= count {
                 return out;
             }
-            let p = prepare(&regions.rings[k]);
+            let p = prepare(&regions.shapes[k]);
             let covered = match &projector {
                 None => Some(coverer.cover(&p.loops)),
                 Some(plane) => plane.cover(&mut coverer, &p.loops, &cell_areas),

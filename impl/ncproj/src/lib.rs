@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod crs;
 pub mod error;
 pub mod export;
+pub mod features;
 pub mod grid;
 pub mod index;
 pub mod info;

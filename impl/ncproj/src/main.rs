@@ -32,6 +32,8 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Write an index as CSV, Parquet, or netCDF weights for xesmf.
     Export(cli::export::ExportArgs),
+    /// Say what ncproj does with what a file may say: honoured, converted, or refused with which message.
+    Features(cli::features::FeaturesArgs),
     /// Print the completion script of a shell.
     Completion(cli::shell::CompletionArgs),
     /// Print the manual page (for `man -l -`).
@@ -106,6 +108,7 @@ fn main() -> ExitCode {
             other => other.map(|_| ()),
         },
         Command::Export(a) => cli::export::run(&a),
+        Command::Features(a) => cli::features::run(&a),
         Command::Completion(a) => cli::shell::completion(&a, Cli::command()),
         Command::Man(a) => cli::shell::man(&a, Cli::command()),
         Command::Bench(Bench::Inflate { file }) => run_inflate(&file),

@@ -6,12 +6,13 @@ mod geoparquet;
 mod reproject;
 mod shapefile;
 mod sqlite;
+mod system;
 mod wkb;
 mod zip;
 
-use crate::crs::{Projection, of_wkt};
+pub(crate) use self::system::{Crs, crs_of_epsg, crs_of_json, crs_of_wkt};
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
-use crate::repair::Point;
+use crate::repair::{Point, Shape};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -20,8 +21,8 @@ pub struct Regions {
     pub file: String,
     pub key_name: String,
     pub keys: Vec<String>,
-    /// The rings of each region, in no order and turning either way.
-    pub rings: Vec<Vec<Vec<Point>>>,
+    /// The polygons of each region; their rings may turn either way.
+    pub shapes: Vec<Shape>,
     pub warnings: Vec<String>,
 }
 
@@ -29,16 +30,8 @@ pub struct Regions {
 pub(crate) struct Features {
     /// One list of texts per field asked for, in the order of asking.
     pub values: Vec<Vec<String>>,
-    pub rings: Vec<Vec<Vec<Point>>>,
+    pub shapes: Vec<Shape>,
     pub crs: Crs,
-}
-
-/// What the file says about its coordinates.
-pub(crate) enum Crs {
-    Geographic,
-    /// Its name, and how it is computed, or why it is not.
-    Projected(String, std::result::Result<Projection, String>),
-    Unknown,
 }
 
 /// The key of a region: a field, or a text with fields in braces.
@@ -136,8 +129,8 @@ pub fn read(
             .hint("reproject them first: `ogr2ogr -t_srs EPSG:4326 out.shp in.shp`"));
         }
         Crs::Projected(name, Ok(projection)) => {
-            for (row, rings) in found.rings.iter_mut().enumerate() {
-                for ring in rings {
+            for (row, shape) in found.shapes.iter_mut().enumerate() {
+                for ring in shape.iter_mut().flatten() {
                     *ring = reproject::to_degrees(ring, projection).ok_or_else(|| {
                         Error::data(format!(
                             "region {} has a corner that is no place in the system `{name}`",
@@ -153,18 +146,18 @@ pub fn read(
             "`{file}` does not say its coordinate system; taken as longitude and latitude"
         )),
     }
-    if found.rings.is_empty() {
+    if found.shapes.is_empty() {
         return Err(Error::data("there are no regions in the file")
             .at(file)
             .hint("check that it is the right file, or layer"));
     }
-    if found.rings.iter().all(Vec::is_empty) {
+    if found.shapes.iter().all(Vec::is_empty) {
         return Err(Error::data("no region has a shape")
             .at(file)
             .hint("check that it is the right file, or layer"));
     }
-    let mut keys = Vec::with_capacity(found.rings.len());
-    for k in 0..found.rings.len() {
+    let mut keys = Vec::with_capacity(found.shapes.len());
+    for k in 0..found.shapes.len() {
         let mut text = String::new();
         let mut missing = None;
         for ((before, field), values) in template.parts.iter().zip(&found.values) {
@@ -208,9 +201,9 @@ pub fn read(
             .at(format!("{file}: key `{key}`, {rows}"))
             .hint("choose a field, or fields as in `G{STATEFP10}0{COUNTYFP10}0`, that name each region once"));
     }
-    for (k, rings) in found.rings.iter().enumerate() {
+    for (k, shape) in found.shapes.iter().enumerate() {
         let bad = |p: &&Point| !(p[0].abs() <= 1080.0 && p[1].abs() <= 90.0 + 1e-6);
-        if let Some(p) = rings.iter().flatten().find(bad) {
+        if let Some(p) = shape.iter().flatten().flatten().find(bad) {
             return Err(Error::data(format!(
                 "region `{}` has the corner ({}, {}), which is no longitude and latitude",
                 keys[k], p[0], p[1]
@@ -224,7 +217,7 @@ pub fn read(
         None if template.plain => key.to_string(),
         None => "key".to_string(),
     };
-    Ok(Regions { file, key_name, keys, rings: found.rings, warnings })
+    Ok(Regions { file, key_name, keys, shapes: found.shapes, warnings })
 }
 
 impl Regions {
@@ -233,12 +226,12 @@ impl Regions {
         let mut h = blake3::Hasher::new();
         h.update(b"ncproj regions 1");
         let mut bytes = Vec::new();
-        for (key, rings) in self.keys.iter().zip(&self.rings) {
+        for (key, shape) in self.keys.iter().zip(&self.shapes) {
             bytes.clear();
             bytes.extend((key.len() as u64).to_le_bytes());
             bytes.extend(key.as_bytes());
-            bytes.extend((rings.len() as u64).to_le_bytes());
-            for ring in rings {
+            bytes.extend((shape.iter().map(Vec::len).sum::<usize>() as u64).to_le_bytes());
+            for ring in shape.iter().flatten() {
                 bytes.extend((ring.len() as u64).to_le_bytes());
                 for p in ring {
                     bytes.extend(p[0].to_le_bytes());
@@ -267,49 +260,6 @@ pub(crate) fn not_polygons(what: &str, row: usize, file: &str) -> Error {
     Error::data(format!("region {} is a {what}, not a polygon", thousands(row as u64 + 1)))
         .at(file.to_string())
         .hint("ncproj needs polygons; give points an extent first (buffer them)")
-}
-
-/// Is this well-known text (or name) of a coordinate system geographic?
-pub(crate) fn crs_of_wkt(text: &str) -> Crs {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    let upper = text.to_uppercase();
-    if text.is_empty() {
-        return Crs::Unknown;
-    }
-    let name = text.split('"').nth(1).unwrap_or(text).to_string();
-    let geographic = ["GEOGCS", "GEOGCRS", "GEODCRS", "GEOGRAPHIC"];
-    if geographic.iter().any(|g| upper.starts_with(g)) {
-        Crs::Geographic
-    } else if upper == "UNDEFINED" {
-        Crs::Unknown
-    } else {
-        Crs::Projected(name, of_wkt(text).and_then(|d| d.build(None)))
-    }
-}
-
-/// By a code of EPSG: longitude and latitude, and a few projections that GeoJSON and the like name so.
-pub(crate) fn crs_of_epsg(name: &str, code: u32) -> Crs {
-    const CONUS: &str = "+proj=aea +lat_0=23 +lon_0=-96 +lat_1=29.5 +lat_2=45.5 +ellps=GRS80";
-    const EUROPE: &str = "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80";
-    let text = match code {
-        4326 | 4269 | 4267 | 4258 | 4979 | 4283 | 4490 | 4612 | 4617 | 4674 | 4759 => {
-            return Crs::Geographic;
-        }
-        3857 | 900_913 => "+proj=merc +a=6378137 +b=6378137".to_string(),
-        5070 => CONUS.to_string(),
-        3035 => EUROPE.to_string(),
-        3413 => "+proj=stere +lat_0=90 +lat_ts=70 +lon_0=-45 +ellps=WGS84".to_string(),
-        3031 => "+proj=stere +lat_0=-90 +lat_ts=-71 +lon_0=0 +ellps=WGS84".to_string(),
-        32601..=32660 => format!("+proj=utm +zone={} +ellps=WGS84", code - 32600),
-        32701..=32760 => format!("+proj=utm +zone={} +south +ellps=WGS84", code - 32700),
-        26901..=26923 => format!("+proj=utm +zone={} +ellps=GRS80", code - 26900),
-        25828..=25838 => format!("+proj=utm +zone={} +ellps=GRS80", code - 25800),
-        _ => {
-            let why = "ncproj knows few by their number alone".to_string();
-            return Crs::Projected(name.to_string(), Err(why));
-        }
-    };
-    Crs::Projected(name.to_string(), Projection::parse(&text))
 }
 
 /// The place of the layer asked for, or of the only one there is.
@@ -348,14 +298,5 @@ mod tests {
             ("G", "0", "0")
         );
         assert!(Template::parse("G{A").is_err());
-    }
-
-    #[test]
-    fn projected_systems_are_told_from_geographic_ones() {
-        assert!(matches!(crs_of_wkt("GEOGCS[\"NAD83\",DATUM[]]"), Crs::Geographic));
-        assert!(
-            matches!(crs_of_wkt("PROJCS[\"Albers\",GEOGCS[]]"), Crs::Projected(n, Err(_)) if n == "Albers")
-        );
-        assert!(matches!(crs_of_wkt(""), Crs::Unknown));
     }
 }

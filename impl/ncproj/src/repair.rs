@@ -13,6 +13,11 @@ use robust::{Coord, orient2d};
 use std::collections::HashMap;
 
 pub type Point = [f64; 2];
+pub type Ring = Vec<Point>;
+/// The first ring is the outline, the others are holes.
+pub type Polygon = Vec<Ring>;
+/// The parts of a region.
+pub type Shape = Vec<Polygon>;
 
 /// A closed line without crossings; the last point is joined to the first.
 #[derive(Clone, Debug)]
@@ -42,9 +47,10 @@ pub struct Prepared {
     pub unwrapped: bool,
 }
 
-pub fn prepare(rings: &[Vec<Point>]) -> Prepared {
+pub fn prepare(shape: &[Polygon]) -> Prepared {
+    let rings = shape.iter().flatten();
     let mut unwrapped = false;
-    let mut clean: Vec<Vec<Point>> = Vec::with_capacity(rings.len());
+    let mut clean: Vec<Vec<Point>> = Vec::new();
     for ring in rings {
         let mut points: Vec<Point> = Vec::with_capacity(ring.len());
         for p in ring {
@@ -385,31 +391,32 @@ mod tests {
 
     #[test]
     fn a_valid_polygon_with_a_hole_is_left_alone() {
-        let p = prepare(&[square(0.0, 0.0, 4.0), square(1.0, 1.0, 1.0)]);
+        let p = prepare(&[vec![square(0.0, 0.0, 4.0), square(1.0, 1.0, 1.0)]]);
         assert_eq!((area(&p), p.repair), (15.0, Repair::None));
     }
 
     #[test]
     fn an_island_in_a_hole_counts_again() {
-        let p = prepare(&[square(0.0, 0.0, 9.0), square(1.0, 1.0, 5.0), square(2.0, 2.0, 1.0)]);
+        let p =
+            prepare(&[vec![square(0.0, 0.0, 9.0), square(1.0, 1.0, 5.0), square(2.0, 2.0, 1.0)]]);
         assert_eq!((area(&p), p.repair), (81.0 - 25.0 + 1.0, Repair::None));
     }
 
     #[test]
     fn a_figure_of_eight_keeps_both_halves() {
         // crossing at (1, 1) without a vertex there: two triangles of area 1
-        let p = prepare(&[vec![[0.0, 0.0], [2.0, 2.0], [2.0, 0.0], [0.0, 2.0]]]);
+        let p = prepare(&[vec![vec![[0.0, 0.0], [2.0, 2.0], [2.0, 0.0], [0.0, 2.0]]]]);
         assert_eq!(p.repair, Repair::Rebuilt);
         assert!((area(&p) - 2.0).abs() < 1e-9);
         // with a vertex there it is only cut
-        let p = prepare(&[vec![
+        let p = prepare(&[vec![vec![
             [0.0, 0.0],
             [1.0, 1.0],
             [2.0, 2.0],
             [2.0, 0.0],
             [1.0, 1.0],
             [0.0, 2.0],
-        ]]);
+        ]]]);
         assert_eq!((area(&p), p.repair), (2.0, Repair::Cut));
     }
 
@@ -426,7 +433,7 @@ mod tests {
             [2.0, 2.0],
             [2.0, 1.0],
         ];
-        let p = prepare(&[ring]);
+        let p = prepare(&[vec![ring]]);
         // the inner loop (0,0) (1,2) (2,2) (2,1) has area 2: shoelace 0 + (2-4) + (2-4) + 0 = -4
         assert_eq!((area(&p), p.repair), (14.0, Repair::Cut));
     }
@@ -434,42 +441,42 @@ mod tests {
     #[test]
     fn a_spike_adds_nothing() {
         let ring = vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [5.0, 1.0], [1.0, 1.0], [0.0, 1.0]];
-        assert_eq!(area(&prepare(&[ring])), 1.0);
+        assert_eq!(area(&prepare(&[vec![ring]])), 1.0);
         let uneven = vec![[0.0, 0.0], [1.0, 0.0], [1.0, 3.0], [1.0, 1.0], [0.0, 1.0]];
-        assert!((area(&prepare(&[uneven])) - 1.0).abs() < 1e-9);
+        assert!((area(&prepare(&[vec![uneven]])) - 1.0).abs() < 1e-9);
     }
 
     #[test]
     fn parts_that_overlap_leave_out_what_both_cover() {
         // two unit-2 squares that share a unit square: 4 + 4 - 2 * 1
-        let p = prepare(&[square(0.0, 0.0, 2.0), square(1.0, 1.0, 2.0)]);
+        let p = prepare(&[vec![square(0.0, 0.0, 2.0), square(1.0, 1.0, 2.0)]]);
         assert_eq!(p.repair, Repair::Rebuilt);
         assert!((area(&p) - 6.0).abs() < 1e-9);
     }
 
     #[test]
     fn parts_that_share_an_edge_add_up() {
-        assert_eq!(area(&prepare(&[square(0.0, 0.0, 1.0), square(1.0, 0.0, 1.0)])), 2.0);
+        assert_eq!(area(&prepare(&[vec![square(0.0, 0.0, 1.0), square(1.0, 0.0, 1.0)]])), 2.0);
     }
 
     #[test]
     fn the_same_ring_twice_is_nothing() {
-        assert_eq!(area(&prepare(&[square(0.0, 0.0, 1.0), square(0.0, 0.0, 1.0)])), 0.0);
+        assert_eq!(area(&prepare(&[vec![square(0.0, 0.0, 1.0), square(0.0, 0.0, 1.0)]])), 0.0);
     }
 
     #[test]
     fn a_hole_that_pokes_out_is_evened_out() {
         // hole 1 x 1 of which half lies outside: 4 - 0.5 inside + 0.5 outside
-        let p = prepare(&[square(0.0, 0.0, 2.0), square(1.5, 0.5, 1.0)]);
+        let p = prepare(&[vec![square(0.0, 0.0, 2.0), square(1.5, 0.5, 1.0)]]);
         assert!((area(&p) - 4.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_goes_round_the_globe_is_not_unwrapped() {
         let world = vec![[-180.0, -90.0], [180.0, -90.0], [180.0, 90.0], [-180.0, 90.0]];
-        let p = prepare(&[world]);
+        let p = prepare(&[vec![world]]);
         assert_eq!((area(&p), p.unwrapped), (64800.0, false));
-        let p = prepare(&[vec![[179.0, 0.0], [-179.0, 0.0], [-179.0, 1.0], [179.0, 1.0]]]);
+        let p = prepare(&[vec![vec![[179.0, 0.0], [-179.0, 0.0], [-179.0, 1.0], [179.0, 1.0]]]]);
         assert_eq!((area(&p), p.unwrapped), (2.0, true));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Crs, Features, crs_of_epsg, not_polygons, places};
 use crate::error::{Error, Result, base_name, read_whole, thousands};
-use crate::repair::Point;
+use crate::repair::Shape;
 use serde_json::Value;
 use std::path::Path;
 
@@ -50,16 +50,16 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         .iter()
         .map(|w| features.iter().map(|f| text(&f["properties"][w.as_str()])).collect())
         .collect();
-    let mut rings = Vec::with_capacity(features.len());
+    let mut shapes = Vec::with_capacity(features.len());
     for (row, feature) in features.iter().enumerate() {
         let mut out = Vec::new();
         geometry(&feature["geometry"], &mut out, row, &name)?;
-        rings.push(out);
+        shapes.push(out);
     }
-    Ok(Features { values, rings, crs })
+    Ok(Features { values, shapes, crs })
 }
 
-fn geometry(g: &Value, out: &mut Vec<Vec<Point>>, row: usize, file: &str) -> Result<()> {
+fn geometry(g: &Value, out: &mut Shape, row: usize, file: &str) -> Result<()> {
     let damaged = || {
         let number = thousands(row as u64 + 1);
         Error::data(format!("the geometry of feature {number} is damaged"))
@@ -69,13 +69,15 @@ fn geometry(g: &Value, out: &mut Vec<Vec<Point>>, row: usize, file: &str) -> Res
             )
     };
     let mut polygon = |p: &Value| -> Option<()> {
+        let mut rings = Vec::new();
         for ring in p.as_array()? {
             let mut points = Vec::new();
             for q in ring.as_array()? {
                 points.push([q.get(0)?.as_f64()?, q.get(1)?.as_f64()?]);
             }
-            out.push(points);
+            rings.push(points);
         }
+        out.push(rings);
         Some(())
     };
     match g["type"].as_str() {

@@ -1,7 +1,7 @@
 //! GeoPackage: tables of SQLite, with WKB behind a short header.
 
 use super::sqlite::{Cell, Database};
-use super::wkb::{Problem, rings};
+use super::wkb::{Problem, shape};
 use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
 use crate::error::{Error, Result, base_name, list, thousands};
 use std::path::Path;
@@ -60,9 +60,9 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
         .collect();
     places(wanted, &known, &name)?;
     let fields = places(wanted, &table.columns, &name)?;
-    let mut out = Features { values: vec![Vec::new(); fields.len()], rings: Vec::new(), crs };
+    let mut out = Features { values: vec![Vec::new(); fields.len()], shapes: Vec::new(), crs };
     db.rows(table, &mut |row| {
-        let number = out.rings.len();
+        let number = out.shapes.len();
         for (values, place) in out.values.iter_mut().zip(&fields) {
             values.push(match &row[*place] {
                 Cell::Text(t) => t.clone(),
@@ -76,8 +76,8 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
                 .at(name.clone())
                 .hint("fetch the file again")
         };
-        out.rings.push(match &row[geometry] {
-            Cell::Blob(b) => match wkb_of(b).map(rings) {
+        out.shapes.push(match &row[geometry] {
+            Cell::Blob(b) => match wkb_of(b).map(shape) {
                 Some(Ok(r)) => r,
                 Some(Err(Problem::NotPolygon(what))) => {
                     return Err(not_polygons(what, number, &name));

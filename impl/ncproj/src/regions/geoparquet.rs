@@ -1,8 +1,7 @@
 //! GeoParquet: WKB in the geometry column that the `geo` metadata names.
 
-use super::wkb::{Problem, rings};
-use super::{Crs, Features, not_polygons, places};
-use crate::crs::of_projjson;
+use super::wkb::{Problem, shape};
+use super::{Crs, Features, crs_of_json, not_polygons, places};
 use crate::error::{Error, Result, base_name, list, open, thousands};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -79,7 +78,7 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         let nullable = meta.schema_descr().column(place).max_def_level() > 0;
         for bytes in column_values(&mut r, count, nullable).map_err(damaged)? {
             let row = out.len();
-            out.push(match bytes.as_ref().map(|b| rings(b.data())) {
+            out.push(match bytes.as_ref().map(|b| shape(b.data())) {
                 None => Vec::new(),
                 Some(Ok(r)) => r,
                 Some(Err(Problem::NotPolygon(what))) => return Err(not_polygons(what, row, &name)),
@@ -92,7 +91,7 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
             });
         }
     }
-    Ok(Features { values, rings: out, crs })
+    Ok(Features { values, shapes: out, crs })
 }
 
 /// The values of one column of one row group; nothing where a row has none.
@@ -153,15 +152,4 @@ fn texts(
         }
     }
     Ok(Some(out))
-}
-
-fn crs_of_json(c: &Value) -> Crs {
-    let name = c["name"].as_str().unwrap_or("without a name").to_string();
-    match c["type"].as_str() {
-        Some("GeographicCRS" | "GeodeticCRS") => Crs::Geographic,
-        Some("BoundCRS") => crs_of_json(&c["source_crs"]),
-        Some("CompoundCRS") => crs_of_json(&c["components"][0]),
-        Some(_) => Crs::Projected(name, of_projjson(c).and_then(|d| d.build(None))),
-        None => Crs::Unknown,
-    }
 }

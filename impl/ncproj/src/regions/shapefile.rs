@@ -3,7 +3,7 @@
 use super::zip::Archive;
 use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
 use crate::error::{Error, Result, base_name, list, read_whole, thousands};
-use crate::repair::Point;
+use crate::repair::Shape;
 use std::path::Path;
 
 pub fn read_zip(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Features> {
@@ -74,21 +74,21 @@ pub fn read_files(path: &Path, wanted: &[String]) -> Result<Features> {
 }
 
 fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> Result<Features> {
-    let rings = shapes(shp, file)?;
+    let shapes = shapes(shp, file)?;
     let values = fields(dbf, wanted, file)?;
-    if values.first().is_some_and(|v| v.len() != rings.len()) {
+    if values.first().is_some_and(|v| v.len() != shapes.len()) {
         return Err(Error::data(format!(
             "the numbers of shapes ({}, in the .shp) and of rows ({}, in the .dbf) differ",
-            thousands(rings.len() as u64),
+            thousands(shapes.len() as u64),
             thousands(values[0].len() as u64)
         ))
         .at(file.to_string())
         .hint("they do not belong together: copy both from the same place"));
     }
-    Ok(Features { values, rings, crs })
+    Ok(Features { values, shapes, crs })
 }
 
-fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
+fn shapes(b: &[u8], file: &str) -> Result<Vec<Shape>> {
     let damaged = |why: &str| {
         Error::data(format!("the .shp file is damaged: {why}"))
             .at(file.to_string())
@@ -129,7 +129,7 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
         if !name.is_empty() {
             return Err(not_polygons(name, out.len(), file));
         }
-        let rings = (|| -> Option<Vec<Vec<Point>>> {
+        let rings = (|| -> Option<Shape> {
             let parts = usize::try_from(int(from + 36)?).ok()?;
             let points = usize::try_from(int(from + 40)?).ok()?;
             let first = from + 44 + parts.checked_mul(4)?;
@@ -153,7 +153,8 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Vec<Vec<Point>>>> {
                 }
                 rings.push(ring);
             }
-            Some(rings)
+            // Which ring is a hole the record does not say: the even-odd rule of `repair` does.
+            Some(vec![rings])
         })();
         out.push(
             rings.ok_or_else(|| {

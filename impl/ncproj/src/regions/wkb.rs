@@ -1,6 +1,6 @@
-//! Well-known binary -> rings. Z and M values are skipped.
+//! Well-known binary -> polygons. Z and M values are skipped.
 
-use crate::repair::Point;
+use crate::repair::Shape;
 
 /// What stands where a polygon should, or nothing when the bytes are damaged.
 pub enum Problem {
@@ -37,13 +37,13 @@ impl Cursor<'_> {
     }
 }
 
-pub fn rings(bytes: &[u8]) -> Result<Vec<Vec<Point>>, Problem> {
+pub fn shape(bytes: &[u8]) -> Result<Shape, Problem> {
     let mut out = Vec::new();
     geometry(&mut Cursor { bytes, at: 0, big: false }, &mut out, 0)?;
     Ok(out)
 }
 
-fn geometry(c: &mut Cursor, out: &mut Vec<Vec<Point>>, depth: u32) -> Result<(), Problem> {
+fn geometry(c: &mut Cursor, out: &mut Shape, depth: u32) -> Result<(), Problem> {
     if depth > 16 {
         return Err(Problem::Damaged);
     }
@@ -68,6 +68,7 @@ fn geometry(c: &mut Cursor, out: &mut Vec<Vec<Point>>, depth: u32) -> Result<(),
         };
     match plain % 1000 {
         3 => {
+            let mut rings = Vec::new();
             for _ in 0..c.count(4)? {
                 let n = c.count(16)?;
                 let mut ring = Vec::with_capacity(n);
@@ -77,8 +78,9 @@ fn geometry(c: &mut Cursor, out: &mut Vec<Vec<Point>>, depth: u32) -> Result<(),
                         c.float()?;
                     }
                 }
-                out.push(ring);
+                rings.push(ring);
             }
+            out.push(rings);
         }
         6 => {
             for _ in 0..c.count(5)? {
@@ -136,9 +138,9 @@ mod tests {
         let mut big = vec![0u8, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 4];
         big.extend(points.iter().flat_map(|v: &f64| v.to_be_bytes()));
         for bytes in [&little, &big] {
-            let got = rings(bytes).unwrap_or_default();
-            assert_eq!(got, [vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]);
+            let got = shape(bytes).unwrap_or_default();
+            assert_eq!(got, [[vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]]);
         }
-        assert!(matches!(rings(&little[..40]), Err(Problem::Damaged)));
+        assert!(matches!(shape(&little[..40]), Err(Problem::Damaged)));
     }
 }
