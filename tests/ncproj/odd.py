@@ -29,7 +29,20 @@ class Desk:
     def __init__(self, folder: Path, program):
         self.folder, self.program = Path(folder), program
 
-    def grid(self, values, *, name="t.nc", lat=LAT, lon=LON, kind="f8", attrs=None, lat_attrs=None, lon_attrs=None, fill=None, more=None):
+    def grid(
+        self,
+        values,
+        *,
+        name="t.nc",
+        lat=LAT,
+        lon=LON,
+        kind="f8",
+        attrs=None,
+        lat_attrs=None,
+        lon_attrs=None,
+        fill=None,
+        more=None,
+    ):
         """A file with `v` over (lat, lon), or over (time, lat, lon) when `more` makes the dimension first.
 
         values: raw numbers as they are stored, (lat, lon) or one for all; attrs: of `v`; more: called with the open dataset at the
@@ -38,7 +51,10 @@ class Desk:
         path = self.folder / name
         path.unlink(missing_ok=True)
         with netCDF4.Dataset(path, "w") as file:
-            for side, centres, units, odd in (("lat", lat, "degrees_north", lat_attrs), ("lon", lon, "degrees_east", lon_attrs)):
+            for side, centres, units, odd in (
+                ("lat", lat, "degrees_north", lat_attrs),
+                ("lon", lon, "degrees_east", lon_attrs),
+            ):
                 file.createDimension(side, len(centres))
                 axis = file.createVariable(side, "f8", (side,))
                 axis.setncatts({key: value for key, value in {"units": units, **(odd or {})}.items() if value is not None})

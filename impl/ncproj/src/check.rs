@@ -21,7 +21,7 @@ pub fn run(request: &Request) -> Result<(Value, bool)> {
     let mut files = Vec::new();
     let mut fits = true;
     for path in request.files {
-        let mut source = Source::open(path)?;
+        let mut source = index.open(path)?;
         let mut variables = Vec::new();
         for name in gridded(&source) {
             let differs = match grid::find(&mut source, Some(&name)) {

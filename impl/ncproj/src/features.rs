@@ -70,7 +70,10 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![
+        (crate::angle::FEATURES, crate::angle::REFUSALS),
+        (crate::grid::FEATURES, crate::grid::REFUSALS),
+    ]
 }
 
 /// Everything there is, by group, in the order of the modules.

@@ -1,8 +1,10 @@
 //! The grid of a netCDF file: which cells there are, and where their edges lie.
 
+use crate::angle::{self, Towards};
 use crate::crs::{Projection, length_unit};
 use crate::error::{Error, Result, list, thousands};
-use crate::netcdf::{Source, Var};
+use crate::features::{Feature, Refusal};
+use crate::netcdf::{Attr, Source, Var};
 
 /// One side of the grid. `edges` ascend; `descending` says that the file counts from the other end.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,6 +160,82 @@ impl Grid {
     }
 }
 
+pub const FEATURES: &[Feature] = &[
+    Feature::honoured(
+        "coordinates",
+        "`standard_name`, `units`, `axis`, `_CoordinateAxisType`, the name of a coordinate",
+        "in this order they tell latitude, longitude, x and y; `--latitude`, `--longitude`, `--x` and `--y` go before all",
+    ),
+    Feature::honoured(
+        "coordinates",
+        "`bounds`, or a variable `lat_bnds`, `lat_bounds`, `bounds_lat`",
+        "the edges of the cells; repeated along time as long as all repeats agree",
+    ),
+    Feature::honoured(
+        "coordinates",
+        "centres without bounds",
+        "edges halfway between neighbours; even spacing where the centres are even to the digits that they are written with",
+    ),
+    Feature::converted(
+        "coordinates",
+        "longitudes 178, 179, -180, -179",
+        "the same meridians, counted on",
+    ),
+    Feature::converted("coordinates", "rows and columns beyond -90 and 90", "cut at the pole"),
+];
+
+pub static NO_BOUNDS: Refusal = Refusal {
+    of: "coordinates",
+    name: "`bounds` that name no variable",
+    message: "there is no variable `{}`, where the bounds of the {} should be",
+    hint: "remove the attribute (`ncatted -a bounds,{},d,,`): cells then end halfway between their centres",
+};
+
+pub static BOUNDS_SHAPE: Refusal = Refusal {
+    of: "coordinates",
+    name: "`bounds` of another shape",
+    message: "`{}` has not the shape of bounds: two numbers for each value of the {} `{}`",
+    hint: "repair the bounds, or remove the attribute (`ncatted -a bounds,{},d,,`)",
+};
+
+pub static BOUNDS_UNITS: Refusal = Refusal {
+    of: "coordinates",
+    name: "`bounds` in another unit",
+    message: "the bounds are in `{}`, their coordinate is in `{}`",
+    hint: "CF has both in one unit: convert `{}`, or remove its attribute `units`",
+};
+
+pub static OUTSIDE_BOUNDS: Refusal = Refusal {
+    of: "coordinates",
+    name: "`bounds` that do not hold their centre",
+    message: "the bounds do not hold their centre: the {} {} is not within {} .. {}",
+    hint: "repair the bounds, or remove the attribute `bounds` and its variable",
+};
+
+pub static APART: Refusal = Refusal {
+    of: "coordinates",
+    name: "`bounds` with gaps or overlaps",
+    message: "the cells do not meet: one ends at {} {}, the next begins at {}",
+    hint: "ncproj needs bounds without gaps and overlaps",
+};
+
+pub static NAMED: Refusal = Refusal {
+    of: "coordinates",
+    name: "`--latitude`, `--longitude`, `--y`, `--x` with what is no coordinate",
+    message: "`{}` is no coordinate of a grid: numbers along one dimension are needed",
+    hint: "name the variable that holds the centres of the rows, and that of the columns; `ncproj info` lists them",
+};
+
+pub static BEYOND: Refusal = Refusal {
+    of: "coordinates",
+    name: "`bounds` beyond the poles, or more than round the globe",
+    message: "a cell ends at {}, which is no {}",
+    hint: "repair the bounds, or remove the attribute `bounds` and its variable",
+};
+
+pub const REFUSALS: &[&Refusal] =
+    &[&NAMED, &BEYOND, &NO_BOUNDS, &BOUNDS_SHAPE, &BOUNDS_UNITS, &OUTSIDE_BOUNDS, &APART];
+
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Lat,
@@ -192,36 +270,36 @@ fn sureness(var: &Var, side: Side) -> u8 {
             return 0;
         }
     }
-    let units = var.text("units").unwrap_or("").trim().to_lowercase();
-    let letter = if side == Side::Lat { "n" } else { "e" };
-    let other = if side == Side::Lat { "e" } else { "n" };
-    let degrees = |l: &str| {
-        let full = if l == "n" { "north" } else { "east" };
-        [
-            format!("degrees_{full}"),
-            format!("degree_{full}"),
-            format!("degrees_{l}"),
-            format!("degree_{l}"),
-            format!("degrees{l}"),
-            format!("degree{l}"),
-        ]
-        .contains(&units)
-    };
-    if degrees(letter) {
+    if var
+        .text("_CoordinateAxisType")
+        .is_some_and(|kind| kind == if side == Side::Lat { "Lat" } else { "Lon" })
+    {
         return 3;
     }
-    if degrees(other) {
-        return 0;
+    let angle = angle::unit(&units(var));
+    match angle.map(|a| a.towards) {
+        Some(Towards::Latitude) => return if side == Side::Lat { 3 } else { 0 },
+        Some(Towards::Longitude) => return if side == Side::Lon { 3 } else { 0 },
+        Some(Towards::Either) | None => {}
     }
-    let angular = units.is_empty() || units.starts_with("degree");
+    // What is named and marked as one is taken for one, whatever its unit: `axis` then says what is wrong with that.
+    let angular = angle.is_some();
     if angular && var.text("axis").is_some_and(|a| a == axis) {
         return 2;
     }
-    let name = var.name.to_lowercase();
-    if angular && short.contains(&name.as_str()) {
+    if short.contains(&var.name.to_lowercase().as_str()) {
         return 1;
     }
     0
+}
+
+/// The attribute `units` as a text, whatever its type; nothing where there is none.
+fn units(var: &Var) -> String {
+    match var.attr("units") {
+        None => String::new(),
+        Some(Attr::Text(t)) => t.trim().to_string(),
+        Some(Attr::Numbers(_, v)) => v.iter().map(f64::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Finds the grid of the variable `of`, or of the first variable that has one.
@@ -344,12 +422,59 @@ fn plane_sureness(var: &Var, side: Side) -> u8 {
     if short.contains(&var.name.to_lowercase().as_str()) { 2 } else { 0 }
 }
 
+/// The coordinates that the user names, where the file does not tell them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// Latitude, or y.
+    pub lat: String,
+    /// Longitude, or x.
+    pub lon: String,
+    /// They are y and x of a projection.
+    pub plane: bool,
+}
+
+impl Named {
+    /// Makes a file look for these coordinates; all of them have to be there, as numbers along one dimension each.
+    pub fn apply(&self, source: &mut Source) -> Result<()> {
+        for name in [&self.lat, &self.lon] {
+            let var = &source.vars[source.var_index(name)?];
+            if var.dims.len() != 1 || !var.kind.is_number() {
+                return Err(NAMED.error(&[&shape_text(source, var)]).at(source.name.clone()));
+            }
+        }
+        source.named = Some(self.clone());
+        Ok(())
+    }
+
+    fn of(&self, side: Side) -> Option<&str> {
+        match side {
+            Side::Lat if !self.plane => Some(&self.lat),
+            Side::Lon if !self.plane => Some(&self.lon),
+            Side::Y if self.plane => Some(&self.lat),
+            Side::X if self.plane => Some(&self.lon),
+            _ => None,
+        }
+    }
+}
+
+/// The coordinate of this side that the user names, if it stands along a dimension of the variable.
+fn named<'a>(source: &'a Source, var: &Var, side: Side) -> Option<&'a Var> {
+    let name = source.named.as_ref()?.of(side)?;
+    source.var(name).filter(|c| var.dims.contains(&c.dims[0]))
+}
+
 /// The y and x of a variable on a projected grid, and its mapping.
 fn plane<'a>(source: &'a Source, var: &Var) -> Option<(&'a Var, &'a Var, &'a Var)> {
+    if source.named.as_ref().is_some_and(|n| !n.plane) {
+        return None;
+    }
     let mapping = mapping(source, var)?;
     let aux = sureness(var, Side::Lat) > 0 || sureness(var, Side::Lon) > 0;
     if aux || var.dims.len() < 2 || std::ptr::eq(mapping, var) {
         return None; // latitude and longitude of the cells, beside x and y
+    }
+    if let (Some(y), Some(x)) = (named(source, var, Side::Y), named(source, var, Side::X)) {
+        return (y.dims[0] != x.dims[0]).then_some((y, x, mapping));
     }
     let best = |side| {
         source
@@ -445,6 +570,9 @@ pub fn shape_text(source: &Source, var: &Var) -> String {
 
 /// The 1-D coordinate variable of one of the variable's dimensions that is its latitude (longitude).
 fn coordinate(source: &Source, var: &Var, side: Side) -> Option<String> {
+    if source.named.is_some() {
+        return named(source, var, side).map(|c| c.name.clone());
+    }
     source
         .vars
         .iter()
@@ -470,11 +598,29 @@ pub fn sides(source: &Source, var: &Var) -> Option<(usize, usize)> {
     (lat != lon).then_some((place(lat)?, place(lon)?))
 }
 
+/// The unit of a coordinate in degrees: what its values are multiplied with.
+fn degrees_of(source: &Source, name: &str, side: Side) -> Result<f64> {
+    let Some(var) = source.var(name) else { return Ok(1.0) };
+    let text = units(var);
+    let at = format!("{}: variable `{name}`, attribute `units`", source.name);
+    let (own, good) = match side {
+        Side::Lat => (Towards::Latitude, "degrees_north"),
+        _ => (Towards::Longitude, "degrees_east"),
+    };
+    match angle::unit(&text) {
+        None => Err(angle::UNKNOWN.error(&[side.name(), &text, good]).at(at)),
+        Some(a) if a.towards != own && a.towards != Towards::Either => {
+            Err(angle::OTHER_WAY.error(&[side.name(), &text]).at(at))
+        }
+        Some(a) => Ok(a.factor),
+    }
+}
+
 fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
     let at = format!("{}: variable `{name}`", source.name);
     let mut centres = source.read_numbers(name)?;
     let index = source.var_index(name)?;
-    let single = source.vars[index].kind != crate::netcdf::Kind::F8;
+    let single = source.vars[index].kind == crate::netcdf::Kind::F4;
     let dim = source.dim_names(&source.vars[index])[0].clone();
     if centres.is_empty() {
         return Err(Error::data(format!("the {} has no values", side.name()))
@@ -487,19 +633,36 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
             .at(at)
             .hint("a grid needs all its coordinates: repair the file, or fetch it again"));
     }
-    if side == Side::Lat && centres.iter().any(|v| v.abs() > 90.0 + 1e-3) {
-        let worst = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
+    let mut bounds = read_bounds(source, name, side, centres.len())?;
+    // How far stored values may lie from the true ones, for the digits that they were written with.
+    let mut rounding = rounding(&centres, single);
+    let angular = matches!(side, Side::Lat | Side::Lon);
+    if angular {
+        let factor = degrees_of(source, name, side)?;
+        if factor != 1.0 {
+            centres.iter_mut().for_each(|v| *v *= factor);
+            bounds.iter_mut().flatten().flatten().for_each(|v| *v *= factor);
+            rounding *= factor.abs();
+        }
+    }
+    let worst = |most: f64| {
+        let far = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
+        (far.abs() > most).then(|| short(far))
+    };
+    if side == Side::Lat
+        && let Some(worst) = worst(90.0 + 1e-3)
+    {
         return Err(Error::data(format!("{worst} is no latitude")).at(at).hint(
             "latitudes lie within -90..90 degrees: check the units, or fetch the file again",
         ));
     }
-    if side == Side::Lon && centres.iter().any(|v| v.abs() > 1080.0) {
-        let worst = centres.iter().fold(0.0f64, |a, v| if v.abs() > a.abs() { *v } else { a });
+    if side == Side::Lon
+        && let Some(worst) = worst(1080.0)
+    {
         return Err(Error::data(format!("{worst} is no longitude"))
             .at(at)
             .hint("longitudes are degrees: check the units, or fetch the file again"));
     }
-    let mut bounds = read_bounds(source, name, side, centres.len())?;
     if side == Side::Lon {
         // 178, 179, -180, -179: the same meridians, counted on.
         for k in 1..centres.len() {
@@ -508,7 +671,7 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
         }
         if let Some(b) = &mut bounds {
             for (c, pair) in centres.iter().zip(b.iter_mut()) {
-                for v in pair.iter_mut() {
+                for v in pair.iter_mut().filter(|v| v.abs() <= 1440.0) {
                     *v -= ((*v - *c) / 360.0).round() * 360.0;
                 }
             }
@@ -526,15 +689,18 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
         return Err(Error::data(format!(
             "the {} neither rises nor falls all along: {} and {} are neighbours",
             side.name(),
-            centres[k - 1],
-            centres[k]
+            short(centres[k - 1]),
+            short(centres[k])
         ))
         .at(at)
         .hint("sort the file along this axis first"));
     }
     let from_bounds = bounds.is_some();
     let mut edges = match bounds {
-        Some(b) => edges_of_bounds(&b, side).map_err(|e| e.at(at.clone()))?,
+        Some(b) => edges_of_bounds(&b, &centres, side).map_err(|e| {
+            let named = bounds_of(source, name).unwrap_or_default();
+            e.at(format!("{}: variable `{named}`, bounds of `{name}`", source.name))
+        })?,
         None if n == 1 => {
             return Err(Error::data(format!(
                 "the {} has one value and no bounds: how large its cell is, nobody knows",
@@ -545,10 +711,9 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
         }
         None => edges_of_centres(&centres),
     };
-    // Even spacing to within the rounding of float32, or a thousandth of a cell: take it as even.
+    // Even to within the digits that the coordinates were written with: take it as even. Gaussian latitudes are not.
     let step = (edges[n] - edges[0]) / n as f64;
-    let largest = edges[0].abs().max(edges[n].abs());
-    let slack = (1e-3 * step).max(if single { largest * f64::from(f32::EPSILON) } else { 0.0 });
+    let slack = rounding.max(1e-9 * step);
     let mut regular = false;
     if n > 2 {
         let fitted = match from_bounds {
@@ -579,6 +744,28 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
     Ok(Axis { name: name.to_string(), dim, edges, descending, regular, from_bounds })
 }
 
+/// A number in a message: all its digits, but never hundreds of them.
+fn short(v: f64) -> String {
+    let plain = v.to_string();
+    if plain.len() <= 20 { plain } else { format!("{v:e}") }
+}
+
+/// How far the values may lie from the true ones, for the digits that they were written with: those of float32 (also where
+/// float64 holds what was float32 once), or up to seven decimals, but of these never more than a thousandth of a cell.
+fn rounding(values: &[f64], single: bool) -> f64 {
+    let largest = values.iter().fold(0.0f64, |a, v| a.max(v.abs()));
+    let single = single || values.iter().all(|v| f64::from(*v as f32) == *v);
+    let slack = largest * if single { f64::from(f32::EPSILON) } else { 1e-14 };
+    let rounded =
+        |unit: &f64| values.iter().all(|v| (v - (v / unit).round() * unit).abs() <= slack);
+    let step = match values {
+        [first, .., last] => (last - first).abs() / (values.len() - 1) as f64,
+        _ => 0.0,
+    };
+    let unit = (1..=7).map(|digits| 10f64.powi(-digits)).find(rounded).unwrap_or(0.0);
+    slack.max((unit / 2.0).min(1e-3 * step))
+}
+
 fn edges_of_centres(c: &[f64]) -> Vec<f64> {
     let n = c.len();
     let mut edges = Vec::with_capacity(n + 1);
@@ -588,28 +775,60 @@ fn edges_of_centres(c: &[f64]) -> Vec<f64> {
     edges
 }
 
-fn edges_of_bounds(bounds: &[[f64; 2]], side: Side) -> Result<Vec<f64>> {
+fn edges_of_bounds(bounds: &[[f64; 2]], centres: &[f64], side: Side) -> Result<Vec<f64>> {
     let pairs: Vec<(f64, f64)> = bounds.iter().map(|b| (b[0].min(b[1]), b[0].max(b[1]))).collect();
-    let n = pairs.len();
-    let step = (pairs[n - 1].1 - pairs[0].0) / n as f64;
-    for w in pairs.windows(2) {
-        if (w[1].0 - w[0].1).abs() > 1e-2 * step.abs() {
-            return Err(Error::data(format!(
-                "the cells do not meet: one ends at {} {}, the next begins at {}",
-                side.name(),
-                w[0].1,
-                w[1].0
-            ))
-            .hint("ncproj needs bounds without gaps and overlaps"));
+    if let Some(p) = pairs.iter().find(|p| p.1 <= p.0) {
+        return Err(Error::data(format!(
+            "a cell has no extent in {}: it begins and ends at {}",
+            side.name(),
+            short(p.0)
+        ))
+        .hint("repair the bounds: both ends of a cell are the same"));
+    }
+    let width = |p: &(f64, f64)| p.1 - p.0;
+    let slack = |p: &(f64, f64)| {
+        (1e-3 * width(p)).max(2.0 * p.0.abs().max(p.1.abs()) * f64::from(f32::EPSILON))
+    };
+    for (p, c) in pairs.iter().zip(centres) {
+        if *c < p.0 - slack(p) || *c > p.1 + slack(p) {
+            return Err(OUTSIDE_BOUNDS.error(&[side.name(), &short(*c), &short(p.0), &short(p.1)]));
         }
     }
-    if pairs.iter().any(|p| p.1 <= p.0) {
-        return Err(Error::data(format!("a cell has no extent in {}", side.name()))
-            .hint("repair the bounds: both ends of a cell are the same"));
+    for w in pairs.windows(2) {
+        if (w[1].0 - w[0].1).abs() > slack(&w[0]).min(slack(&w[1])) {
+            return Err(APART.error(&[side.name(), &short(w[0].1), &short(w[1].0)]));
+        }
+    }
+    // A centre at the pole may have its cell drawn half beyond it, but no further.
+    let half = centres.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f64::max).min(90.0);
+    let most = match side {
+        Side::Lat => 90.0 + half,
+        Side::Lon => 1440.0,
+        _ => f64::INFINITY,
+    };
+    if let Some(v) = pairs.iter().flat_map(|p| [p.0, p.1]).find(|v| v.abs() > most + 1e-3) {
+        return Err(BEYOND.error(&[&short(v), side.name()]));
     }
     let mut edges: Vec<f64> = pairs.iter().map(|p| p.0).collect();
-    edges.push(pairs[n - 1].1);
+    edges.extend(pairs.last().map(|p| p.1));
     Ok(edges)
+}
+
+/// The name of the variable that holds the bounds of a coordinate: what its attribute says, else `lat_bnds` and the like.
+fn bounds_of(source: &Source, name: &str) -> Option<String> {
+    let var = source.var(name)?;
+    if let Some(named) = var.attr("bounds") {
+        return Some(match named {
+            Attr::Text(t) => t.trim().to_string(),
+            Attr::Numbers(_, v) => v.iter().map(f64::to_string).collect(),
+        });
+    }
+    let len = source.shape(var).first().copied()?;
+    // Some tools repeat the bounds along time: a leading dimension is fine as long as all repeats agree.
+    let fits = |v: &Var| source.shape(v).ends_with(&[len, 2]) && v.kind.is_number();
+    [format!("{name}_bnds"), format!("{name}_bounds"), format!("bounds_{name}")]
+        .into_iter()
+        .find(|b| source.var(b).is_some_and(fits))
 }
 
 /// The cell bounds of a coordinate: by its `bounds` attribute, else `lat_bnds` and the like.
@@ -619,22 +838,30 @@ fn read_bounds(
     side: Side,
     n: usize,
 ) -> Result<Option<Vec<[f64; 2]>>> {
-    let named = source.var(name).and_then(|v| v.text("bounds")).map(str::to_string);
-    let guesses = [format!("{name}_bnds"), format!("{name}_bounds"), format!("bounds_{name}")];
-    // Some tools repeat the bounds along time: a leading dimension is fine as long as all repeats agree.
-    let fits = |source: &Source, b: &str| {
-        source
-            .var(b)
-            .is_some_and(|v| source.shape(v).ends_with(&[n as u64, 2]) && v.kind.is_number())
+    let Some(found) = bounds_of(source, name) else { return Ok(None) };
+    let at = || format!("{}: variable `{name}`, attribute `bounds`", source.name);
+    let Some(var) = source.var(&found) else {
+        return Err(NO_BOUNDS.error(&[&found, side.name(), name]).at(at()));
     };
-    let Some(found) = named.into_iter().chain(guesses).find(|b| fits(source, b)) else {
-        return Ok(None);
-    };
+    if !source.shape(var).ends_with(&[n as u64, 2]) || !var.kind.is_number() {
+        let shape = shape_text(source, var);
+        return Err(BOUNDS_SHAPE.error(&[&shape, side.name(), name, name]).at(at()));
+    }
+    // CF: bounds have the unit of their coordinate, whether they say it or not.
+    let own = source.var(name).map(units).unwrap_or_default();
+    let (theirs, same) = (units(var), |a: &str, b: &str| {
+        a == b || angle::unit(a).is_some_and(|u| Some(u) == angle::unit(b))
+    });
+    if !theirs.is_empty() && !same(&theirs, &own) {
+        return Err(BOUNDS_UNITS
+            .error(&[&theirs, &own, &found])
+            .at(format!("{}: variable `{found}`, attribute `units`", source.name)));
+    }
     let values = source.read_numbers(&found)?;
     if let Some(v) = values.iter().find(|v| !v.is_finite()) {
         let what = match v.is_nan() {
             true => format!("the bounds of the {} have missing values", side.name()),
-            false => format!("the bounds of the {} hold {v}", side.name()),
+            false => format!("the bounds of the {} hold {}", side.name(), short(*v)),
         };
         return Err(Error::data(what)
             .at(format!("{}: variable `{found}`", source.name))
@@ -663,8 +890,9 @@ mod tests {
 
     #[test]
     fn bounds_with_a_gap_are_refused() {
-        assert!(edges_of_bounds(&[[0.0, 1.0], [1.5, 2.0]], Side::Lat).is_err());
-        let upside_down = edges_of_bounds(&[[1.0, 0.0], [2.0, 1.0]], Side::Lat).unwrap();
+        assert!(edges_of_bounds(&[[0.0, 1.0], [1.5, 2.0]], &[0.5, 1.75], Side::Lat).is_err());
+        let upside_down =
+            edges_of_bounds(&[[1.0, 0.0], [2.0, 1.0]], &[0.5, 1.5], Side::Lat).unwrap();
         assert_eq!(upside_down, [0.0, 1.0, 2.0]);
     }
 

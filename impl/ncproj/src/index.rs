@@ -3,7 +3,8 @@
 use crate::coverage::{Covered, Coverer};
 use crate::crs::Projection;
 use crate::error::{Error, Result, base_name, open, thousands};
-use crate::grid::{Axis, Grid};
+use crate::grid::{Axis, Grid, Named};
+use crate::netcdf::Source;
 use crate::partial::Partial;
 use crate::project::{Areas, Projector, Scale, scale};
 use crate::regions::Regions;
@@ -33,6 +34,8 @@ pub struct Index {
     pub shares: Arc<Vec<f64>>,
     /// How large the plane of a projected grid shows the Earth; nothing where rows and columns say all.
     pub scale: Option<Scale>,
+    /// The grid's coordinates, where the user had to name them.
+    pub named: Option<Named>,
     pub regions_file: String,
     pub regions_fingerprint: String,
     pub cut: u64,
@@ -127,6 +130,7 @@ pub fn build(
         cells: Arc::default(),
         shares: Arc::default(),
         scale,
+        named: None,
         regions_file: regions.file.clone(),
         regions_fingerprint: regions.fingerprint(),
         cut: 0,
@@ -189,6 +193,9 @@ impl Index {
                      "lat": axis(&self.grid.lat), "lon": axis(&self.grid.lon), "global": self.grid.global},
             "pairs": self.cells.len(),
         });
+        if let Some(n) = &self.named {
+            v["grid"]["named"] = json!([n.lat, n.lon, n.plane]);
+        }
         if let Some(p) = &self.grid.projection {
             v["grid"]["projection"] = json!(p.text);
             if let Some(s) = &self.scale {
@@ -267,6 +274,15 @@ impl Index {
             None => Err(wrong(format!("`{name}` is damaged: its parts do not fit"))),
             Some(index) => Ok(index),
         }
+    }
+
+    /// Opens a file whose grid is to be that of the index.
+    pub fn open(&self, path: &Path) -> Result<Source> {
+        let mut source = Source::open(path)?;
+        if let Some(named) = &self.named {
+            named.apply(&mut source)?;
+        }
+        Ok(source)
     }
 
     pub fn pairs(&self, region: usize) -> std::ops::Range<usize> {
@@ -398,6 +414,10 @@ fn parse(parts: &mut Parts) -> Option<Index> {
     if !ordered || cells.iter().any(|c| *c as usize >= grid.cells()) || parts.left > 0 {
         return None;
     }
+    let named = match &header["grid"]["named"] {
+        Value::Null => None,
+        n => Some(Named { lat: text(&n[0])?, lon: text(&n[1])?, plane: n[2].as_bool()? }),
+    };
     Some(Index {
         grid,
         keys,
@@ -407,6 +427,7 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         cells: Arc::new(cells),
         shares: Arc::new(shares),
         scale,
+        named,
         regions_file: text(&header["regions"]["file"])?,
         regions_fingerprint: text(&header["regions"]["fingerprint"])?,
         cut: header["regions"]["cut"].as_u64()?,

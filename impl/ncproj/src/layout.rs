@@ -308,6 +308,7 @@ mod tests {
             cells: Arc::new(vec![3, 7, 0, 1, 2]),
             shares: Arc::new(vec![1.0, 0.5, 1.0, 0.25, 0.75]),
             scale: None,
+            named: None,
             regions_file: String::new(),
             regions_fingerprint: String::new(),
             cut: 0,

@@ -5,6 +5,7 @@ mod cli;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use ncproj::error::{Error, Result, base_name, list, refuse_input, thousands};
+use ncproj::grid::Named;
 use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
 use ncproj::{grid, info, output, regions};
@@ -64,6 +65,18 @@ struct IndexArgs {
     /// The variable whose grid is meant, where a file has several grids
     #[arg(long, value_name = "NAME")]
     variable: Option<String>,
+    /// The variable that holds the latitudes of the rows, where the file does not tell; with `--longitude`
+    #[arg(long, value_name = "NAME", requires = "longitude", conflicts_with_all = ["y", "x"])]
+    latitude: Option<String>,
+    /// The variable that holds the longitudes of the columns; with `--latitude`
+    #[arg(long, value_name = "NAME", requires = "latitude")]
+    longitude: Option<String>,
+    /// The variable that holds y of the rows of a projected grid, where the file does not tell; with `--x`
+    #[arg(long, value_name = "NAME", requires = "x")]
+    y: Option<String>,
+    /// The variable that holds x of the columns; with `--y`
+    #[arg(long, value_name = "NAME", requires = "y")]
+    x: Option<String>,
     /// The index to write
     #[arg(short, long, value_name = "INDEX")]
     output: PathBuf,
@@ -150,8 +163,17 @@ fn run_index(a: &IndexArgs) -> Result<()> {
     refuse_input(&a.output, &[&a.regions, &a.grid])?;
     let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
     let mut source = Source::open(&a.grid)?;
+    let named = match (&a.latitude, &a.longitude, &a.y, &a.x) {
+        (Some(lat), Some(lon), ..) => Some((lat, lon, false)),
+        (_, _, Some(y), Some(x)) => Some((y, x, true)),
+        _ => None,
+    };
+    if let Some((lat, lon, plane)) = named {
+        Named { lat: lat.clone(), lon: lon.clone(), plane }.apply(&mut source)?;
+    }
     let grid = grid::find(&mut source, a.variable.as_deref())?;
-    let (index, notes) = index::build(grid, &source.name, &found, threads)?;
+    let (mut index, notes) = index::build(grid, &source.name, &found, threads)?;
+    index.named = source.named.take();
     index.save(&a.output)?;
     for w in &found.warnings {
         say(a.quiet, &format!("warning: {w}"));

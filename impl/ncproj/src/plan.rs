@@ -128,7 +128,7 @@ pub fn plan(
     let mut used = vec![false; picks.len()];
     let mut known: Vec<String> = Vec::new();
     for path in files {
-        let mut source = Source::open(path)?;
+        let mut source = index.open(path)?;
         let found = choose(&source, picks, &mut used);
         for v in gridded(&source) {
             if !known.contains(&v) {

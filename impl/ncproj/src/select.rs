@@ -262,6 +262,7 @@ pub fn keep(index: &Index, region: impl Fn(usize) -> bool, pair: impl Fn(usize) 
         cells: Arc::default(),
         shares: Arc::default(),
         scale: index.scale.clone(),
+        named: index.named.clone(),
         regions_file: index.regions_file.clone(),
         regions_fingerprint: index.regions_fingerprint.clone(),
         cut: index.cut,

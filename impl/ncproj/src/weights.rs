@@ -3,7 +3,6 @@
 use crate::error::{Error, Result, base_name, thousands};
 use crate::grid;
 use crate::index::Index;
-use crate::netcdf::Source;
 use crate::plan::check_grid;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -91,7 +90,7 @@ impl Weights {
 
 impl Field {
     fn load(path: &Path, variable: &str, index: &Index) -> Result<Field> {
-        let mut source = Source::open(path)?;
+        let mut source = index.open(path)?;
         let grid = grid::find(&mut source, Some(variable))?;
         check_grid(index, &grid, &source, variable)?;
         let at = format!("{}: variable `{variable}`", source.name);

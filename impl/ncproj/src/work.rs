@@ -44,17 +44,17 @@ struct Work {
     label: String,
 }
 
-fn prepare(span: &Span) -> Result<Vec<Work>> {
+fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
     let mut opened: HashMap<&Path, Vec<&Member>> = HashMap::new();
     for m in &span.members {
         opened.entry(&m.path).or_default().push(m);
     }
     let mut ready: HashMap<(&Path, &str), Work> = HashMap::new();
     for (path, members) in opened {
-        let mut source = Source::open(path)?;
+        let mut source = index.open(path)?;
         for m in &members {
-            let index = source.var_index(&m.variable)?;
-            source.locate(index)?;
+            let place = source.var_index(&m.variable)?;
+            source.locate(place)?;
         }
         source.release();
         let source = Arc::new(source);
@@ -219,7 +219,7 @@ impl Run<'_> {
     /// Reduces one span, the `number`-th.
     pub fn span(&mut self, number: usize, span: &Span, layouts: &mut Layouts) -> Result<()> {
         let (index, request) = (self.index, self.request);
-        let mut work = prepare(span)?;
+        let mut work = prepare(index, span)?;
         let regions = index.keys.len();
         let narrow = work.iter().all(|w| w.decoder.is_f32());
         let kept = match layouts.needs.order {

@@ -192,6 +192,8 @@ pub struct Source {
     pub vars: Vec<Var>,
     pub attrs: Vec<(String, Attr)>,
     pub groups: Vec<String>,
+    /// The coordinates of the grid, where the user names them.
+    pub named: Option<crate::grid::Named>,
     pub file: File,
     pub bytes: u64,
     library: Option<hdf5::Handle>,
@@ -223,6 +225,7 @@ impl Source {
             vars: Vec::new(),
             attrs: Vec::new(),
             groups: Vec::new(),
+            named: None,
             file,
             bytes,
             library: None,
