@@ -1,5 +1,7 @@
 """Coordinates as files really carry them: units, bounds, spacing, names. Values of `v` are the row's own latitude unless said."""
 
+import itertools
+
 import numpy as np
 import pytest
 import shapely
@@ -199,7 +201,7 @@ def test_rows_that_differ_by_a_hundred_thousandth_of_a_degree_are_not_even(desk)
     desk.grid(ROWS, lat=lat)
     edges = [lat[0] - (lat[1] - lat[0]) / 2, *(lat[:-1] + lat[1:]) / 2, lat[-1] + 0.5]
     region = desk.regions(box(10, 1, 14, 2))
-    shares = [(min(b, 2) - max(a, 1)) / (b - a) if min(b, 2) > max(a, 1) else 0 for a, b in zip(edges, edges[1:], strict=False)]
+    shares = [(min(b, 2) - max(a, 1)) / (b - a) if min(b, 2) > max(a, 1) else 0 for a, b in itertools.pairwise(edges)]
     wanted = sum(s * v for s, v in zip(shares, LAT, strict=True)) / sum(shares)
     assert desk.value("mean", region, words=["--weights", "coverage"]) == pytest.approx(wanted, rel=1e-9)
 
