@@ -33,6 +33,43 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+class MustRun:
+    """Fails a run in which a test with one of these markers was skipped: what decides whether a change lands skips nothing.
+
+    The markers stand in the variable `ETL_TESTS_MUST_RUN`, with blanks between.
+    """
+
+    def __init__(self, markers):
+        self.markers, self.skipped = set(markers), []
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and not hasattr(report, "wasxfail") and self.markers & set(report.keywords):
+            self.skipped.append(
+                (report.nodeid, report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr))
+            )
+
+    def pytest_collectreport(self, report):
+        if report.skipped:  # a whole module: its markers are not known
+            self.skipped.append((report.nodeid, str(report.longrepr)))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session):
+        if self.skipped and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.skipped:
+            terminalreporter.section(f"skipped, but ETL_TESTS_MUST_RUN={' '.join(sorted(self.markers))}", red=True, bold=True)
+            for name, reason in self.skipped:
+                terminalreporter.write_line(f"{name}: {reason}")
+
+
+def pytest_configure(config):
+    markers = os.environ.get("ETL_TESTS_MUST_RUN", "").split()
+    if markers and not hasattr(config, "workerinput"):  # of several processes the one that hears of all tests
+        config.pluginmanager.register(MustRun(markers))
+
+
 def mounted(folder, *options):
     """A disk of its own at `folder`, which is made; where mounting is not allowed, the test is skipped."""
     folder.mkdir()

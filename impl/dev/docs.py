@@ -6,7 +6,8 @@ A page asks for one between two marks, and `invoke dev.docs` fills it in:
     <!-- end -->
 
 Kinds: `tasks` (all tasks), `settings [SECTION]`, `columns DATASET` (of each collection that it loads),
-`names MODULE CONSTANT`, `help PROGRAM [COMMAND]`, `document PART` (what may stand in documents of the tabular engine).
+`names MODULE CONSTANT`, `help PROGRAM [COMMAND]`, `features PROGRAM` (what it does with what files say), `document PART` (what may
+stand in documents of the tabular engine).
 """
 
 import re
@@ -30,6 +31,7 @@ class Facts:
     collections: Callable[[str], Mapping[str, Mapping[str, Any]]]  # dataset -> collection -> facts of its load
     constants: Callable[[str, str], Iterable[str]]  # module, constant
     help: Callable[[str, list[str]], str]  # program, command
+    features: Callable[[str], Iterable[Mapping[str, str]]]  # program -> entries with `of`, `name`, `does`, `how`
     document: Callable[[], Any]  # the module with the tables of what may stand in a document
 
 
@@ -67,6 +69,7 @@ def _body(what: list[str], facts: Facts, page: Path) -> str:
         "columns": _columns,
         "names": _names,
         "help": _help,
+        "features": _features,
         "document": _document,
     }
     if not what or what[0] not in kinds:
@@ -123,6 +126,22 @@ def _names(facts: Facts, module: str, constant: str) -> str:
 
 def _help(facts: Facts, program: str, *command: str) -> str:
     return f"```text\n{facts.help(program, list(command)).rstrip()}\n```\n"
+
+
+def _features(facts: Facts, program: str) -> str:
+    groups: dict[str, list[Mapping[str, str]]] = {}
+    for entry in facts.features(program):
+        groups.setdefault(entry["of"], []).append(entry)
+    out = []
+    for group, entries in groups.items():
+        rows = []
+        for entry in entries:
+            how = entry["how"].replace("{}", "...")
+            rows.append((entry["name"], entry["does"], f"“{how}”" if entry["does"] == "refused" else how))
+        out.append(
+            f"### {group[0].upper()}{group[1:]}\n{table(('what a file says', 'it is', 'how, or with which message'), rows)}"
+        )
+    return "\n".join(out)
 
 
 def _document(facts: Facts, part: str) -> str:

@@ -8,6 +8,7 @@ them. (A "collection" in this repository is a table in the store; invoke's Colle
 """
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -311,7 +312,13 @@ def docs_facts(c: Any, make: Callable[..., Any]) -> Any:
         run(c, program, "compile")  # does nothing where it is up to date
         return run_command([c.env.tools / program, *command, "--help"]).stdout
 
-    return make(tasks=tasks, settings=settings, collections=collections, constants=constants, help=help)
+    def features(program: str) -> list[dict[str, str]]:
+        from impl.run.command import run_command
+
+        run(c, program, "compile")
+        return json.loads(run_command([c.env.tools / program, "features", "--json"]).stdout)
+
+    return make(tasks=tasks, settings=settings, collections=collections, constants=constants, help=help, features=features)
 
 
 class _Everything:

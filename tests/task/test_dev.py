@@ -86,6 +86,7 @@ def facts(**changes):
         "collections": lambda name: {},
         "constants": lambda m, c: [],
         "help": lambda p, c: "",
+        "features": lambda p: [],
         "document": lambda: schema,
     }
     return docs.Facts(**{**nothing, **changes})
@@ -115,6 +116,17 @@ def test_the_reference_says_what_is_needed_and_what_one_may_choose():
     assert "(`error`, `warn`, `quarantine`) | `error` |\n" in nodes
     with pytest.raises(EtlError, match="no part of a document `opertions`"):
         docs._body(["document", "opertions"], facts(), "x.md")
+
+
+def test_what_a_program_does_with_files_is_a_table_for_each_group():
+    entries = [
+        {"of": "packing", "name": "`scale_factor`", "does": "honoured", "how": "undone"},
+        {"of": "packing", "name": "`scale_factor` of 0", "does": "refused", "how": "`{}` is 0"},
+    ]
+    assert docs._body(["features", "ncproj"], facts(features=lambda program: entries), "x.md") == (
+        "### Packing\n| what a file says | it is | how, or with which message |\n| --- | --- | --- |\n"
+        "| `scale_factor` | honoured | undone |\n| `scale_factor` of 0 | refused | “`...` is 0” |\n"
+    )
 
 
 def test_an_unknown_kind_of_table_is_an_error(tmp_path):
