@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from impl.run.errors import EtlError, nearest
 from impl.run.files import replacing
+from impl.source.regions import moved
 
 if TYPE_CHECKING:
     import geopandas
@@ -246,11 +247,8 @@ def _check_keys(archive: Path, columns: dict) -> None:
 
 
 def _to_longitude_latitude(archive: Path, raw):
-    """The shapes in EPSG:4326."""
-    import numpy
-    import shapely
+    """The shapes in EPSG:4326, edges of a projected system cut finely."""
     from pyproj import CRS
-    from pyproj.transformer import TransformerGroup
 
     if raw.crs is None:
         raise EtlError(
@@ -258,29 +256,7 @@ def _to_longitude_latitude(archive: Path, raw):
             where=archive,
             hint="get the .prj of this layer from its publisher",
         )
-    geometry = raw.geometry.array
-    wgs84 = CRS.from_epsg(4326)
-    if raw.crs == wgs84:
-        return numpy.asarray(geometry)
-    # One operation for the whole layer, and none that reads a grid file: PROJ would else choose another one for each
-    # point (Hawaii moves by half a metre, the rest does not), depending on what is installed, and tear borders apart.
-    possible = TransformerGroup(raw.crs, wgs84, always_xy=True).transformers
-    chosen = next((one for one in possible if "grids=" not in one.definition), None)
-    if chosen is None:
-        raise EtlError(
-            "the coordinates cannot be made longitude and latitude",
-            where=f"{archive}: {raw.crs.name}",
-            hint="reproject it",
-        )
-    moved = shapely.transform(numpy.asarray(geometry), chosen.transform, interleaved=False)
-    x, y = shapely.get_coordinates(moved).T
-    if not (numpy.isfinite(x).all() and numpy.isfinite(y).all()):
-        raise EtlError(
-            "some coordinates lie outside of what the .prj is for",
-            where=f"{archive}: {raw.crs.name}",
-            hint="is it the .prj of this layer?",
-        )
-    return moved
+    return moved(raw.geometry.array, raw.crs, CRS.from_epsg(4326), where=archive)
 
 
 def _repaired(archive: Path, geometry, names: list[str]):
