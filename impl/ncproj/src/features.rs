@@ -70,7 +70,10 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![
+        (crate::classes::FEATURES, crate::classes::REFUSALS),
+        (crate::carry::FEATURES, crate::carry::REFUSALS),
+    ]
 }
 
 /// Everything there is, by group, in the order of the modules.

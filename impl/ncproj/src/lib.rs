@@ -3,7 +3,9 @@
 //! The library does the work and never prints; `main` parses the command line and prints.
 
 pub mod aggregate;
+pub mod carry;
 pub mod check;
+pub mod classes;
 pub mod coverage;
 pub mod crs;
 pub mod error;

@@ -4,6 +4,7 @@ mod aggregate_command;
 mod cli;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ncproj::carry::Carry;
 use ncproj::error::{Error, Result, base_name, list, refuse_input, thousands};
 use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
@@ -58,6 +59,9 @@ struct IndexArgs {
     /// The name of the key's column in the output [default: the field, or `key` for a text with fields]
     #[arg(long, value_name = "NAME")]
     key_name: Option<String>,
+    /// Other fields of the regions that become columns of the output, after the key: NAME or NAME=COLUMN, by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    carry: Vec<String>,
     /// A netCDF file on the grid
     #[arg(long, value_name = "FILE")]
     grid: PathBuf,
@@ -148,7 +152,10 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
     refuse_input(&a.output, &[&a.regions, &a.grid])?;
-    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
+    let carry = Carry::parse(&a.carry)?;
+    let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
+    let mut found = regions::read(&a.regions, &a.key, key_name, layer, &carry.fields)?;
+    found.carried = carry.of(std::mem::take(&mut found.carried), &found.key_name)?;
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;
     let (index, notes) = index::build(grid, &source.name, &found, threads)?;
