@@ -65,7 +65,7 @@ static TOO_MANY: Refusal = Refusal {
     of: "classes",
     name: "a field of more than 256 values without named classes",
     message: "`{}` has {} different values: too many to be classes",
-    hint: "name the classes, and the rest as one: `--classes {}=1,2,other`; or choose other statistics for it",
+    hint: "name the classes, and the rest as one: `--classes {}=1,2,other`; or aggregate it in a call of its own",
 };
 static TOO_LARGE: Refusal = Refusal {
     of: "classes",

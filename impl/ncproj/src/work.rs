@@ -448,6 +448,7 @@ impl Finisher<'_> {
                     Stat::CoefficientOfVariation => {
                         match (s.value / s.weight).clamp(s.min, s.max) {
                             // Values that cancel out leave what rounding makes of 0.
+                            _ if s.min == s.max && s.min != 0.0 => 0.0,
                             mean if mean.abs() <= NOTHING * s.min.abs().max(s.max.abs()) => {
                                 f64::NAN
                             }
