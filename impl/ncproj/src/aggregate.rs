@@ -1,5 +1,6 @@
 //! netCDF files through an index -> rows. Files are walked by chunk, on all cores, with bounded memory.
 
+use crate::classes::{Classes, Columns, Wish, resolve};
 use crate::error::{Error, Result, base_name, list, thousands};
 use crate::index::Index;
 use crate::layout::{Layouts, Needs, Pairs};
@@ -10,7 +11,7 @@ use crate::select::{Choice, Times, keep};
 use crate::stats::Stat;
 use crate::time::iso;
 use crate::weights::Weights;
-use crate::work::Run;
+use crate::work::{Covered, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     pub files: &'a [PathBuf],
     pub picks: &'a [Pick],
     pub stats: &'a [Stat],
+    /// The classes of `frac` and `weighted_frac`.
+    pub classes: &'a [Wish],
     pub weights: &'a Weights,
     pub min_valid: f64,
     pub threads: usize,
@@ -63,26 +66,35 @@ pub fn run(
     let mut warnings = Vec::new();
     let spans = plan(&index, request.files, request.picks, request.times)?;
     let first = &spans[0];
-    let (mut columns, mut about) = (Vec::new(), Vec::new());
-    for m in &first.members {
-        for stat in request.stats {
-            columns.push(format!("{}_{}", stat.name(), m.name));
-            about.push(stat.about(&m.units));
-        }
-    }
+    let plans = plans(&index, request, &spans, &mut warnings)?;
+    let every = || plans.iter().flat_map(|p| &p.columns);
+    let columns: Vec<String> = every().map(|c| c.name.clone()).collect();
+    let about = every().map(|c| c.about.clone()).collect();
     let mut taken = vec![index.key_name.clone()];
+    taken.extend(index.carried.names());
     taken.extend(first.axes.time.iter().map(|_| "time".to_string()));
     taken.extend(first.axes.others.iter().map(|(n, _)| n.clone()));
     for c in taken.iter().chain(&columns) {
         if taken.iter().chain(&columns).filter(|d| *d == c).count() > 1 {
             return Err(Error::data(format!("two columns would be called `{c}`"))
                 .at(format!("the columns {}", list(&[&taken[..], &columns].concat(), 12)))
-                .hint("rename variables with `--variables VARIABLE=NAME`, or the key with `ncproj index --key-name`"));
+                .hint(match index.carried.names().any(|n| n == *c) {
+                    true => format!("carry it under another name: `ncproj index --carry {c}=NAME`"),
+                    false => "rename variables with `--variables VARIABLE=NAME`, or the key with `ncproj index --key-name`".to_string(),
+                }));
         }
+    }
+    if request.wide && request.format == Format::Csv && !index.carried.is_empty() {
+        let names: Vec<String> = index.carried.names().collect();
+        warnings.push(format!(
+            "wide rows of CSV have no place for what is carried: left out: {}",
+            list(&names, 12)
+        ));
     }
     let shape = Shape {
         key_name: index.key_name.clone(),
         keys: index.keys.clone(),
+        carried: index.carried.columns.clone(),
         centres: match request.format {
             Format::Netcdf => index.centres(),
             _ => Vec::new(),
@@ -92,7 +104,7 @@ pub fn run(
         axes: first.axes.others.clone(),
         columns: columns.clone(),
         about,
-        notes: notes(&index, request, &spans),
+        notes: notes(&index, request, &spans, &plans),
     };
     let total = shape.steps as u64;
     let asked = shape.notes.iter().map(|(_, n)| n.as_str()).collect::<String>();
@@ -111,7 +123,7 @@ pub fn run(
         without.extend((0..index.keys.len()).filter(lost).map(|r| index.keys[r].clone()));
         index = lighter;
     }
-    let weights = request.weights.of(&mut index, needs.more);
+    let weights = request.weights.of(&mut index, needs.shares());
     let (cells, shares) = (std::mem::take(&mut index.cells), std::mem::take(&mut index.shares));
     let cuts = spans.iter().flat_map(|s| s.members.iter().map(|m| m.cut)).collect();
     if !without.is_empty() {
@@ -129,6 +141,7 @@ pub fn run(
     let mut run = Run {
         index: &index,
         request,
+        columns: &plans,
         sink: sink.as_mut(),
         journal: journal.as_mut(),
         progress: &mut |done| progress(done, total),
@@ -204,17 +217,50 @@ impl Index {
     }
 }
 
+/// The columns of each variable of the first span.
+fn plans(
+    index: &Index,
+    request: &Request,
+    spans: &[Span],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Columns>> {
+    let members = &spans[0].members;
+    let by_class = request.stats.iter().any(|s| s.by_class());
+    let classes: Vec<Option<Classes>> = match by_class {
+        true => {
+            let by_cell = request.weights.by_cell(index);
+            let covered = || Covered::of(index, &index.cells, |c| by_cell(c) > 0.0);
+            let found = resolve(spans, covered, request.classes, request.threads, warnings)?;
+            found.into_iter().map(Some).collect()
+        }
+        false if !request.classes.is_empty() => {
+            return Err(Error::usage("`--classes` says the classes of nothing")
+                .hint("they are for the statistics `frac` and `weighted_frac`: `--stats frac`"));
+        }
+        false => vec![None; members.len()],
+    };
+    let of = |(m, c)| Columns::of(m, request.stats, c);
+    Ok(members.iter().zip(classes).map(of).collect())
+}
+
 /// Provenance, the same for the same inputs: no paths, no clock.
-fn notes(index: &Index, request: &Request, spans: &[Span]) -> Vec<(String, String)> {
+fn notes(
+    index: &Index,
+    request: &Request,
+    spans: &[Span],
+    plans: &[Columns],
+) -> Vec<(String, String)> {
     let mut files: Vec<String> = request.files.iter().map(|f| base_name(f)).collect();
     files.sort();
     files.dedup();
     let mut columns = serde_json::Map::new();
-    for m in &spans[0].members {
-        for s in request.stats {
-            let (units, method) = s.about(&m.units);
-            let about = json!({"units": units, "variable": m.variable, "cell_method": method});
-            columns.insert(format!("{}_{}", s.name(), m.name), about);
+    let mut classes = serde_json::Map::new();
+    for (m, plan) in spans[0].members.iter().zip(plans) {
+        for c in &plan.columns {
+            columns.insert(c.name.clone(), c.note.clone());
+        }
+        if let Some(note) = plan.note() {
+            classes.insert(m.name.clone(), note);
         }
     }
     let mut about = json!({
@@ -231,6 +277,16 @@ fn notes(index: &Index, request: &Request, spans: &[Span]) -> Vec<(String, Strin
     // What was left out is said only where something was: the same inputs and wishes, the same bytes.
     if !request.choice.is_all() {
         about["chosen_regions"] = request.choice.describe();
+    }
+    if !classes.is_empty() {
+        about["classes"] = json!(classes);
+    }
+    if !index.carried.is_empty() {
+        about["carried"] = match request.wide {
+            // Wide rows have no columns for it.
+            true => json!({"regions": index.keys, "values": index.carried.values()}),
+            false => json!(index.carried.names().collect::<Vec<_>>()),
+        };
     }
     if let Some(times) = request.times {
         about["time"] = json!(times.text);

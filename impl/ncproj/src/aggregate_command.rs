@@ -3,6 +3,7 @@
 use crate::{print, say, threads};
 use clap::{Args, ValueEnum};
 use ncproj::aggregate::{self, Request, Summary};
+use ncproj::classes::Wish;
 use ncproj::error::{Error, Result, base_name, refuse_input, thousands};
 use ncproj::index::Index;
 use ncproj::output::Format;
@@ -25,10 +26,16 @@ pub struct AggregateArgs {
     /// [default: all on the grid]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     variables: Vec<String>,
-    /// Statistics, by commas: min, max, mean, sum, count, variance, stdev, median, quantiles by percentage (q05, q97.5), mode,
-    /// valid; one column `{stat}_{NAME}` each
+    /// Statistics, by commas: min, max, mean, sum, count, variance, stdev, coefficient_of_variation, median, quantiles by
+    /// percentage (q05, q97.5), mode, variety (how many different values), valid; one column `{stat}_{NAME}` each. frac and
+    /// weighted_frac: the share of each class by covered share, and by `--weights`; one column `{stat}_{CLASS}_{NAME}` each
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "min,max,mean,valid")]
     stats: Vec<String>,
+    /// The classes of frac and weighted_frac: values by commas, `other` among them for all others, or `auto` for those that
+    /// a first pass over the data finds; for one variable NAME=LIST; may be given again. A value of no class is an error
+    /// [default: the `flag_values` of the file, else auto]
+    #[arg(long, value_name = "[NAME=]LIST", allow_hyphen_values = true)]
+    classes: Vec<String>,
     /// How cells count: by covered area on the sphere, by covered share of the cell, or by covered share times a field on the
     /// same grid, such as its population (missing: 0)
     #[arg(long, value_name = "area|coverage|FILE:VARIABLE", default_value = "area")]
@@ -102,7 +109,8 @@ struct PartArgs {
         help_heading = "A part of the whole"
     )]
     bbox: Option<String>,
-    /// Only regions whose key fits: KEY=GLOB,... with `*` for any text and `?` for any character; may be given again
+    /// Only regions whose key, or a carried attribute, fits: KEY=GLOB,... with `*` for any text and `?` for any character;
+    /// may be given again: regions that fit any of them
     #[arg(long, value_name = "KEY=GLOB", help_heading = "A part of the whole")]
     r#where: Vec<String>,
 }
@@ -117,6 +125,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
             stats.push(stat);
         }
     }
+    let classes = a.classes.iter().map(|c| Wish::parse(c)).collect::<Result<Vec<_>>>()?;
     if !(0.0..=1.0).contains(&a.min_valid) {
         return Err(Error::usage(format!("`--min-valid {}` is no share", a.min_valid))
             .hint("give a number from 0 to 1"));
@@ -162,6 +171,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         files: &a.files,
         picks: &picks,
         stats: &stats,
+        classes: &classes,
         weights: &weights,
         min_valid: a.min_valid,
         threads,

@@ -3,12 +3,13 @@
 use crate::error::{Error, Result, thousands};
 use crate::index::Index;
 use crate::partial::Partial;
+use crate::regions::Column;
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type as SchemaType;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -44,6 +45,11 @@ pub fn write(index: &Index, path: &Path, by_area: bool) -> Result<()> {
         return Err(Error::data(format!("two columns would be called `{}`", index.key_name))
             .at(format!("{}: the key and {}", path.display(), COLUMNS.join(", ")))
             .hint("name the key's column otherwise: `ncproj index --key-name`"));
+    }
+    if let Some(name) = index.carried.names().find(|n| COLUMNS.contains(&n.as_str())) {
+        return Err(Error::data(format!("two columns would be called `{name}`"))
+            .at(format!("{}: what is carried and {}", path.display(), COLUMNS.join(", ")))
+            .hint(format!("carry it under another name: `ncproj index --carry {name}=NAME`")));
     }
     match format {
         Format::Csv => csv(index, path),
@@ -84,9 +90,21 @@ fn csv(index: &Index, path: &Path) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, file);
     let pairs = Pairs::new(index);
     let mut all = || -> std::io::Result<()> {
-        writeln!(out, "{},{}", quoted(&index.key_name), COLUMNS.join(","))?;
+        let mut names = quoted(&index.key_name);
+        for name in index.carried.names() {
+            names.push(',');
+            names.push_str(&quoted(&name));
+        }
+        writeln!(out, "{names},{}", COLUMNS.join(","))?;
         for (region, key) in index.keys.iter().enumerate() {
-            let key = quoted(key);
+            let mut key = quoted(key);
+            for (_, column) in &index.carried.columns {
+                key.push(',');
+                match column.text(region) {
+                    Some(t) if t.is_empty() => key.push_str("\"\""),
+                    t => key.push_str(&quoted(&t.unwrap_or_default())),
+                }
+            }
             for p in index.pairs(region) {
                 let ([row, column], [lat, lon, share, weight]) = (pairs.place(p), pairs.values(p));
                 writeln!(out, "{key},{row},{column},{lat},{lon},{share},{weight}")?;
@@ -123,6 +141,16 @@ fn rows(index: &Index, file: std::fs::File) -> std::result::Result<(), ParquetEr
         .with_converted_type(ConvertedType::UTF8)
         .build()?;
     let mut fields = vec![Arc::new(key)];
+    for (name, column) in &index.carried.columns {
+        let field = match column {
+            Column::Text(_) => SchemaType::primitive_type_builder(name, Type::BYTE_ARRAY)
+                .with_logical_type(Some(LogicalType::String))
+                .with_converted_type(ConvertedType::UTF8),
+            Column::Int(_) => SchemaType::primitive_type_builder(name, Type::INT64),
+            Column::Float(_) => SchemaType::primitive_type_builder(name, Type::DOUBLE),
+        };
+        fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
+    }
     for (k, name) in COLUMNS.iter().enumerate() {
         fields.push(plain(name, if k < 2 { Type::INT32 } else { Type::DOUBLE })?);
     }
@@ -139,11 +167,13 @@ fn rows(index: &Index, file: std::fs::File) -> std::result::Result<(), ParquetEr
         let until = index.cells.len().min(from + GROUP);
         let (mut keys, mut places, mut values) =
             (Vec::new(), [Vec::new(), Vec::new()], [const { Vec::new() }; 4]);
+        let mut regions = Vec::new();
         for p in from..until {
             while p as u64 >= index.starts[region + 1] {
                 region += 1;
             }
             keys.push(ByteArray::from(index.keys[region].as_bytes().to_vec()));
+            regions.push(region);
             for (to, v) in places.iter_mut().zip(pairs.place(p)) {
                 to.push(v);
             }
@@ -153,11 +183,20 @@ fn rows(index: &Index, file: std::fs::File) -> std::result::Result<(), ParquetEr
         }
         let mut group = writer.next_row_group()?;
         let mut k = 0;
+        let carried = index.carried.columns.len();
         while let Some(mut column) = group.next_column()? {
-            match k {
+            if (1..=carried).contains(&k) {
+                carry(&mut column, &index.carried.columns[k - 1].1, &regions)?;
+                column.close()?;
+                k += 1;
+                continue;
+            }
+            match k - if k > carried { carried } else { 0 } {
                 0 => column.typed::<ByteArrayType>().write_batch(&keys, None, None)?,
-                1 | 2 => column.typed::<Int32Type>().write_batch(&places[k - 1], None, None)?,
-                _ => column.typed::<DoubleType>().write_batch(&values[k - 3], None, None)?,
+                n @ (1 | 2) => {
+                    column.typed::<Int32Type>().write_batch(&places[n - 1], None, None)?
+                }
+                n => column.typed::<DoubleType>().write_batch(&values[n - 3], None, None)?,
             };
             column.close()?;
             k += 1;
@@ -166,6 +205,33 @@ fn rows(index: &Index, file: std::fs::File) -> std::result::Result<(), ParquetEr
         from = until;
     }
     writer.close()?;
+    Ok(())
+}
+
+/// The carried values of these regions.
+fn carry(
+    to: &mut SerializedColumnWriter,
+    column: &Column,
+    regions: &[usize],
+) -> std::result::Result<(), ParquetError> {
+    let there = |r: &&usize| column.text(**r).is_some();
+    let levels: Vec<i16> = regions.iter().map(|r| i16::from(there(&r))).collect();
+    let some = regions.iter().filter(there).copied();
+    match column {
+        Column::Text(v) => {
+            let bytes = |t: &String| ByteArray::from(t.as_bytes().to_vec());
+            let values: Vec<ByteArray> = some.filter_map(|r| v[r].as_ref().map(bytes)).collect();
+            to.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
+        }
+        Column::Int(v) => {
+            let values: Vec<i64> = some.filter_map(|r| v[r]).collect();
+            to.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+        }
+        Column::Float(v) => {
+            let values: Vec<f64> = some.filter_map(|r| v[r]).collect();
+            to.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
+        }
+    }
     Ok(())
 }
 

@@ -73,6 +73,8 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
     vec![
         (crate::angle::FEATURES, crate::angle::REFUSALS),
         (crate::grid::FEATURES, crate::grid::REFUSALS),
+        (crate::classes::FEATURES, crate::classes::REFUSALS),
+        (crate::carry::FEATURES, crate::carry::REFUSALS),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! The index: which cells each region covers, and to what share. Made once for a grid and a set of regions, and kept.
 
+use crate::carry::{Carried, Numbers};
 use crate::coverage::{Covered, Coverer};
 use crate::crs::Projection;
 use crate::error::{Error, Result, base_name, open, thousands};
@@ -17,8 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-/// Format 2 is that of a projected grid: it has the plane's scale too. All others stay in format 1.
-const VERSIONS: [u32; 2] = [1, 2];
+/// Format 2 is that of a projected grid: it has the plane's scale too. Format 3 is that of any grid with carried columns.
+/// All others stay in format 1.
+const VERSIONS: [u32; 3] = [1, 2, 3];
 const HASH: usize = 32;
 
 pub struct Index {
@@ -40,6 +42,8 @@ pub struct Index {
     pub regions_fingerprint: String,
     pub cut: u64,
     pub rebuilt: u64,
+    /// Other attributes of the regions.
+    pub carried: Carried,
 }
 
 /// What making an index has to tell.
@@ -135,6 +139,7 @@ pub fn build(
         regions_fingerprint: regions.fingerprint(),
         cut: 0,
         rebuilt: 0,
+        carried: Carried::new(regions.carried.clone()),
     };
     let (mut cells, mut shares) = (Vec::with_capacity(pairs), Vec::with_capacity(pairs));
     index.starts.push(0);
@@ -175,6 +180,10 @@ impl Index {
         h.update(self.grid.fingerprint().as_bytes());
         h.update(self.regions_fingerprint.as_bytes());
         h.update(self.key_name.as_bytes());
+        if !self.carried.is_empty() {
+            h.update(b"carried");
+            h.update(self.carried.fingerprint.as_bytes());
+        }
         h.finalize().to_hex()[..32].to_string()
     }
 
@@ -196,6 +205,9 @@ impl Index {
         if let Some(n) = &self.named {
             v["grid"]["named"] = json!([n.lat, n.lon, n.plane]);
         }
+        if !self.carried.is_empty() {
+            v["carried"] = self.carried.header();
+        }
         if let Some(p) = &self.grid.projection {
             v["grid"]["projection"] = json!(p.text);
             if let Some(s) = &self.scale {
@@ -205,13 +217,21 @@ impl Index {
         v
     }
 
+    fn version(&self) -> u32 {
+        match (self.carried.is_empty(), self.grid.projection.is_some()) {
+            (false, _) => VERSIONS[2],
+            (true, true) => VERSIONS[1],
+            (true, false) => VERSIONS[0],
+        }
+    }
+
     /// The file that the grid came from is not in it: any file on the grid makes the same index, to the byte.
     ///
     /// Magic, version, length of the header, header (JSON), arrays (little-endian), BLAKE3 of all before.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut b: Vec<u8> = Vec::with_capacity(self.cells.len() * 12 + 65536);
         b.extend(MAGIC);
-        b.extend(VERSIONS[usize::from(self.grid.projection.is_some())].to_le_bytes());
+        b.extend(self.version().to_le_bytes());
         let header = self.header().to_string();
         b.extend((header.len() as u64).to_le_bytes());
         b.extend(header.as_bytes());
@@ -222,6 +242,7 @@ impl Index {
             b.extend((key.len() as u32).to_le_bytes());
             b.extend(key.as_bytes());
         }
+        self.carried.put(&mut b);
         b.extend(self.inside.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.starts.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.cells.iter().flat_map(|v| v.to_le_bytes()));
@@ -262,7 +283,7 @@ impl Index {
         let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
         if !VERSIONS.contains(&version) {
             return Err(wrong(format!(
-                "`{name}` is an index of format {version}, this ncproj reads formats 1 and 2"
+                "`{name}` is an index of format {version}, this ncproj reads formats 1, 2 and 3"
             )));
         }
         let mut parts = Parts { file, left: body - 12, hasher: blake3::Hasher::new(), error: None };
@@ -298,8 +319,7 @@ impl Index {
     pub fn describe(&self) -> Value {
         let mut v = self.header();
         let count = |f: &dyn Fn(usize) -> bool| (0..self.keys.len()).filter(|k| f(*k)).count();
-        let version = VERSIONS[usize::from(self.grid.projection.is_some())];
-        v["format"] = json!(format!("ncproj index {version}"));
+        v["format"] = json!(format!("ncproj index {}", self.version()));
         v["outside"] = json!(count(&|k| self.pairs(k).is_empty()));
         v["partly_outside"] = json!(count(&|k| !self.pairs(k).is_empty() && self.inside[k] < 1.0));
         let edges = |a: &Axis| json!([a.edges[0], a.edges[a.len()]]);
@@ -361,6 +381,16 @@ impl Parts {
     }
 }
 
+impl Numbers for Parts {
+    fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        Parts::bytes(self, count)
+    }
+
+    fn eights(&mut self, count: usize) -> Option<Vec<[u8; 8]>> {
+        self.numbers(count, |b| b)
+    }
+}
+
 fn parse(parts: &mut Parts) -> Option<Index> {
     let len = parts.numbers(1, u64::from_le_bytes)?[0];
     let header: Value = serde_json::from_slice(&parts.bytes(usize::try_from(len).ok()?)?).ok()?;
@@ -391,6 +421,7 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         let n = parts.numbers(1, u32::from_le_bytes)?[0] as usize;
         keys.push(String::from_utf8(parts.bytes(n)?).ok()?);
     }
+    let carried = Carried::get(&header["carried"], regions, parts)?;
     let inside = parts.floats(regions)?;
     let starts = parts.numbers(regions.checked_add(1)?, u64::from_le_bytes)?;
     let cells = parts.numbers(pairs, u32::from_le_bytes)?;
@@ -432,5 +463,6 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         regions_fingerprint: text(&header["regions"]["fingerprint"])?,
         cut: header["regions"]["cut"].as_u64()?,
         rebuilt: header["regions"]["rebuilt"].as_u64()?,
+        carried,
     })
 }

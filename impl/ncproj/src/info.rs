@@ -138,6 +138,18 @@ pub fn text(v: &Value) -> String {
             t(&r["file"]),
             t(&v["key"])
         ));
+        if let Some(columns) = v["carried"]["columns"].as_array() {
+            let about = |c: &Value| match c["nulls"].as_u64() {
+                Some(nulls) if nulls > 0 => {
+                    format!("`{}` {} ({} null)", t(&c["name"]), t(&c["type"]), thousands(nulls))
+                }
+                _ => format!("`{}` {}", t(&c["name"]), t(&c["type"])),
+            };
+            line(format!(
+                "carried      {}",
+                columns.iter().map(about).collect::<Vec<_>>().join(", ")
+            ));
+        }
         line(format!("repaired     {} cut, {} rebuilt", n(&r["cut"]), n(&r["rebuilt"])));
         line(format!(
             "outside      {} wholly, {} in part",

@@ -4,6 +4,7 @@ use crate::index::Index;
 use crate::netcdf::Blocks;
 use crate::reduce::Tile;
 use crate::stats::Stat;
+use crate::work::Covered;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub struct Needs {
     pub more: bool,
     pub spread: bool,
     pub order: bool,
+    /// Covered shares in the order of the values.
+    pub classes: bool,
 }
 
 impl Needs {
@@ -30,7 +33,13 @@ impl Needs {
             more: stats.iter().any(|s| s.needs_more()),
             spread: stats.iter().any(|s| s.needs_spread()),
             order: stats.iter().any(|s| s.needs_order()),
+            classes: stats.iter().any(|s| s.by_class()),
         }
+    }
+
+    /// Covered shares beside the weights.
+    pub fn shares(self) -> bool {
+        self.more || self.classes
     }
 }
 
@@ -78,6 +87,8 @@ pub struct Layouts<'a> {
     /// Of each pair the place among its region's pairs in the order of their weights, and the weights in that order.
     places: Arc<Vec<u32>>,
     pub rising: Vec<f64>,
+    /// The covered shares in the same order, where classes need them and they are not the weights.
+    pub rising_shares: Vec<f64>,
     made: HashMap<(Cut, usize), Arc<Vec<Group>>>,
 }
 
@@ -86,8 +97,12 @@ impl<'a> Layouts<'a> {
     pub fn new(index: &'a Index, held: Pairs, needs: Needs, cuts: HashSet<Cut>) -> Self {
         let Pairs { cells, shares, weights } = &held;
         let totals = (0..index.keys.len()).map(|r| weights[index.pairs(r)].iter().sum()).collect();
-        let weighted = needs.more && weights != shares;
-        let (mut places, mut rising) = (Vec::new(), Vec::new());
+        let differ = needs.shares() && weights != shares;
+        let weighted = needs.more && differ;
+        let (mut places, mut rising, mut rising_shares) = (Vec::new(), Vec::new(), Vec::new());
+        if needs.classes && differ {
+            rising_shares.resize(weights.len(), 0.0);
+        }
         if needs.order {
             places.resize(weights.len(), 0);
             rising.resize(weights.len(), 0.0);
@@ -100,11 +115,19 @@ impl<'a> Layouts<'a> {
                 for (place, p) in order.into_iter().enumerate() {
                     places[p] = place as u32;
                     rising[pairs.start + place] = weights[p];
+                    if let Some(to) = rising_shares.get_mut(pairs.start + place) {
+                        *to = shares[p];
+                    }
                 }
             }
         }
         let (places, made) = (Arc::new(places), HashMap::new());
-        Layouts { index, held, cuts, needs, weighted, totals, places, rising, made }
+        Layouts { index, held, cuts, needs, weighted, totals, places, rising, rising_shares, made }
+    }
+
+    /// All cells of the regions, as long as they are held: where values are kept, to the end.
+    pub fn covered(&self) -> Covered {
+        Covered::of(self.index, &self.held.cells, |_| true)
     }
 
     pub fn pairs(&self) -> usize {
@@ -287,6 +310,7 @@ fn runs(offsets: &[u32]) -> Vec<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carry::Carried;
     use crate::grid::{Axis, Grid};
 
     /// Four columns and two rows of cells; three regions of two, one and two of them.
@@ -313,13 +337,14 @@ mod tests {
             regions_fingerprint: String::new(),
             cut: 0,
             rebuilt: 0,
+            carried: Carried::default(),
         }
     }
 
     #[test]
     fn groups_share_out_the_pairs_by_place() {
         let index = index();
-        let needs = Needs { more: false, spread: false, order: true };
+        let needs = Needs { more: false, spread: false, order: true, classes: false };
         let (cells, shares) = (index.cells.clone(), index.shares.clone());
         let pairs = Pairs { cells, weights: shares.clone(), shares };
         let mut layouts = Layouts::new(&index, pairs, needs, HashSet::new());

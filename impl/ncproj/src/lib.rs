@@ -4,7 +4,9 @@
 
 pub mod aggregate;
 pub mod angle;
+pub mod carry;
 pub mod check;
+pub mod classes;
 pub mod coverage;
 pub mod crs;
 pub mod error;

@@ -4,6 +4,7 @@ mod aggregate_command;
 mod cli;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ncproj::carry::Carry;
 use ncproj::error::{Error, Result, base_name, list, refuse_input, thousands};
 use ncproj::grid::Named;
 use ncproj::index::{self, Notes};
@@ -59,6 +60,9 @@ struct IndexArgs {
     /// The name of the key's column in the output [default: the field, or `key` for a text with fields]
     #[arg(long, value_name = "NAME")]
     key_name: Option<String>,
+    /// Other fields of the regions that become columns of the output, after the key: NAME or NAME=COLUMN, by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    carry: Vec<String>,
     /// A netCDF file on the grid
     #[arg(long, value_name = "FILE")]
     grid: PathBuf,
@@ -161,7 +165,10 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
     refuse_input(&a.output, &[&a.regions, &a.grid])?;
-    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
+    let carry = Carry::parse(&a.carry)?;
+    let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
+    let mut found = regions::read(&a.regions, &a.key, key_name, layer, &carry.fields)?;
+    found.carried = carry.of(std::mem::take(&mut found.carried), &found.key_name)?;
     let mut source = Source::open(&a.grid)?;
     let named = match (&a.latitude, &a.longitude, &a.y, &a.x) {
         (Some(lat), Some(lon), ..) => Some((lat, lon, false)),

@@ -8,6 +8,7 @@ mod wide;
 pub use target::{Target, failed as stream_failed};
 
 use crate::error::{Error, Result};
+use crate::regions::Column;
 use crate::time::iso;
 use bytes::Bytes;
 use parquet::basic::ZstdLevel;
@@ -61,6 +62,8 @@ pub struct Shape {
     /// No name: no column.
     pub key_name: String,
     pub keys: Vec<String>,
+    /// Columns of the regions, after the key.
+    pub carried: Vec<(String, Column)>,
     /// A point for each region, latitude and longitude, where its cells are centred.
     pub centres: Vec<[f64; 2]>,
     pub has_time: bool,
@@ -175,10 +178,35 @@ struct Parquet {
     path: PathBuf,
     shape: Shape,
     keys: Vec<ByteArray>,
+    carried: Vec<Present>,
     times: Vec<i64>,
     axes: Vec<Option<Labels>>,
     columns: Vec<Vec<f64>>,
     threads: usize,
+}
+
+/// The values of a carried column that are there, and which are.
+enum Present {
+    Text(Vec<ByteArray>, Vec<i16>),
+    Int(Vec<i64>, Vec<i16>),
+    Float(Vec<f64>, Vec<i16>),
+}
+
+impl Present {
+    fn of(column: &Column) -> Present {
+        let levels = (0..column.len()).map(|k| i16::from(column.text(k).is_some())).collect();
+        match column {
+            Column::Text(v) => {
+                let bytes = |t: &String| ByteArray::from(t.as_bytes().to_vec());
+                Present::Text(v.iter().flatten().map(bytes).collect(), levels)
+            }
+            Column::Int(v) => Present::Int(v.iter().flatten().copied().collect(), levels),
+            Column::Float(v) => {
+                let there = v.iter().flatten().copied().filter(|n| !n.is_nan());
+                Present::Float(there.collect(), levels)
+            }
+        }
+    }
 }
 
 fn failed(path: &Path, e: ParquetError) -> Error {
@@ -217,7 +245,9 @@ impl Parquet {
                 .map_err(|e| failed(&path, e))?;
         let keys = shape.keys.iter().map(|k| ByteArray::from(k.as_bytes().to_vec())).collect();
         let (axes, columns) = (vec![None; shape.axes.len()], vec![Vec::new(); shape.columns.len()]);
-        Ok(Parquet { writer, path, shape, keys, times: Vec::new(), axes, columns, threads })
+        let carried = shape.carried.iter().map(|(_, c)| Present::of(c)).collect();
+        let times = Vec::new();
+        Ok(Parquet { writer, path, shape, keys, carried, times, axes, columns, threads })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -289,8 +319,26 @@ impl Parquet {
         use ColumnWriter::{ByteArrayColumnWriter, DoubleColumnWriter, Int64ColumnWriter};
         let regions = self.keys.len();
         let key = usize::from(!self.shape.key_name.is_empty());
-        let time = key + usize::from(self.shape.has_time);
+        let carried = key + self.carried.len();
+        let time = carried + usize::from(self.shape.has_time);
         let axes = time + self.axes.len();
+        if (key..carried).contains(&number) {
+            for _ in 0..rows / regions {
+                match (&mut *writer, &self.carried[number - key]) {
+                    (ByteArrayColumnWriter(w), Present::Text(v, levels)) => {
+                        w.write_batch(v, Some(levels), None)?;
+                    }
+                    (Int64ColumnWriter(w), Present::Int(v, levels)) => {
+                        w.write_batch(v, Some(levels), None)?;
+                    }
+                    (DoubleColumnWriter(w), Present::Float(v, levels)) => {
+                        w.write_batch(v, Some(levels), None)?;
+                    }
+                    _ => return Err(ParquetError::General("a column of another type".into())),
+                }
+            }
+            return Ok(());
+        }
         match writer {
             ByteArrayColumnWriter(w) if number < key => {
                 for _ in 0..rows / regions {
@@ -339,19 +387,27 @@ fn lost() -> ParquetError {
 }
 
 fn schema(shape: &Shape) -> std::result::Result<Arc<SchemaType>, ParquetError> {
-    let text = |name: &str| {
+    let text_as = |name: &str, r: Repetition| {
         SchemaType::primitive_type_builder(name, Type::BYTE_ARRAY)
-            .with_repetition(Repetition::REQUIRED)
+            .with_repetition(r)
             .with_logical_type(Some(LogicalType::String))
             .with_converted_type(ConvertedType::UTF8)
             .build()
     };
+    let text = |name: &str| text_as(name, Repetition::REQUIRED);
     let plain = |name: &str, t: Type, r: Repetition| {
         SchemaType::primitive_type_builder(name, t).with_repetition(r).build()
     };
     let mut fields = Vec::new();
     if !shape.key_name.is_empty() {
         fields.push(Arc::new(text(&shape.key_name)?));
+    }
+    for (name, column) in &shape.carried {
+        fields.push(Arc::new(match column {
+            Column::Text(_) => text_as(name, Repetition::OPTIONAL)?,
+            Column::Int(_) => plain(name, Type::INT64, Repetition::OPTIONAL)?,
+            Column::Float(_) => plain(name, Type::DOUBLE, Repetition::OPTIONAL)?,
+        }));
     }
     if shape.has_time {
         let stamp = LogicalType::timestamp(true, TimeUnit::MICROS);
@@ -414,6 +470,7 @@ impl Sink for Parquet {
 struct Csv {
     out: BufWriter<Target>,
     path: PathBuf,
+    /// With what is carried.
     keys: Vec<String>,
     has_key: bool,
     has_time: bool,
@@ -434,6 +491,7 @@ impl Csv {
         if !shape.key_name.is_empty() {
             names.push(shape.key_name.clone());
         }
+        names.extend(shape.carried.iter().map(|(n, _)| n.clone()));
         if shape.has_time {
             names.push("time".to_string());
         }
@@ -442,7 +500,17 @@ impl Csv {
         let head: Vec<String> = names.iter().map(|n| quoted(n)).collect();
         let mut out = BufWriter::with_capacity(1 << 16, target);
         writeln!(out, "{}", head.join(",")).map_err(|e| target::failed(&path, e))?;
-        let keys = shape.keys.iter().map(|k| quoted(k)).collect();
+        let mut keys: Vec<String> = shape.keys.iter().map(|k| quoted(k)).collect();
+        for (r, key) in keys.iter_mut().enumerate() {
+            for (_, column) in &shape.carried {
+                key.push(',');
+                // An empty text is not the same as none.
+                match column.text(r) {
+                    Some(t) if t.is_empty() => key.push_str("\"\""),
+                    t => key.push_str(&quoted(&t.unwrap_or_default())),
+                }
+            }
+        }
         let has_key = !shape.key_name.is_empty();
         Ok(Csv { out, path, keys, has_key, has_time: shape.has_time })
     }

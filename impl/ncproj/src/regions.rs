@@ -16,6 +16,14 @@ use crate::repair::{Point, Shape};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// An attribute of the regions, one value each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    Text(Vec<Option<String>>),
+    Int(Vec<Option<i64>>),
+    Float(Vec<Option<f64>>),
+}
+
 #[derive(Default)]
 pub struct Regions {
     pub file: String,
@@ -23,6 +31,8 @@ pub struct Regions {
     pub keys: Vec<String>,
     /// The polygons of each region; their rings may turn either way.
     pub shapes: Vec<Shape>,
+    /// The attributes asked for, by name.
+    pub carried: Vec<(String, Column)>,
     pub warnings: Vec<String>,
 }
 
@@ -79,12 +89,13 @@ impl Template {
 }
 
 /// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column, `layer` one of those
-/// in the file.
+/// in the file, `carry` the fields that are handed over as they are.
 pub fn read(
     path: &Path,
     key: &str,
     key_name: Option<&str>,
     layer: Option<&str>,
+    carry: &[String],
 ) -> Result<Regions> {
     let text = path.to_string_lossy();
     if text.contains("://") {
@@ -116,6 +127,11 @@ pub fn read(
             ))
             .hint("give a .zip or .shp (shapefile), .gpkg, .parquet (GeoParquet) or .geojson"));
         }
+    };
+    let carried = match extension.as_str() {
+        _ if carry.is_empty() => Vec::new(),
+        "geojson" | "json" => geojson::attributes(path, carry)?,
+        _ => return Err(Error::usage("`--carry` is for .geojson")),
     };
     let file = base_name(path);
     let mut warnings = Vec::new();
@@ -217,7 +233,7 @@ pub fn read(
         None if template.plain => key.to_string(),
         None => "key".to_string(),
     };
-    Ok(Regions { file, key_name, keys, shapes: found.shapes, warnings })
+    Ok(Regions { file, key_name, keys, shapes: found.shapes, carried, warnings })
 }
 
 impl Regions {

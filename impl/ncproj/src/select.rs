@@ -132,7 +132,7 @@ impl Bbox {
     }
 }
 
-/// `KEY=GLOB,...`: regions whose key fits one of the patterns.
+/// `KEY=GLOB,...`: regions whose key, or a carried attribute, fits one of the patterns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Where {
     key: Option<String>,
@@ -204,30 +204,47 @@ impl Choice {
 
     /// The part of the index that is asked for, in its own order.
     pub fn of(&self, index: &Index) -> Result<Index> {
+        let mut named = vec![self.wheres.is_empty(); index.keys.len()];
         for w in &self.wheres {
-            if let Some(key) = w.key.as_ref().filter(|k| **k != index.key_name) {
-                return Err(Error::data(format!(
-                    "the regions have no `{key}`: their key is `{}`",
-                    index.key_name
-                ))
-                .at(format!("`--where {}`", w.text()))
-                .hint(format!("write `--where '{}=...'`", index.key_name)));
-            }
-            for glob in &w.globs {
-                if !index.keys.iter().any(|k| fits(glob, k)) {
-                    return Err(Error::data(format!("no region has a key like `{glob}`"))
-                        .at(format!("the regions: {}", list(&index.keys, 5)))
-                        .hint(match glob.contains(['*', '?']) {
-                            true => "`*` is any text, `?` any character".to_string(),
-                            false => nearest(glob, &index.keys),
-                        }));
+            let column = match &w.key {
+                Some(key) if *key != index.key_name => {
+                    Some(index.carried.column(key).ok_or_else(|| no_such(index, w, key))?)
                 }
+                _ => None,
+            };
+            // What has no value fits nothing.
+            let values: Vec<Option<String>> = match column {
+                None => index.keys.iter().cloned().map(Some).collect(),
+                Some(column) => (0..index.keys.len()).map(|r| column.text(r)).collect(),
+            };
+            for glob in &w.globs {
+                let mut any = false;
+                for (named, value) in named.iter_mut().zip(&values) {
+                    if value.as_ref().is_some_and(|v| fits(glob, v)) {
+                        (*named, any) = (true, true);
+                    }
+                }
+                if any {
+                    continue;
+                }
+                let mut known: Vec<String> = values.iter().flatten().cloned().collect();
+                let what = match &w.key {
+                    Some(key) if column.is_some() => {
+                        known.sort();
+                        known.dedup();
+                        format!("no region has a `{key}` like `{glob}`")
+                    }
+                    _ => format!("no region has a key like `{glob}`"),
+                };
+                return Err(Error::data(what)
+                    .at(format!("the regions: {}", list(&known, 5)))
+                    .hint(match glob.contains(['*', '?']) {
+                        true => "`*` is any text, `?` any character".to_string(),
+                        false => nearest(glob, &known),
+                    }));
             }
         }
-        let named = |k: &str| {
-            self.wheres.is_empty() || self.wheres.iter().any(|w| w.globs.iter().any(|g| fits(g, k)))
-        };
-        let mut wanted: Vec<bool> = index.keys.iter().map(|k| named(k)).collect();
+        let mut wanted = named;
         if let Some(bbox) = &self.bbox {
             let (rows, columns) = (bbox.rows(&index.grid.lat), bbox.columns(&index.grid.lon));
             let n = columns.len();
@@ -251,6 +268,21 @@ impl Choice {
     }
 }
 
+fn no_such(index: &Index, w: &Where, key: &str) -> Error {
+    let carried: Vec<String> = index.carried.names().collect();
+    let also = match carried[..] {
+        [] => String::new(),
+        _ => format!(", and {} are carried", list(&carried, 12)),
+    };
+    let hint = match carried[..] {
+        [] => format!("write `--where '{}=...'`", index.key_name),
+        _ => nearest(key, &[&[index.key_name.clone()][..], &carried].concat()),
+    };
+    Error::data(format!("the regions have no `{key}`: their key is `{}`{also}", index.key_name))
+        .at(format!("`--where {}`", w.text()))
+        .hint(hint)
+}
+
 /// The index with some of its regions and pairs.
 pub fn keep(index: &Index, region: impl Fn(usize) -> bool, pair: impl Fn(usize) -> bool) -> Index {
     let mut out = Index {
@@ -267,9 +299,12 @@ pub fn keep(index: &Index, region: impl Fn(usize) -> bool, pair: impl Fn(usize) 
         regions_fingerprint: index.regions_fingerprint.clone(),
         cut: index.cut,
         rebuilt: index.rebuilt,
+        carried: index.carried.clone(),
     };
     let (mut cells, mut shares) = (Vec::new(), Vec::new());
-    for r in (0..index.keys.len()).filter(|r| region(*r)) {
+    let kept: Vec<usize> = (0..index.keys.len()).filter(|r| region(*r)).collect();
+    out.carried = index.carried.pick(&kept);
+    for r in kept {
         out.keys.push(index.keys[r].clone());
         out.inside.push(index.inside[r]);
         for p in index.pairs(r).filter(|p| pair(*p)) {

@@ -1,4 +1,4 @@
-//! The statistics by name, and those that need all of a region's values at once: quantiles and the mode.
+//! The statistics by name, and those that need all of a region's values at once: quantiles, the mode, the variety, classes.
 
 use crate::error::{Error, Result, nearest};
 
@@ -16,9 +16,16 @@ pub enum Stat {
     Quantile(u32),
     Mode,
     Valid,
+    /// How many different values there are.
+    Variety,
+    /// The standard deviation over the mean.
+    CoefficientOfVariation,
+    /// The share of each class by covered area of cells, and by the run's weights.
+    Frac,
+    WeightedFrac,
 }
 
-const NAMED: [(&str, Stat); 10] = [
+const NAMED: [(&str, Stat); 14] = [
     ("min", Stat::Min),
     ("max", Stat::Max),
     ("mean", Stat::Mean),
@@ -29,6 +36,10 @@ const NAMED: [(&str, Stat); 10] = [
     ("median", Stat::Median),
     ("mode", Stat::Mode),
     ("valid", Stat::Valid),
+    ("variety", Stat::Variety),
+    ("coefficient_of_variation", Stat::CoefficientOfVariation),
+    ("frac", Stat::Frac),
+    ("weighted_frac", Stat::WeightedFrac),
 ];
 
 impl Stat {
@@ -106,6 +117,14 @@ impl Stat {
             Stat::Valid => {
                 ("1".into(), "area: share of the region's weight that has a value".into())
             }
+            Stat::Variety => ("1".into(), "area: number of different values".into()),
+            Stat::CoefficientOfVariation => {
+                ("1".into(), "area: standard deviation over mean".into())
+            }
+            Stat::Frac => ("1".into(), "area: share of the covered cells that have a value".into()),
+            Stat::WeightedFrac => {
+                ("1".into(), "area: share of the weight of the cells that have a value".into())
+            }
         };
         (units, method)
     }
@@ -121,16 +140,21 @@ impl Stat {
 
     /// Needs the sums of `reduce::More`.
     pub fn needs_more(self) -> bool {
-        matches!(self, Stat::Sum | Stat::Count | Stat::Variance | Stat::Stdev)
+        matches!(self, Stat::Sum | Stat::Count) || self.needs_spread()
     }
 
     pub fn needs_spread(self) -> bool {
-        matches!(self, Stat::Variance | Stat::Stdev)
+        matches!(self, Stat::Variance | Stat::Stdev | Stat::CoefficientOfVariation)
+    }
+
+    /// Has a column for each class.
+    pub fn by_class(self) -> bool {
+        matches!(self, Stat::Frac | Stat::WeightedFrac)
     }
 
     /// Needs all values of a region side by side.
     pub fn needs_order(self) -> bool {
-        self == Stat::Mode || self.share().is_some()
+        matches!(self, Stat::Mode | Stat::Variety) || self.by_class() || self.share().is_some()
     }
 }
 
@@ -141,14 +165,16 @@ pub struct Ordered {
     short: Vec<u64>,
     values: Vec<f64>,
     weights: Vec<f64>,
+    /// Covered shares, where they are asked for and are not the weights.
+    shares: Vec<f64>,
     /// The place of each value on the scale of the quantiles, see `quantile`.
     scale: Vec<f64>,
 }
 
 impl Ordered {
     /// Takes the values that are not missing. `weights` rise: so that equal values stand in the order of their weights, whatever
-    /// the order of the cells in the file.
-    pub fn take_f32(&mut self, values: &[f32], weights: &[f64]) {
+    /// the order of the cells in the file. `shares` may be left away.
+    pub fn take_f32(&mut self, values: &[f32], weights: &[f64], shares: &[f64]) {
         self.short.clear();
         for (k, v) in values.iter().enumerate().filter(|(_, v)| !v.is_nan()) {
             // Bits that rise as the values do; adding 0 makes -0 a plain 0.
@@ -163,9 +189,12 @@ impl Ordered {
             self.values.push(f64::from(values[k]));
             self.weights.push(weights[k]);
         }
+        if !shares.is_empty() {
+            self.shares.extend(self.short.iter().map(|s| shares[(*s & 0xffff_ffff) as usize]));
+        }
     }
 
-    pub fn take_f64(&mut self, values: &[f64], weights: &[f64]) {
+    pub fn take_f64(&mut self, values: &[f64], weights: &[f64], shares: &[f64]) {
         self.keys.clear();
         for (k, v) in values.iter().enumerate().filter(|(_, v)| !v.is_nan()) {
             let bits = (v + 0.0).to_bits();
@@ -178,11 +207,15 @@ impl Ordered {
             self.values.push(values[*k as usize]);
             self.weights.push(weights[*k as usize]);
         }
+        if !shares.is_empty() {
+            self.shares.extend(self.keys.iter().map(|(_, k)| shares[*k as usize]));
+        }
     }
 
     fn clear(&mut self) {
         self.values.clear();
         self.weights.clear();
+        self.shares.clear();
         self.scale.clear();
     }
 
@@ -237,6 +270,55 @@ impl Ordered {
         }
         best
     }
+
+    /// How many different values there are; NaN of nothing.
+    pub fn variety(&self) -> f64 {
+        if self.values.is_empty() {
+            return f64::NAN;
+        }
+        (1 + self.values.windows(2).filter(|w| w[0] != w[1]).count()) as f64
+    }
+
+    /// The lowest and the highest value.
+    pub fn ends(&self) -> Option<(f64, f64)> {
+        Some((*self.values.first()?, *self.values.last()?))
+    }
+
+    /// The share of each class among what has a value, by weight and by covered share: `classes` are values in rising order
+    /// with their place in `by_weight` and `by_share`; all others go to the place `other`. The first value that then has no
+    /// place is handed back.
+    pub fn by_class(
+        &self,
+        classes: &[(f64, usize)],
+        other: Option<usize>,
+        by_weight: &mut [f64],
+        by_share: &mut [f64],
+    ) -> Option<f64> {
+        by_weight.fill(0.0);
+        by_share.fill(0.0);
+        let shares = if self.shares.is_empty() { &self.weights } else { &self.shares };
+        let mut next = 0;
+        for ((value, weight), share) in self.values.iter().zip(&self.weights).zip(shares) {
+            while classes.get(next).is_some_and(|(class, _)| class < value) {
+                next += 1;
+            }
+            let place = match classes.get(next) {
+                Some((class, place)) if class == value => *place,
+                _ => match other {
+                    Some(place) => place,
+                    None => return Some(*value),
+                },
+            };
+            by_weight[place] += weight;
+            by_share[place] += share;
+        }
+        // Over the sum of what was added up: a region of one class has exactly 1.
+        for shares in [by_weight, by_share] {
+            let total: f64 = shares.iter().sum();
+            shares.iter_mut().for_each(|s| *s /= total);
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -245,7 +327,7 @@ mod tests {
 
     fn ordered(values: &[f64], weights: &[f64]) -> Ordered {
         let mut o = Ordered::default();
-        o.take_f64(values, weights);
+        o.take_f64(values, weights, &[]);
         o
     }
 
@@ -297,9 +379,33 @@ mod tests {
         let weights = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7];
         let wide: Vec<f64> = narrow.iter().map(|v| f64::from(*v)).collect();
         let (mut a, mut b) = (Ordered::default(), ordered(&wide, &weights));
-        a.take_f32(&narrow, &weights);
+        a.take_f32(&narrow, &weights, &[]);
         assert_eq!((&a.values, &a.weights), (&b.values, &b.weights));
         assert_eq!(a.values, [-2.5, -1.0, -1.0, 0.0, 3.5, f64::from(1e30f32)]);
         assert_eq!((a.quantile(0.3), a.mode()), (b.quantile(0.3), b.mode()));
+    }
+
+    #[test]
+    fn classes_are_shared_out_by_weight_and_by_covered_share() {
+        let mut o = Ordered::default();
+        // by hand: class 7 has the weights 1 + 2 of 8 and the shares 1/2 + 1/2 of 2; 5 has 4 and 3/4; the rest is 1 and 1/4
+        o.take_f64(
+            &[7.0, 9.0, 7.0, f64::NAN, 5.0],
+            &[1.0, 1.0, 2.0, 3.0, 4.0],
+            &[0.5, 0.25, 0.5, 1.0, 0.75],
+        );
+        let (mut by_weight, mut by_share) = ([0.0; 3], [0.0; 3]);
+        let classes = [(5.0, 1), (7.0, 0)];
+        let mut run = |other| o.by_class(&classes, other, &mut by_weight, &mut by_share);
+        assert_eq!(run(None), Some(9.0));
+        assert_eq!(run(Some(2)), None);
+        assert_eq!(by_weight, [3.0 / 8.0, 4.0 / 8.0, 1.0 / 8.0]);
+        assert_eq!(by_share, [1.0 / 2.0, 3.0 / 8.0, 1.0 / 8.0]);
+    }
+
+    #[test]
+    fn the_variety_counts_values_and_not_cells() {
+        assert_eq!(ordered(&[2.0, -0.0, f64::NAN, 0.0, 2.0], &[1.0; 5]).variety(), 2.0);
+        assert!(ordered(&[f64::NAN], &[1.0]).variety().is_nan());
     }
 }

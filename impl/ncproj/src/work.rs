@@ -1,17 +1,19 @@
 //! The work itself: windows of steps on all cores, block by block, and their results in order.
 
 use crate::aggregate::Request;
+use crate::classes::{Columns, not_a_class, too_large};
 use crate::error::{Error, Result};
 use crate::grid;
 use crate::index::Index;
-use crate::layout::{Cut, Group, Layouts, Needs};
-use crate::netcdf::{Blocks, Decoder, Part, Scratch, Source, Values};
+use crate::layout::{Cut, Group, Layouts, Needs, Pairs};
+use crate::netcdf::{Blocks, Decoder, Kind, Part, Scratch, Source, Values};
 use crate::output::{Labels, Rows, Sink, Step};
 use crate::plan::{Member, Span, gridded};
 use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
 use crate::resume::Journal;
+use crate::select::keep;
 use crate::stats::{Ordered, Stat};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -42,6 +44,10 @@ struct Work {
     /// A step's cells are one run of values.
     plane: Option<usize>,
     label: String,
+    /// Integers of 64 bits: float64 does not tell all of them apart.
+    long: bool,
+    /// The classes, in rising order, with their places.
+    classes: Vec<(f64, usize)>,
 }
 
 fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
@@ -96,6 +102,8 @@ fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
                 strides,
                 plane,
                 label,
+                long: matches!(var.kind, Kind::I8 | Kind::U8),
+                classes: Vec::new(),
             };
             ready.insert((m.path.as_path(), m.variable.as_str()), work);
         }
@@ -207,6 +215,8 @@ type Done = (usize, usize, Result<Vec<Vec<f64>>>);
 pub struct Run<'a> {
     pub index: &'a Index,
     pub request: &'a Request<'a>,
+    /// Of each variable.
+    pub columns: &'a [Columns],
     pub sink: &'a mut dyn Sink,
     pub journal: Option<&'a mut Journal>,
     pub progress: &'a mut dyn FnMut(u64),
@@ -226,17 +236,22 @@ impl Run<'_> {
             true => layouts.pairs() * if narrow { 4 } else { 8 },
             false => 0,
         };
-        let orders = request.stats.iter().filter(|s| s.needs_order()).count();
-        let row = size_of::<Sums>()
-            + if layouts.needs.more { size_of::<More>() } else { 0 }
-            + 8 * (orders + request.stats.len());
+        let plans = self.columns;
+        for (w, plan) in work.iter_mut().zip(plans) {
+            if let Some(classes) = &plan.classes {
+                w.classes = classes.rising(w.decoder.is_f32(), &w.label)?;
+            }
+        }
+        let most = plans.iter().map(|p| p.orders.len() + p.columns.len()).max().unwrap_or(0);
+        let row =
+            size_of::<Sums>() + if layouts.needs.more { size_of::<More>() } else { 0 } + 8 * most;
         let (windows, groups) = windows(span, &work, regions, (row, kept));
         for w in &mut work {
             w.groups = layouts.groups(w.cut, groups);
         }
         let (needs, layouts) = (layouts.needs, &*layouts);
         let labels: Vec<Labels> = span.axes.others.iter().map(|(_, l)| l.clone()).collect();
-        let columns = request.stats.len() * work.len();
+        let columns = plans.iter().map(|p| p.columns.len()).sum();
         let kept = self.take_kept(number, span, &windows, &labels, columns)?;
         let windows = windows[kept..].to_vec();
         if windows.is_empty() {
@@ -251,16 +266,19 @@ impl Run<'_> {
         let ahead = threads.div_ceil(work.len()) + 1;
         let finisher = Finisher { request, inside: &index.inside, totals: &layouts.totals };
         let (send, receive) = mpsc::channel::<Done>();
-        std::thread::scope(|scope| {
+        // The variable that has a value of no class.
+        let missed = AtomicUsize::new(usize::MAX);
+        let outcome = std::thread::scope(|scope| {
             for _ in 0..threads {
                 let send = send.clone();
+                let missed = &missed;
                 let (next, gate, work, windows, span) = (&next, &gate, &work, &windows, &span);
                 let read = &read;
                 let finisher = &finisher;
                 scope.spawn(move || {
                     let _guard = StopOnPanic(gate);
-                    let orders = finisher.orders();
-                    let mut worker = Worker::new(needs, &layouts.rising, orders, index);
+                    let rising = [&layouts.rising[..], &layouts.rising_shares];
+                    let mut worker = Worker::new(needs, rising, index);
                     loop {
                         let task = next.fetch_add(1, Ordering::Relaxed);
                         if task >= tasks {
@@ -270,9 +288,13 @@ impl Run<'_> {
                         if !gate.wait(window, ahead) {
                             return;
                         }
+                        let plan = &plans[member];
                         let result = worker
-                            .window(&work[member], span, windows[window], regions)
-                            .map(|()| finisher.columns(&worker));
+                            .window(&work[member], plan, span, windows[window], regions)
+                            .map(|()| finisher.columns(&worker, plan));
+                        if worker.missed {
+                            missed.store(member, Ordering::Release);
+                        }
                         read.fetch_add(std::mem::take(&mut worker.chunks), Ordering::Relaxed);
                         if result.is_err() {
                             gate.stop();
@@ -288,7 +310,15 @@ impl Run<'_> {
                 self.collect(&receive, &gate, (number, span), &windows, work.len(), &labels);
             gate.stop();
             outcome
-        })?;
+        });
+        if let (Err(_), Some(plan)) = (&outcome, plans.get(missed.load(Ordering::Acquire)))
+            && let Some(classes) = &plan.classes
+        {
+            let place = missed.load(Ordering::Acquire);
+            let cells = layouts.covered();
+            return Err(not_a_class(span, place, classes, &cells, request.threads)?);
+        }
+        outcome?;
         self.chunks += read.load(Ordering::Relaxed);
         Ok(())
     }
@@ -378,6 +408,9 @@ fn step(span: &Span, number: usize) -> Step {
     Step { time, places }
 }
 
+/// A mean that is so small beside the values is 0.
+const NOTHING: f64 = 4.0 * f64::EPSILON;
+
 /// From sums to the columns of the output.
 struct Finisher<'a> {
     request: &'a Request<'a>,
@@ -386,24 +419,20 @@ struct Finisher<'a> {
 }
 
 impl Finisher<'_> {
-    /// The statistics that a worker has to find while it holds all values.
-    fn orders(&self) -> Vec<Stat> {
-        self.request.stats.iter().copied().filter(|s| s.needs_order()).collect()
-    }
-
-    fn columns(&self, worker: &Worker) -> Vec<Vec<f64>> {
+    fn columns(&self, worker: &Worker, plan: &Columns) -> Vec<Vec<f64>> {
         let sums = &worker.sums;
         let regions = self.totals.len();
         let inside = self.inside;
-        let mut out = vec![Vec::with_capacity(sums.len()); self.request.stats.len()];
+        let mut out = vec![Vec::with_capacity(sums.len()); plan.columns.len()];
         for (k, s) in sums.iter().enumerate() {
             let r = k % regions;
             let share = if s.weight > 0.0 { s.weight / self.totals[r] } else { 0.0 };
             let valid = if share > 1.0 - 1e-12 { inside[r] } else { share * inside[r] };
             let there = s.weight > 0.0 && valid >= self.request.min_valid;
             let more = worker.more.get(k);
-            let mut ordered = worker.found[k * worker.orders.len()..].iter();
-            for (column, stat) in out.iter_mut().zip(self.request.stats) {
+            let mut ordered = worker.found[k * plan.orders.len()..].iter();
+            for (column, of) in out.iter_mut().zip(&plan.columns) {
+                let stat = of.stat;
                 let found = if stat.needs_order() { ordered.next() } else { None };
                 column.push(match stat {
                     Stat::Valid => valid,
@@ -416,9 +445,22 @@ impl Finisher<'_> {
                     Stat::Count => more.map_or(f64::NAN, |m| m.count),
                     Stat::Variance => more.map_or(f64::NAN, More::variance),
                     Stat::Stdev => more.map_or(f64::NAN, |m| m.variance().sqrt()),
-                    Stat::Median | Stat::Quantile(_) | Stat::Mode => {
-                        found.copied().unwrap_or(f64::NAN)
+                    Stat::CoefficientOfVariation => {
+                        match (s.value / s.weight).clamp(s.min, s.max) {
+                            // Values that cancel out leave what rounding makes of 0.
+                            _ if s.min == s.max && s.min != 0.0 => 0.0,
+                            mean if mean.abs() <= NOTHING * s.min.abs().max(s.max.abs()) => {
+                                f64::NAN
+                            }
+                            mean => more.map_or(f64::NAN, |m| m.variance().sqrt() / mean),
+                        }
                     }
+                    Stat::Median
+                    | Stat::Quantile(_)
+                    | Stat::Mode
+                    | Stat::Variety
+                    | Stat::Frac
+                    | Stat::WeightedFrac => found.copied().unwrap_or(f64::NAN),
                 });
             }
         }
@@ -428,9 +470,8 @@ impl Finisher<'_> {
 
 struct Worker<'a> {
     needs: Needs,
-    /// All pairs' weights, rising within each region.
-    rising: &'a [f64],
-    orders: Vec<Stat>,
+    /// All pairs' weights, rising within each region, and their shares where classes need them.
+    rising: [&'a [f64]; 2],
     index: &'a Index,
     scratch: Scratch,
     values: Values,
@@ -438,18 +479,23 @@ struct Worker<'a> {
     more: Vec<More>,
     kept: Kept,
     ordered: Ordered,
-    /// For each step and region the statistics `orders`.
+    /// For each step and region the statistics that need all values.
     found: Vec<f64>,
+    /// The share of each class in a region, by weight and by covered share.
+    classes: [Vec<f64>; 2],
+    /// A value was no class.
+    missed: bool,
+    /// Values are looked at instead of added up.
+    seen: Option<Seen>,
     /// Chunks read since this was last taken.
     chunks: u64,
 }
 
 impl<'a> Worker<'a> {
-    fn new(needs: Needs, rising: &'a [f64], orders: Vec<Stat>, index: &'a Index) -> Self {
+    fn new(needs: Needs, rising: [&'a [f64]; 2], index: &'a Index) -> Self {
         Worker {
             needs,
             rising,
-            orders,
             index,
             scratch: Scratch::default(),
             values: Values::F32(Vec::new()),
@@ -458,6 +504,9 @@ impl<'a> Worker<'a> {
             kept: Kept::F32(Vec::new()),
             ordered: Ordered::default(),
             found: Vec::new(),
+            classes: [Vec::new(), Vec::new()],
+            missed: false,
+            seen: None,
             chunks: 0,
         }
     }
@@ -466,6 +515,7 @@ impl<'a> Worker<'a> {
     fn window(
         &mut self,
         w: &Work,
+        plan: &Columns,
         span: &Span,
         window: (usize, usize),
         regions: usize,
@@ -478,44 +528,79 @@ impl<'a> Worker<'a> {
             self.more.resize(steps * regions, More::default());
         }
         self.found.clear();
-        self.found.resize(steps * regions * self.orders.len(), f64::NAN);
+        self.found.resize(steps * regions * plan.orders.len(), f64::NAN);
         for group in w.groups.iter() {
             if self.needs.order {
                 self.kept.clear(w.decoder.is_f32(), group.len * steps);
             }
             self.tiles(w, group, span, window, regions)?;
             if self.needs.order {
-                self.order(group, steps, regions);
+                self.order(w, plan, group, steps, regions)?;
             }
         }
         Ok(())
     }
 
-    /// Finds the quantiles and the mode of what was kept of a group of regions.
-    fn order(&mut self, group: &Group, steps: usize, regions: usize) {
+    /// Finds the quantiles, the mode and the like of what was kept of a group of regions.
+    fn order(
+        &mut self,
+        w: &Work,
+        plan: &Columns,
+        group: &Group,
+        steps: usize,
+        regions: usize,
+    ) -> Result<()> {
+        let exact = |(s, _): &(Stat, Option<usize>)| *s == Stat::Variety || s.by_class();
+        let long = w.long && plan.orders.iter().any(exact);
+        let other = plan.classes.as_ref().and_then(|c| c.rest());
+        let [by_weight, by_share] = &mut self.classes;
+        for shares in [&mut *by_weight, &mut *by_share] {
+            shares.resize(plan.classes.as_ref().map_or(0, |c| c.len()), 0.0);
+        }
         for step in 0..steps {
             for &region in &group.regions {
                 let region = region as usize;
                 let pairs = self.index.pairs(region);
                 let first = step * group.len + group.starts[region];
-                let weights = &self.rising[pairs.clone()];
+                let weights = &self.rising[0][pairs.clone()];
+                let shares = self.rising[1].get(pairs.clone()).unwrap_or_default();
                 match &self.kept {
                     Kept::F32(v) => {
-                        self.ordered.take_f32(&v[first..first + pairs.len()], weights);
+                        self.ordered.take_f32(&v[first..first + pairs.len()], weights, shares);
                     }
                     Kept::F64(v) => {
-                        self.ordered.take_f64(&v[first..first + pairs.len()], weights);
+                        self.ordered.take_f64(&v[first..first + pairs.len()], weights, shares);
                     }
                 }
-                let at = (step * regions + region) * self.orders.len();
-                for (to, stat) in self.found[at..].iter_mut().zip(&self.orders) {
-                    *to = match stat.share() {
-                        Some(share) => self.ordered.quantile(share),
-                        None => self.ordered.mode(),
+                if let (true, Some((low, high))) = (long, self.ordered.ends()) {
+                    let far = if -low > high { low } else { high };
+                    if far.abs() >= EXACT {
+                        return Err(too_large(&w.label, far));
+                    }
+                }
+                if plan.classes.is_some()
+                    && self.ordered.by_class(&w.classes, other, by_weight, by_share).is_some()
+                {
+                    // Which, and how often, is found out once.
+                    self.missed = true;
+                    return Err(Error::data("a value is no class").at(&w.label));
+                }
+                let at = (step * regions + region) * plan.orders.len();
+                for (to, (stat, class)) in self.found[at..].iter_mut().zip(&plan.orders) {
+                    *to = match (stat, class) {
+                        (Stat::Frac, Some(k)) => by_share[*k],
+                        (Stat::WeightedFrac, Some(k)) => by_weight[*k],
+                        (Stat::Variety, _) => self.ordered.variety(),
+                        (Stat::Mode, _) => self.ordered.mode(),
+                        _ => match stat.share() {
+                            Some(share) => self.ordered.quantile(share),
+                            None => f64::NAN,
+                        },
                     };
                 }
             }
         }
+        Ok(())
     }
 
     /// Walks the blocks of a window of steps that hold cells of a group of regions.
@@ -627,6 +712,10 @@ impl<'a> Worker<'a> {
                 }
                 None => *place,
             };
+            if let Some(seen) = &mut self.seen {
+                seen.look(tile, &self.values, from);
+                continue;
+            }
             let rows = step * regions..(step + 1) * regions;
             add(tile, &self.values, from, &mut self.sums[rows.clone()]);
             if self.needs.more {
@@ -637,6 +726,137 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Integers from here on have neighbours that float64 takes for them.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+/// Different values that are told apart while they are counted.
+const MOST_SEEN: usize = 1_000_000;
+
+/// The different values of some cells, and how often each comes.
+#[derive(Default)]
+struct Seen {
+    /// By the bits of float64.
+    counts: HashMap<u64, u64>,
+}
+
+impl Seen {
+    fn look(&mut self, tile: &Tile, values: &Values, from: usize) {
+        let mut run = (f64::NAN, 0);
+        for o in tile.offsets.iter() {
+            let at = from + *o as usize;
+            let v = match values {
+                Values::F32(v) => f64::from(v[at]),
+                Values::F64(v) => v[at],
+            } + 0.0; // -0 is 0
+            if v == run.0 {
+                run.1 += 1;
+            } else if !v.is_nan() {
+                self.add(run);
+                run = (v, 1);
+            }
+        }
+        self.add(run);
+    }
+
+    fn add(&mut self, (value, count): (f64, u64)) {
+        if count > 0 && self.is_whole() {
+            *self.counts.entry(value.to_bits()).or_default() += count;
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.counts.len() <= MOST_SEEN
+    }
+}
+
+/// What a first pass over a variable saw.
+pub struct Survey {
+    /// Different values in rising order, and in how many cells each is, over all steps. float32 as its shortest decimal, which
+    /// is what people write.
+    pub values: Vec<(f64, u64)>,
+    /// No value was left out for their number.
+    pub whole: bool,
+    pub narrow: bool,
+}
+
+/// Reads a variable of a span at the steps asked for, and tells the values of all cells of the regions.
+pub fn survey(span: &Span, place: usize, cells: &Covered, threads: usize) -> Result<Survey> {
+    let mut work = prepare(span)?;
+    let mut w = work.swap_remove(place);
+    let needs = Needs { more: false, spread: false, order: false, classes: false };
+    let (index, shares) = (&cells.0, cells.0.shares.clone());
+    let pairs = Pairs { cells: index.cells.clone(), weights: shares.clone(), shares };
+    w.groups = Layouts::new(index, pairs, needs, HashSet::from([w.cut])).groups(w.cut, 1);
+    // As if there were many regions: windows of a chunk.
+    let work = [w];
+    let (windows, _) = windows(span, &work, TASK_ROWS, (size_of::<Sums>(), 0));
+    let [w] = &work;
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let look = || -> Result<Seen> {
+        let mut worker = Worker::new(needs, [&[], &[]], index);
+        worker.seen = Some(Seen::default());
+        while let Some(window) = windows.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            for group in w.groups.iter() {
+                worker.tiles(w, group, span, *window, 1)?;
+            }
+            if worker.seen.as_ref().is_some_and(|s| !s.is_whole()) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        Ok(worker.seen.unwrap_or_default())
+    };
+    let threads = threads.clamp(1, windows.len().max(1));
+    let mut found = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(look)).collect();
+        let mut all = vec![look()];
+        for other in others {
+            all.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all.into_iter().collect::<Result<Vec<Seen>>>()
+    })?
+    .into_iter();
+    let mut all = found.next().unwrap_or_default();
+    for seen in found {
+        seen.counts.into_iter().for_each(|(v, n)| all.add((f64::from_bits(v), n)));
+    }
+    let narrow = w.decoder.is_f32();
+    let shortest = |v: f64| match (v as f32).to_string().parse() {
+        Ok(short) if narrow => short,
+        _ => v,
+    };
+    let whole = all.is_whole();
+    let counts = all.counts.into_iter();
+    let mut values: Vec<(f64, u64)> =
+        counts.map(|(v, n)| (shortest(f64::from_bits(v)), n)).collect();
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    values.truncate(MOST_SEEN);
+    if let Some((v, _)) = values.iter().find(|(v, _)| w.long && v.abs() >= EXACT) {
+        return Err(too_large(&w.label, *v));
+    }
+    Ok(Survey { values, whole, narrow })
+}
+
+/// All cells that any region has, as the one region of an index: each cell once.
+pub struct Covered(Index);
+
+impl Covered {
+    pub fn of(index: &Index, cells: &[u32], counts: impl Fn(u32) -> bool) -> Covered {
+        let mut cells: Vec<u32> = cells.iter().copied().filter(|c| counts(*c)).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        let mut one = keep(index, |_| false, |_| false);
+        one.keys.push(String::new());
+        one.inside.push(1.0);
+        one.starts.push(cells.len() as u64);
+        one.shares = Arc::new(vec![1.0; cells.len()]);
+        one.cells = Arc::new(cells);
+        Covered(one)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Labels, Rows, Shape, Sink, Target, target};
 use crate::error::{Error, Result};
+use crate::regions::Column;
 use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_ipc::writer::{FileWriter, StreamWriter};
@@ -36,6 +37,14 @@ impl Arrow {
         let mut fields = Vec::new();
         if !shape.key_name.is_empty() {
             fields.push(Field::new(&shape.key_name, DataType::Utf8, false));
+        }
+        for (name, column) in &shape.carried {
+            let kind = match column {
+                Column::Text(_) => DataType::Utf8,
+                Column::Int(_) => DataType::Int64,
+                Column::Float(_) => DataType::Float64,
+            };
+            fields.push(Field::new(name, kind, true));
         }
         if shape.has_time {
             let stamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -73,6 +82,26 @@ impl Arrow {
                 self.shape.keys.iter().for_each(|k| keys.append_value(k));
             }
             arrays.push(Arc::new(keys.finish()));
+        }
+        let steps = rows.steps.len();
+        for (_, column) in &self.shape.carried {
+            arrays.push(match column {
+                Column::Text(v) => {
+                    let mut texts = StringBuilder::new();
+                    for _ in 0..steps {
+                        v.iter().for_each(|t| texts.append_option(t.as_ref()));
+                    }
+                    Arc::new(texts.finish())
+                }
+                Column::Int(v) => {
+                    let all = std::iter::repeat_n(v, steps).flatten().copied();
+                    Arc::new(all.collect::<Int64Array>())
+                }
+                Column::Float(v) => {
+                    let all = std::iter::repeat_n(v, steps).flatten();
+                    Arc::new(all.map(|n| n.filter(|n| !n.is_nan())).collect::<Float64Array>())
+                }
+            });
         }
         if self.shape.has_time {
             let times = rows.steps.iter().flat_map(|s| std::iter::repeat_n(s.time, regions));

@@ -4,20 +4,26 @@
 //! written as they come.
 
 use super::{Labels, Rows, Shape, Sink, Target, target};
+use crate::carry::BEYOND_NETCDF;
 use crate::error::{Error, Result};
+use crate::regions::Column;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 const BYTE_CHAR: u32 = 2;
 const INT: u32 = 4;
 const DOUBLE: u32 = 6;
+/// A missing integer.
+const NO_INT: i32 = i32::MIN;
+/// Up to here float64 holds all integers.
+const EXACT: i64 = 1 << 53;
 
 struct Var {
     name: String,
     dims: Vec<usize>,
     attrs: Vec<(String, String)>,
     kind: u32,
-    /// Missing values are NaN, and said to be.
+    /// Missing values are NaN, or the lowest integer, and said to be.
     fill: bool,
     record: bool,
     /// Bytes of all values, or of one record's.
@@ -60,15 +66,19 @@ fn put_text(b: &mut Vec<u8>, text: &str) {
     b.resize(padded(b.len() as u64) as usize, 0);
 }
 
-fn put_attrs(b: &mut Vec<u8>, attrs: &[(String, String)], fill: bool) {
-    let count = attrs.len() + usize::from(fill);
+/// `fill` is of a variable of this type.
+fn put_attrs(b: &mut Vec<u8>, attrs: &[(String, String)], fill: Option<u32>) {
+    let count = attrs.len() + usize::from(fill.is_some());
     b.extend(if count == 0 { 0u32 } else { 12 }.to_be_bytes());
     b.extend((count as u32).to_be_bytes());
-    if fill {
+    if let Some(kind) = fill {
         put_text(b, "_FillValue");
-        b.extend(DOUBLE.to_be_bytes());
+        b.extend(kind.to_be_bytes());
         b.extend(1u32.to_be_bytes());
-        b.extend(f64::NAN.to_be_bytes());
+        match kind {
+            INT => b.extend(NO_INT.to_be_bytes()),
+            _ => b.extend(f64::NAN.to_be_bytes()),
+        }
     }
     for (name, value) in attrs {
         put_text(b, name);
@@ -91,14 +101,14 @@ fn header(
         put_text(&mut b, name);
         b.extend((*len as u32).to_be_bytes());
     }
-    put_attrs(&mut b, globals, false);
+    put_attrs(&mut b, globals, None);
     b.extend(11u32.to_be_bytes());
     b.extend((vars.len() as u32).to_be_bytes());
     for v in vars {
         put_text(&mut b, &v.name);
         b.extend((v.dims.len() as u32).to_be_bytes());
         v.dims.iter().for_each(|d| b.extend((*d as u32).to_be_bytes()));
-        put_attrs(&mut b, &v.attrs, v.fill);
+        put_attrs(&mut b, &v.attrs, v.fill.then_some(v.kind));
         b.extend(v.kind.to_be_bytes());
         b.extend(u32::try_from(padded(v.size)).unwrap_or(u32::MAX).to_be_bytes());
         b.extend(v.begin.to_be_bytes());
@@ -141,6 +151,50 @@ impl Netcdf {
         dims.push((format!("{key}_length"), width));
         let attrs = vec![attr("long_name", "name of the region"), attr("cf_role", "timeseries_id")];
         fixed(key.clone(), vec![region_dim, dims.len() - 1], attrs, BYTE_CHAR, false, bytes);
+        for (name, column) in &shape.carried {
+            let attrs = vec![attr("long_name", &format!("{name} of the region"))];
+            let variable = plain(name);
+            match column {
+                // Characters know no missing text: it is empty.
+                Column::Text(v) => {
+                    let texts: Vec<String> =
+                        v.iter().map(|t| t.clone().unwrap_or_default()).collect();
+                    let (width, bytes) = chars(&texts);
+                    dims.push((format!("{variable}_length"), width));
+                    fixed(
+                        variable,
+                        vec![region_dim, dims.len() - 1],
+                        attrs,
+                        BYTE_CHAR,
+                        false,
+                        bytes,
+                    );
+                }
+                Column::Int(v) => {
+                    let short = |n: &i64| i32::try_from(*n).is_ok_and(|n| n != NO_INT);
+                    let far = |n: &&i64| n.unsigned_abs() > EXACT.unsigned_abs();
+                    if v.iter().flatten().all(short) {
+                        let one = |n: &Option<i64>| n.map_or(NO_INT, |n| n as i32).to_be_bytes();
+                        let nulls = v.iter().any(Option::is_none);
+                        let bytes = v.iter().flat_map(one).collect();
+                        fixed(variable, vec![region_dim], attrs, INT, nulls, bytes);
+                    } else if let Some(n) = v.iter().flatten().find(far) {
+                        return Err(BEYOND_NETCDF
+                            .error(&[name, &n.to_string()])
+                            .at(path.display().to_string()));
+                    } else {
+                        let one = |n: &Option<i64>| n.map_or(f64::NAN, |n| n as f64).to_be_bytes();
+                        let bytes = v.iter().flat_map(one).collect();
+                        fixed(variable, vec![region_dim], attrs, DOUBLE, true, bytes);
+                    }
+                }
+                Column::Float(v) => {
+                    let one = |n: &Option<f64>| n.unwrap_or(f64::NAN).to_be_bytes();
+                    let bytes = v.iter().flat_map(one).collect();
+                    fixed(variable, vec![region_dim], attrs, DOUBLE, true, bytes);
+                }
+            }
+        }
         for (k, name, units) in [(0, "latitude", "degrees_north"), (1, "longitude", "degrees_east")]
         {
             let bytes = shape.centres.iter().flat_map(|c| c[k].to_be_bytes()).collect();
@@ -228,7 +282,7 @@ impl Netcdf {
         if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
             return Err(Error::data(format!("two variables would be called `{}`", twice[0]))
                 .at(path.display().to_string())
-                .hint("rename variables with `--variables VARIABLE=NAME`, or the key with `ncproj index --key-name`"));
+                .hint("rename variables with `--variables VARIABLE=NAME`, the key with `ncproj index --key-name`, or what is carried with `--carry NAME=COLUMN`"));
         }
         let records = if shape.has_time { shape.steps / each.max(1) } else { 0 };
         if vars.iter().any(|v| v.size > u64::from(u32::MAX) - 3)

@@ -14,7 +14,14 @@ pub fn reshape(shape: Shape) -> (Shape, Option<()>) {
     let columns = spread(&|c, k| format!("{}_{k}", shape.columns[c]));
     let about =
         shape.about.iter().flat_map(|a| std::iter::repeat_n(a.clone(), shape.keys.len())).collect();
-    let one = Shape { key_name: String::new(), keys: vec![String::new()], columns, about, ..shape };
+    let one = Shape {
+        key_name: String::new(),
+        keys: vec![String::new()],
+        carried: Vec::new(),
+        columns,
+        about,
+        ..shape
+    };
     (one, Some(()))
 }
 

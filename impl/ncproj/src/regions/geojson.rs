@@ -1,6 +1,6 @@
 //! GeoJSON: a FeatureCollection (or one Feature) of polygons.
 
-use super::{Crs, Features, crs_of_epsg, not_polygons, places};
+use super::{Column, Crs, Features, crs_of_epsg, not_polygons, places};
 use crate::error::{Error, Result, base_name, read_whole, thousands};
 use crate::repair::Shape;
 use serde_json::Value;
@@ -57,6 +57,44 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         shapes.push(out);
     }
     Ok(Features { values, shapes, crs })
+}
+
+/// Fields of the features: all whole numbers, all numbers, or text.
+pub fn attributes(path: &Path, wanted: &[String]) -> Result<Vec<(String, Column)>> {
+    let root: Value = serde_json::from_slice(&read_whole(path)?).unwrap_or_default();
+    let features = match root["features"].as_array() {
+        Some(features) => features.clone(),
+        None => vec![root],
+    };
+    let mut fields: Vec<String> = Vec::new();
+    for feature in &features {
+        for key in feature["properties"].as_object().into_iter().flat_map(|o| o.keys()) {
+            if !fields.contains(key) {
+                fields.push(key.clone());
+            }
+        }
+    }
+    places(wanted, &fields, &base_name(path))?;
+    let column = |name: &String| {
+        let values: Vec<&Value> =
+            features.iter().map(|f| &f["properties"][name.as_str()]).collect();
+        let all = |f: &dyn Fn(&Value) -> bool| values.iter().all(|v| v.is_null() || f(v));
+        if all(&Value::is_null) {
+            Column::Text(vec![None; values.len()])
+        } else if all(&Value::is_i64) {
+            Column::Int(values.iter().map(|v| v.as_i64()).collect())
+        } else if all(&Value::is_number) {
+            Column::Float(values.iter().map(|v| v.as_f64()).collect())
+        } else {
+            let text = |v: &&Value| match v {
+                Value::Null => None,
+                Value::String(s) => Some(s.clone()),
+                other => Some(other.to_string()),
+            };
+            Column::Text(values.iter().map(text).collect())
+        }
+    };
+    Ok(wanted.iter().map(|name| (name.clone(), column(name))).collect())
 }
 
 fn geometry(g: &Value, out: &mut Shape, row: usize, file: &str) -> Result<()> {
