@@ -11,10 +11,12 @@ use crate::plan::{Member, Span, gridded};
 use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
 use crate::resume::Journal;
 use crate::stats::{Ordered, Stat};
+use crate::threads;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::Builder;
 
 /// Rows that a task aims at, so that all cores have something to do.
 const TASK_ROWS: usize = 8_192;
@@ -174,6 +176,8 @@ struct Gate {
 
 impl Gate {
     fn stop(&self) {
+        // With the lock: who has just seen that nothing stops would else wait for ever.
+        let _held = self.written.lock();
         self.stop.store(true, Ordering::Release);
         self.moved.notify_all();
     }
@@ -252,12 +256,14 @@ impl Run<'_> {
         let finisher = Finisher { request, inside: &index.inside, totals: &layouts.totals };
         let (send, receive) = mpsc::channel::<Done>();
         std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            let mut refused = None;
             for _ in 0..threads {
                 let send = send.clone();
                 let (next, gate, work, windows, span) = (&next, &gate, &work, &windows, &span);
                 let read = &read;
                 let finisher = &finisher;
-                scope.spawn(move || {
+                let run = move || {
                     let _guard = StopOnPanic(gate);
                     let orders = finisher.orders();
                     let mut worker = Worker::new(needs, &layouts.rising, orders, index);
@@ -281,12 +287,25 @@ impl Run<'_> {
                             return;
                         }
                     }
-                });
+                };
+                match Builder::new().spawn_scoped(scope, run) {
+                    Ok(worker) => workers.push(worker),
+                    // Those that there are do the work.
+                    Err(e) => {
+                        refused = Some(e);
+                        break;
+                    }
+                }
             }
             drop(send);
+            if let Some(e) = refused.filter(|_| workers.is_empty()) {
+                return Err(threads::refused(&e));
+            }
             let outcome =
                 self.collect(&receive, &gate, (number, span), &windows, work.len(), &labels);
             gate.stop();
+            // One that panicked has said so; its fellows' results are not whole without its own.
+            workers.into_iter().for_each(|w| drop(w.join()));
             outcome
         })?;
         self.chunks += read.load(Ordering::Relaxed);
