@@ -3,6 +3,7 @@
 use crate::classes::{Classes, Columns, Wish, resolve};
 use crate::error::{Error, Result, base_name, list, thousands};
 use crate::index::Index;
+use crate::inputs;
 use crate::layout::{Layouts, Needs, Pairs};
 use crate::output::{self, Format, Shape};
 use crate::plan::{Pick, Span, plan};
@@ -155,6 +156,7 @@ pub fn run(
     let chunks = run.chunks;
     seconds.push(("rows", begun.elapsed().as_secs_f64()));
     let begun = Instant::now();
+    inputs::verify()?;
     sink.finish()?;
     let resumed = journal.as_ref().map_or(0, |j| j.taken);
     if let Some(journal) = journal {

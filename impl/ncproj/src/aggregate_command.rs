@@ -230,12 +230,12 @@ fn record(
     let mut files: Vec<&PathBuf> = a.files.iter().collect();
     files.sort();
     files.dedup();
-    let inputs = files.into_iter().map(|f| about_file(f)).collect::<Result<Vec<_>>>()?;
+    let inputs = files.into_iter().map(|f| about_input(f)).collect::<Result<Vec<_>>>()?;
     let output = match a.output.as_os_str() == "-" {
         true => Value::Null,
         false => about_file(&a.output)?,
     };
-    let mut index = about_file(&a.index)?;
+    let mut index = about_input(&a.index)?;
     index["fingerprint"] = json!(fingerprint);
     let mut seconds = serde_json::Map::new();
     seconds.insert("load".into(), rounded(loaded));
@@ -264,6 +264,12 @@ fn record(
 
 fn rounded(seconds: f64) -> Value {
     json!((seconds * 1e6).round() / 1e6)
+}
+
+/// The hash has to be of the bytes that were read.
+fn about_input(path: &Path) -> Result<Value> {
+    drop(ncproj::error::open(path)?);
+    about_file(path)
 }
 
 fn about_file(path: &Path) -> Result<Value> {

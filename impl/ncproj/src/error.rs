@@ -1,7 +1,11 @@
 //! What can go wrong, in words for the person who has to put it right.
 
+use crate::inputs;
 use std::fmt;
 use std::path::Path;
+
+pub const TOO_LITTLE_MEMORY: &str = "there is too little memory";
+pub const MEMORY_HINT: &str = "`ulimit -v` says how much is allowed here; `--threads 1` and fewer regions at once (`--where`) need less";
 
 /// What is wrong, where, and what to do next.
 #[derive(Debug, Default)]
@@ -56,6 +60,31 @@ impl Error {
         use std::io::ErrorKind as Kind;
         let shown = path.display();
         let (what, hint) = match source.kind() {
+            _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => (
+                format!("cannot {doing} `{shown}`: too many files are open"),
+                "`ulimit -n` says how many are allowed here: allow more (`ulimit -n 4096`), or give fewer files at once",
+            ),
+            Kind::OutOfMemory => (format!("cannot {doing} `{shown}`: {TOO_LITTLE_MEMORY}"), MEMORY_HINT),
+            Kind::NotFound if path.is_symlink() => (
+                format!("cannot {doing} `{shown}`: it is a link to a file that is not there"),
+                "`ls -l` shows where the link leads to",
+            ),
+            _ if source.raw_os_error() == Some(libc::ELOOP) => (
+                format!("cannot {doing} `{shown}`: its links lead in a circle"),
+                "`ls -l` shows where the link leads to",
+            ),
+            Kind::InvalidFilename => (
+                format!("cannot {doing} `{shown}`: the name is too long, or not one for this disk"),
+                "give it a shorter name",
+            ),
+            _ if source.raw_os_error() == Some(libc::EIO) => (
+                format!("cannot {doing} `{shown}`: the disk, or the way to it, fails (EIO)"),
+                "look after the disk (`dmesg`); the file may be whole on another",
+            ),
+            Kind::StaleNetworkFileHandle => (
+                format!("cannot {doing} `{shown}`: the file on the other machine is gone or was replaced (ESTALE)"),
+                "begin again when it is whole",
+            ),
             Kind::NotFound if doing == "write" => (
                 format!("cannot write `{shown}`: there is no such folder"),
                 "make the folder first (`mkdir -p`); paths are relative to the folder you are in",
@@ -157,7 +186,9 @@ pub fn needs_file(doing: &str, path: &Path, hint: &str) -> Result<()> {
 /// Opens a file of the user's. A pipe would let us wait for ever, and some devices never end.
 pub fn open(path: &Path) -> Result<std::fs::File> {
     needs_file("read", path, "ncproj reads here and there in its files: save it to a file first")?;
-    std::fs::File::open(path).map_err(|e| Error::file("read", path, e))
+    let file = std::fs::File::open(path).map_err(|e| Error::file("read", path, e))?;
+    inputs::opened(path, &file)?;
+    Ok(file)
 }
 
 /// All bytes of a file of the user's.

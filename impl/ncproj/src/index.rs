@@ -9,6 +9,7 @@ use crate::netcdf::Source;
 use crate::partial::Partial;
 use crate::project::{Areas, Projector, Scale, scale};
 use crate::regions::Regions;
+use crate::threads::helpers;
 use crate::repair::{Repair, prepare};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -99,7 +100,7 @@ pub fn build(
         }
     };
     let mut found: Vec<(usize, Option<One>)> = std::thread::scope(|s| {
-        let others: Vec<_> = (1..threads.max(1)).map(|_| s.spawn(work)).collect();
+        let others = helpers(s, threads.max(1) - 1, &work);
         let mut all = work();
         for o in others {
             match o.join() {
@@ -274,7 +275,11 @@ impl Index {
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut head = [0u8; 12];
         let body = bytes.checked_sub(HASH as u64).filter(|b| *b >= 20);
-        let (Some(body), Ok(())) = (body, file.read_exact(&mut head)) else {
+        let begun = match file.read_exact(&mut head) {
+            Err(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => return Err(failed(e)),
+            other => other,
+        };
+        let (Some(body), Ok(())) = (body, begun) else {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));
         };
         if &head[..8] != MAGIC {

@@ -2,6 +2,7 @@
 
 mod aggregate_command;
 mod cli;
+mod system;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use ncproj::carry::Carry;
@@ -9,7 +10,7 @@ use ncproj::error::{Error, Result, base_name, list, refuse_input, thousands};
 use ncproj::grid::Named;
 use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
-use ncproj::{grid, info, output, regions};
+use ncproj::{grid, info, inputs, output, regions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -109,6 +110,10 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
+    system::run(work)
+}
+
+fn work() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -121,7 +126,7 @@ fn main() -> ExitCode {
         Command::Aggregate(a) => aggregate_command::run(&a),
         Command::Info(a) => run_info(&a),
         Command::Check(a) => match cli::check::run(&a) {
-            Ok(false) => return ExitCode::from(1),
+            Ok(false) if inputs::verify().is_ok() => return ExitCode::from(1),
             other => other.map(|_| ()),
         },
         Command::Export(a) => cli::export::run(&a),
@@ -130,7 +135,7 @@ fn main() -> ExitCode {
         Command::Man(a) => cli::shell::man(&a, Cli::command()),
         Command::Bench(Bench::Inflate { file }) => run_inflate(&file),
     };
-    match result {
+    match result.map_err(inputs::explain).and_then(|()| inputs::verify()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Closed) => ExitCode::SUCCESS,
         Err(e) => {

@@ -9,6 +9,7 @@ pub use target::{Target, failed as stream_failed};
 
 use crate::error::{Error, Result};
 use crate::regions::Column;
+use crate::threads::helpers;
 use crate::time::iso;
 use bytes::Bytes;
 use parquet::basic::ZstdLevel;
@@ -277,7 +278,7 @@ impl Parquet {
         };
         let threads = self.threads.clamp(1, columns.len());
         let mut packed = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let others = helpers(scope, threads - 1, &work);
             let mut done = work();
             for other in others {
                 done.extend(other.join().map_err(|_| lost())?);

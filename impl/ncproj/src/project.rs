@@ -8,6 +8,8 @@ use crate::crs::{Projection, triangle};
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Grid};
 use crate::repair::{Loop, Point, signed_area};
+use crate::threads::helpers;
+use std::sync::Mutex;
 
 /// How far a piece of an edge may lie from where it should, in cells.
 const TOLERANCE: f64 = 1e-5;
@@ -435,26 +437,29 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
     };
     let mut density = vec![0.0; rows * columns];
     let each = rows.div_ceil(threads.max(1));
+    let parts = Mutex::new(density.chunks_mut(each * columns).enumerate());
+    let work = || {
+        loop {
+            let Some((t, part)) = parts.lock().ok().and_then(|mut p| p.next()) else { return true };
+            let mut below = None;
+            let whole = part.chunks_mut(columns).enumerate().all(|(k, out)| {
+                below = row(t * each + k, below.take(), out);
+                below.is_some()
+            });
+            if !whole {
+                return false;
+            }
+        }
+    };
     let whole = std::thread::scope(|s| {
-        let parts: Vec<_> = density
-            .chunks_mut(each * columns)
-            .enumerate()
-            .map(|(t, part)| {
-                let row = &row;
-                s.spawn(move || {
-                    let mut below = None;
-                    part.chunks_mut(columns).enumerate().all(|(k, out)| {
-                        below = row(t * each + k, below.take(), out);
-                        below.is_some()
-                    })
-                })
-            })
-            .collect();
-        parts.into_iter().all(|p| match p.join() {
+        let others = helpers(s, threads.max(1) - 1, &work);
+        let mine = work();
+        others.into_iter().all(|p| match p.join() {
             Ok(fine) => fine,
             Err(panic) => std::panic::resume_unwind(panic),
-        })
+        }) && mine
     });
+    drop(parts);
     if !whole {
         return Err(Error::data("the grid has cells where its projection has no place")
             .at(format!("{file}: {}", grid.describe()))

@@ -4,15 +4,23 @@
 //! with its place, its length and its hash. A window that is not whole ends the file: it is cut off and worked out again.
 
 use crate::error::{Error, Result, base_name};
-use crate::partial::remove_leftovers;
+use crate::partial::hidden;
 use crate::plan::Span;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojrs";
 const HEAD: u64 = 40;
+
+/// A run that is stopped now can go on from what it kept.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+pub fn can_go_on() -> bool {
+    KEPT.load(Ordering::Relaxed)
+}
 const ENTRY: usize = 60;
 
 pub struct Journal {
@@ -36,8 +44,7 @@ impl Journal {
             _ => Path::new("."),
         };
         let name = base_name(output);
-        remove_leftovers(folder, &name);
-        let path = folder.join(format!(".{name}.resume"));
+        let path = folder.join(hidden(output.file_name().unwrap_or_default(), "resume"));
         let failed = |e| Error::file("write", &path, e);
         let mut file = OpenOptions::new()
             .read(true)
@@ -51,6 +58,7 @@ impl Journal {
                 .at(path.display().to_string())
                 .hint("wait until it is done, or give this run another output"));
         }
+        KEPT.store(true, Ordering::Relaxed);
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head).map_err(failed)?;
         let fits = head.len() as u64 == HEAD && &head[..8] == MAGIC && &head[8..] == fingerprint;
@@ -135,6 +143,7 @@ impl Journal {
 
     /// The output is whole: nothing has to be kept.
     pub fn remove(self) -> Result<()> {
+        KEPT.store(false, Ordering::Relaxed);
         match std::fs::remove_file(&self.path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::file("remove", &self.path, e))

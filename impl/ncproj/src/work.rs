@@ -13,10 +13,12 @@ use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
 use crate::resume::Journal;
 use crate::select::keep;
 use crate::stats::{Ordered, Stat};
+use crate::threads;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::Builder;
 
 /// Rows that a task aims at, so that all cores have something to do.
 const TASK_ROWS: usize = 8_192;
@@ -182,6 +184,8 @@ struct Gate {
 
 impl Gate {
     fn stop(&self) {
+        // With the lock: who has just seen that nothing stops would else wait for ever.
+        let _held = self.written.lock();
         self.stop.store(true, Ordering::Release);
         self.moved.notify_all();
     }
@@ -269,13 +273,15 @@ impl Run<'_> {
         // The variable that has a value of no class.
         let missed = AtomicUsize::new(usize::MAX);
         let outcome = std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            let mut refused = None;
             for _ in 0..threads {
                 let send = send.clone();
                 let missed = &missed;
                 let (next, gate, work, windows, span) = (&next, &gate, &work, &windows, &span);
                 let read = &read;
                 let finisher = &finisher;
-                scope.spawn(move || {
+                let run = move || {
                     let _guard = StopOnPanic(gate);
                     let rising = [&layouts.rising[..], &layouts.rising_shares];
                     let mut worker = Worker::new(needs, rising, index);
@@ -303,12 +309,25 @@ impl Run<'_> {
                             return;
                         }
                     }
-                });
+                };
+                match Builder::new().spawn_scoped(scope, run) {
+                    Ok(worker) => workers.push(worker),
+                    // Those that there are do the work.
+                    Err(e) => {
+                        refused = Some(e);
+                        break;
+                    }
+                }
             }
             drop(send);
+            if let Some(e) = refused.filter(|_| workers.is_empty()) {
+                return Err(threads::refused(&e));
+            }
             let outcome =
                 self.collect(&receive, &gate, (number, span), &windows, work.len(), &labels);
             gate.stop();
+            // One that panicked has said so; its fellows' results are not whole without its own.
+            workers.into_iter().for_each(|w| drop(w.join()));
             outcome
         });
         if let (Err(_), Some(plan)) = (&outcome, plans.get(missed.load(Ordering::Acquire)))
@@ -783,7 +802,7 @@ pub struct Survey {
 
 /// Reads a variable of a span at the steps asked for, and tells the values of all cells of the regions.
 pub fn survey(span: &Span, place: usize, cells: &Covered, threads: usize) -> Result<Survey> {
-    let mut work = prepare(span)?;
+    let mut work = prepare(&cells.0, span)?;
     let mut w = work.swap_remove(place);
     let needs = Needs { more: false, spread: false, order: false, classes: false };
     let (index, shares) = (&cells.0, cells.0.shares.clone());

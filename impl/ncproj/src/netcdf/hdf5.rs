@@ -2,10 +2,12 @@
 
 use super::{Attr, ChunkPlace, Dim, Filter, Kind, Layout, Source, Var, truncated};
 use crate::error::{Error, Result, list};
+use crate::inputs;
 use hdf5_metno as h5;
 use hdf5_metno_sys as sys;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_uint, c_void};
+use std::os::fd::AsRawFd;
 
 use sys::h5d::H5D_layout_t;
 use sys::h5t::{H5T_class_t, H5T_order_t, H5T_sign_t};
@@ -18,7 +20,13 @@ const NOT_A_VARIABLE: &str = "This is a netCDF dimension but not a netCDF variab
 
 pub fn open(mut source: Source) -> Result<Source> {
     source.format = "netCDF-4 (HDF5)";
-    let file = h5::File::open(&source.path).map_err(|e| broken(&source, &e))?;
+    let file = match source.path.to_str() {
+        Some(path) => h5::File::open(path),
+        // The library takes UTF-8 only.
+        None => h5::File::open(format!("/dev/fd/{}", source.file.as_raw_fd())),
+    };
+    let file = file.map_err(|e| broken(&source, &e))?;
+    inputs::same(&source.path, &source.file)?;
     let mut names = file.member_names().map_err(|e| broken(&source, &e))?;
     names.sort(); // the order in which the library lists links depends on how they are kept
     let mut sets: Vec<(String, h5::Dataset)> = Vec::new();
@@ -153,6 +161,9 @@ pub fn open(mut source: Source) -> Result<Source> {
 
 fn broken(source: &Source, error: &h5::Error) -> Error {
     let text = error.to_string();
+    if let Some(system) = of_system(&text) {
+        return Error::file("read", &source.path, system);
+    }
     if text.contains("truncated file") {
         let eof = text.split("stored_eof = ").nth(1).and_then(|t| {
             t.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().ok()
@@ -168,6 +179,23 @@ fn broken(source: &Source, error: &h5::Error) -> Error {
     Error::data(format!("`{}` is damaged: HDF5 says `{first}`", source.name))
         .at(source.path.display().to_string())
         .hint("fetch the file again; `h5ls` shows whether others can read it")
+}
+
+/// What the system refused to the library: no word on the file.
+fn of_system(text: &str) -> Option<std::io::Error> {
+    let number = |at: &str| -> Option<i32> {
+        let digits = text.split(at).nth(1)?.chars().take_while(char::is_ascii_digit);
+        digits.collect::<String>().parse().ok()
+    };
+    match number("errno = ") {
+        // A lock that another holds.
+        Some(libc::EAGAIN | libc::EACCES) if text.contains("unable to lock file") => None,
+        Some(errno) => Some(std::io::Error::from_raw_os_error(errno)),
+        None => ["memory allocation failed", "can't allocate", "unable to allocate", "No space available for allocation"]
+            .iter()
+            .any(|t| text.contains(t))
+            .then(|| std::io::ErrorKind::OutOfMemory.into()),
+    }
 }
 
 /// All attributes that are texts or numbers.

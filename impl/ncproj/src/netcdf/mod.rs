@@ -14,6 +14,7 @@ pub use decode::{Decoder, Part, Values};
 
 use self::patience::Patience;
 use crate::error::{Error, Result, base_name, list, nearest, open, thousands};
+use crate::inputs;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -197,6 +198,12 @@ pub struct Source {
     pub file: File,
     pub bytes: u64,
     library: Option<hdf5::Handle>,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        inputs::closing(&self.path, &self.file);
+    }
 }
 
 impl Source {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, base_name};
 use crate::partial;
+use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -26,19 +27,21 @@ impl Patience {
         let (over, end) = channel();
         let name = base_name(path);
         let place = path.display().to_string();
-        std::thread::spawn(move || {
+        let wait = move || {
             if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 let error = Error::data(format!(
                     "HDF5 does not come to an end with `{name}`: it is damaged, or on a very slow disk"
                 ))
                 .at(place)
                 .hint("fetch the file again; NCPROJ_PATIENCE=SECONDS waits longer");
-                eprintln!("error: {error}");
+                let _ = writeln!(std::io::stderr(), "error: {error}");
                 partial::remove_all();
                 // SAFETY: nothing of ours is left to be done.
                 unsafe { _exit(1) }
             }
-        });
+        };
+        // Without it a damaged file may take for ever, but most are whole.
+        let _ = std::thread::Builder::new().stack_size(128 << 10).spawn(wait);
         Patience { _over: over }
     }
 }
