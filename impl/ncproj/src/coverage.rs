@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn cover(g: &Grid, rings: &[Vec<[f64; 2]>]) -> Covered {
-        Coverer::new(g).cover(&prepare(&[rings.to_vec()]).loops)
+        Coverer::new(g).cover(&prepare(&[rings.to_vec()]).unwrap().loops)
     }
 
     #[test]

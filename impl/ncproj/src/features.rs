@@ -70,7 +70,11 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![
+        (crate::repair::FEATURES, &[]),
+        (crate::meridian::FEATURES, crate::meridian::REFUSALS),
+        (crate::great_circle::FEATURES, crate::great_circle::REFUSALS),
+    ]
 }
 
 /// Everything there is, by group, in the order of the modules.
