@@ -378,6 +378,9 @@ fn step(span: &Span, number: usize) -> Step {
     Step { time, places }
 }
 
+/// Sums of the same weights in another order differ by less, for millions of cells too.
+const ROUNDING: f64 = 1e-10;
+
 /// From sums to the columns of the output.
 struct Finisher<'a> {
     request: &'a Request<'a>,
@@ -399,8 +402,8 @@ impl Finisher<'_> {
         for (k, s) in sums.iter().enumerate() {
             let r = k % regions;
             let share = if s.weight > 0.0 { s.weight / self.totals[r] } else { 0.0 };
-            let valid = if share > 1.0 - 1e-12 { inside[r] } else { share * inside[r] };
-            let there = s.weight > 0.0 && valid >= self.request.min_valid;
+            let valid = if share > 1.0 - ROUNDING { inside[r] } else { share * inside[r] };
+            let there = s.weight > 0.0 && valid >= self.request.min_valid - ROUNDING;
             let more = worker.more.get(k);
             let mut ordered = worker.found[k * worker.orders.len()..].iter();
             for (column, stat) in out.iter_mut().zip(self.request.stats) {
