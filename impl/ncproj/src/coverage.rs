@@ -5,13 +5,23 @@
 //! Edges are straight in longitude and latitude; on projected grids `project` has cut them finely enough.
 
 use crate::grid::{Axis, Grid};
-use crate::repair::Loop;
+use crate::project::{TOLERANCE, clip};
+use crate::repair::{Loop, Point, signed_area};
 
 /// Windows of more cells than this are worked in bands of rows.
 const MOST_CELLS: usize = 4 << 20;
 
 /// Shares below this are rounding: a border along a grid line, in other decimals, leaves slivers of about 1e-12.
 const SMALLEST: f64 = 1e-10;
+
+/// Regions of less than this share of a cell are cut to the cells one by one: sums of shares would be rounding alone.
+const TINY: f64 = 1e-4;
+/// But not when they meet more cells than this, as long slivers do.
+const MOST_TINY: usize = 4096;
+
+/// How far, in cells, a corner may lie beyond the grid's edge and count as on it. On projected grids as far as edges are
+/// from where they should be.
+const SLACK: [f64; 2] = [1e-9, 2.0 * TOLERANCE];
 
 /// The lines of one axis with what is needed to find a cell quickly.
 struct Lines<'a> {
@@ -115,6 +125,7 @@ impl<'a> Coverer<'a> {
         let rows = (self.lat.cell(low[1].max(south)), self.lat.cell(high[1].min(north)) + 1);
         let cell_area = (east - west) * (north - south) / self.grid.cells() as f64;
         let smallest = SMALLEST * (out.area / cell_area).min(1.0);
+        let tiny = out.area < TINY * cell_area;
         let mut turns = 0;
         for turn in first..=last {
             let shift = turn as f64 * period;
@@ -129,7 +140,10 @@ impl<'a> Coverer<'a> {
             while row < rows.1 {
                 let until = rows.1.min(row + band);
                 let window = Window { rows: (row, until), columns };
-                self.window(loops, shift, &window, smallest, &mut out);
+                match tiny && (until - row) * (columns.1 - columns.0) <= MOST_TINY {
+                    true => self.cut(loops, shift, &window, &mut out),
+                    false => self.window(loops, shift, &window, smallest, &mut out),
+                }
                 row = until;
             }
         }
@@ -144,10 +158,67 @@ impl<'a> Coverer<'a> {
             });
         }
         out.inside /= out.area;
+        if !out.pairs.is_empty() && self.holds(low, high) {
+            out.inside = 1.0;
+        }
         if (out.inside - 1.0).abs() < 1e-9 || out.inside > 1.0 {
             out.inside = 1.0;
         }
         out
+    }
+
+    /// Does the grid hold the whole box? That a region lies within is told by its corners, not by a sum of shares.
+    fn holds(&self, low: Point, high: Point) -> bool {
+        let slack = SLACK[usize::from(self.grid.projection.is_some())];
+        let sides = |lines: &Lines| {
+            let (a, b) = (lines.e[0], lines.e[lines.e.len() - 1]);
+            let hair = slack * (b - a) / lines.inverse.len() as f64;
+            (a - hair, b + hair)
+        };
+        let ((south, north), (west, east)) = (sides(&self.lat), sides(&self.lon));
+        if low[1] < south || high[1] > north {
+            return false;
+        }
+        match self.grid.period() {
+            None => low[0] >= west && high[0] <= east,
+            Some(p) if east - west >= p => true,
+            Some(p) => low[0] + ((west - low[0]) / p).ceil() * p + (high[0] - low[0]) <= east,
+        }
+    }
+
+    /// As `window`, for regions far smaller than a cell.
+    fn cut(&self, loops: &[Loop], shift: f64, w: &Window, out: &mut Covered) {
+        let side = |loops: Vec<(f64, Vec<Point>)>, axis: usize, from: f64, to: f64| {
+            let within = |p: &Point| p[axis] >= from && p[axis] <= to;
+            loops
+                .into_iter()
+                .map(|(sign, l)| match l.iter().all(within) {
+                    true => (sign, l),
+                    false => (sign, clip(&clip(&l, axis, 1.0, from), axis, -1.0, -to)),
+                })
+                .filter(|(_, l)| l.len() > 2)
+                .collect::<Vec<_>>()
+        };
+        let whole: Vec<(f64, Vec<Point>)> = loops
+            .iter()
+            .map(|l| (l.sign, l.points.iter().map(|p| [p[0] + shift, p[1]]).collect()))
+            .collect();
+        for r in w.rows.0..w.rows.1 {
+            let (bottom, top) = (self.lat.e[r], self.lat.e[r + 1]);
+            let row = side(whole.clone(), 1, bottom, top);
+            for c in w.columns.0..w.columns.1 {
+                let (left, right) = (self.lon.e[c], self.lon.e[c + 1]);
+                let cell = side(row.clone(), 0, left, right);
+                let area: f64 = cell.iter().map(|(s, l)| s * signed_area(l).abs()).sum();
+                let share = area / ((top - bottom) * (right - left));
+                if area > SMALLEST * out.area && share > 0.0 {
+                    out.inside += area;
+                    let place = self.grid.lat.file_place(r) * self.grid.lon.len();
+                    let place = place + self.grid.lon.file_place(c);
+                    out.pairs.push((place as u32, share.min(1.0)));
+                }
+            }
+        }
     }
 
     fn window(&mut self, loops: &[Loop], shift: f64, w: &Window, smallest: f64, out: &mut Covered) {
@@ -311,7 +382,7 @@ mod tests {
     }
 
     fn cover(g: &Grid, rings: &[Vec<[f64; 2]>]) -> Covered {
-        Coverer::new(g).cover(&prepare(&[rings.to_vec()]).loops)
+        Coverer::new(g).cover(&prepare(&[rings.to_vec()]).unwrap().loops)
     }
 
     #[test]
@@ -387,6 +458,24 @@ mod tests {
         let got = cover(&g, &[square(0.5, 0.5, 1e-6)]);
         assert_eq!(got.pairs.len(), 1);
         assert!((got.pairs[0].1 / 1e-12 - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_lies_within_the_grid_does_so_whatever_its_size() {
+        let g = grid((0.0, 2), (0.0, 2));
+        for side in [1e-12, 1e-9, 1e-6, 1e-3] {
+            assert_eq!(cover(&g, &[square(0.3, 0.6, side)]).inside, 1.0);
+            // over a corner of four cells; half over the edge
+            let got = cover(&g, &[square(1.0 - side / 2.0, 1.0 - side / 2.0, side)]);
+            assert_eq!((got.pairs.len(), got.inside), (4, 1.0), "{side}");
+            let half = cover(&g, &[square(2.0 - side / 2.0, 0.5, side)]);
+            assert!((half.inside - 0.5).abs() < 1e-3, "{side}: {}", half.inside);
+        }
+        // a millionth of it lies outside
+        let inside = cover(&g, &[square(1e-6 - 1e-12, 0.5, 1e-6)]).inside;
+        assert_eq!(inside, 1.0);
+        let inside = cover(&g, &[square(-1e-9, 0.5, 1e-3)]).inside;
+        assert!((1.0 - inside - 1e-6).abs() < 1e-9, "{inside}");
     }
 
     #[test]

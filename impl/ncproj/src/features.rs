@@ -75,6 +75,9 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::grid::FEATURES, crate::grid::REFUSALS),
         (crate::classes::FEATURES, crate::classes::REFUSALS),
         (crate::carry::FEATURES, crate::carry::REFUSALS),
+        (crate::repair::FEATURES, &[]),
+        (crate::meridian::FEATURES, crate::meridian::REFUSALS),
+        (crate::great_circle::FEATURES, crate::great_circle::REFUSALS),
     ]
 }
 

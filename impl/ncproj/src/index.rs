@@ -5,6 +5,7 @@ use crate::coverage::{Covered, Coverer};
 use crate::crs::Projection;
 use crate::error::{Error, Result, base_name, open, thousands};
 use crate::grid::{Axis, Grid, Named};
+use crate::meridian::Understood;
 use crate::netcdf::Source;
 use crate::partial::Partial;
 use crate::project::{Areas, Projector, Scale, scale};
@@ -50,7 +51,12 @@ pub struct Index {
 /// What making an index has to tell.
 #[derive(Default)]
 pub struct Notes {
+    /// Put together over the date line.
     pub unwrapped: Vec<String>,
+    /// Edges of more than 270 degrees, taken as drawn.
+    pub long: Vec<String>,
+    /// Closed at a pole.
+    pub poles: Vec<String>,
     pub outside: Vec<String>,
     pub partly: Vec<(String, f64)>,
     pub without_area: Vec<String>,
@@ -59,7 +65,7 @@ pub struct Notes {
 struct One {
     covered: Covered,
     repair: Repair,
-    unwrapped: bool,
+    understood: Understood,
 }
 
 /// Covers the grid with the regions.
@@ -80,26 +86,40 @@ pub fn build(
     let projector = Projector::new(&grid, grid_file)?;
     let scale = scale(&grid, grid_file, threads)?;
     let count = regions.shapes.len();
+    let no_place = |k: usize| {
+        Error::data(format!(
+            "the projection has no place for a corner of region `{}`",
+            regions.keys[k]
+        ))
+        .at(format!("{} and {grid_file}: {}", regions.file, grid.describe()))
+        .hint("cut the region, or the file, to where the projection is defined")
+    };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut coverer = Coverer::new(&grid);
         let cell_areas = Areas::new(&grid, scale.as_ref());
-        let mut out: Vec<(usize, Option<One>)> = Vec::new();
+        let mut out: Vec<(usize, Result<One>)> = Vec::new();
         loop {
             let k = next.fetch_add(1, Ordering::Relaxed);
             if k >= count {
                 return out;
             }
-            let p = prepare(&regions.shapes[k]);
+            let p = match prepare(&regions.shapes[k]) {
+                Ok(p) => p,
+                Err(doubt) => {
+                    out.push((k, Err(doubt.error(&regions.keys[k]).at(regions.file.clone()))));
+                    continue;
+                }
+            };
             let covered = match &projector {
                 None => Some(coverer.cover(&p.loops)),
                 Some(plane) => plane.cover(&mut coverer, &p.loops, &cell_areas),
             };
-            let one = |covered| One { covered, repair: p.repair, unwrapped: p.unwrapped };
-            out.push((k, covered.map(one)));
+            let one = |covered| One { covered, repair: p.repair, understood: p.understood };
+            out.push((k, covered.map(one).ok_or_else(|| no_place(k))));
         }
     };
-    let mut found: Vec<(usize, Option<One>)> = std::thread::scope(|s| {
+    let mut found: Vec<(usize, Result<One>)> = std::thread::scope(|s| {
         let others = helpers(s, threads.max(1) - 1, &work);
         let mut all = work();
         for o in others {
@@ -112,15 +132,8 @@ pub fn build(
     });
     found.sort_unstable_by_key(|(k, _)| *k);
     let mut all = Vec::with_capacity(count);
-    for (k, one) in found {
-        all.push(one.ok_or_else(|| {
-            Error::data(format!(
-                "the projection has no place for a corner of region `{}`",
-                regions.keys[k]
-            ))
-            .at(format!("{} and {grid_file}: {}", regions.file, grid.describe()))
-            .hint("cut the region, or the file, to where the projection is defined")
-        })?);
+    for (_, one) in found {
+        all.push(one?);
     }
     drop(projector);
 
@@ -153,8 +166,14 @@ pub fn build(
         index.inside.push(one.covered.inside);
         index.cut += u64::from(one.repair == Repair::Cut);
         index.rebuilt += u64::from(one.repair == Repair::Rebuilt);
-        if one.unwrapped {
-            notes.unwrapped.push(key.clone());
+        for (is, names) in [
+            (one.understood.crossing, &mut notes.unwrapped),
+            (one.understood.long, &mut notes.long),
+            (one.understood.pole, &mut notes.poles),
+        ] {
+            if is {
+                names.push(key.clone());
+            }
         }
         if one.covered.area <= 0.0 {
             notes.without_area.push(key.clone());

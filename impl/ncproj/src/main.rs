@@ -222,6 +222,11 @@ fn say_notes(quiet: bool, notes: &Notes) {
         (&notes.outside, "wholly outside the grid, null in the output"),
         (&notes.without_area, "without area, null in the output"),
         (&notes.unwrapped, "drawn from 180 straight to -180, taken to cross the date line"),
+        (
+            &notes.long,
+            "with edges of more than 270 degrees, taken to go the long way round as drawn",
+        ),
+        (&notes.poles, "round a pole and not closed there, taken to hold the pole"),
     ] {
         if !names.is_empty() {
             say(quiet, &format!("warning: {what}: {}: {}", count(names), list(names, 5)));

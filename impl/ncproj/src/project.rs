@@ -12,7 +12,9 @@ use crate::threads::helpers;
 use std::sync::Mutex;
 
 /// How far a piece of an edge may lie from where it should, in cells.
-const TOLERANCE: f64 = 1e-5;
+pub(crate) const TOLERANCE: f64 = 1e-5;
+/// Rounding of longitudes and latitudes, in degrees.
+const HAIR: f64 = 1e-9;
 /// No piece of an edge spans more degrees, however straight it looks.
 const LONGEST: f64 = 0.5;
 
@@ -110,24 +112,30 @@ impl<'a> Projector<'a> {
     /// answer for a corner near the grid.
     pub fn cover(&self, coverer: &mut Coverer, loops: &[Loop], areas: &Areas) -> Option<Covered> {
         let mut plane = Vec::with_capacity(loops.len());
-        let mut cut = false;
+        let (mut lost, mut beyond) = (false, 0.0);
         for l in loops {
-            cut |= self.project(l, &mut plane)?;
+            let before = plane.len();
+            lost |= self.project(l, &mut plane)?;
+            if plane.len() == before {
+                beyond += l.sign * self.true_area(l).abs();
+            }
         }
         let mut covered = coverer.cover(&plane);
         covered.area = loops.iter().map(|l| l.sign * l.area.abs()).sum();
-        if cut || covered.inside < 1.0 {
+        if lost || covered.inside < 1.0 {
             let within: f64 = covered.pairs.iter().map(|(c, s)| s * areas.of(*c)).sum();
             let whole: f64 = loops.iter().map(|l| l.sign * self.true_area(l).abs()).sum();
-            covered.inside = if whole > 0.0 { (within / whole).clamp(0.0, 1.0) } else { 0.0 };
-            if cut && covered.inside > 1.0 - 1e-6 {
-                covered.inside = 1.0; // cut at a meridian only
-            }
+            let share = if whole > 0.0 { (within / whole).clamp(0.0, 1.0) } else { 0.0 };
+            // What is left of the accuracy of areas says nothing about a hair outside; the plane does.
+            covered.inside = match share > 1.0 - 1e-5 {
+                true => covered.inside * (1.0 - (beyond / whole).clamp(0.0, 1.0)),
+                false => share,
+            };
         }
         Some(covered)
     }
 
-    /// Adds the pieces of a loop in the plane; was anything cut?
+    /// Adds the pieces of a loop in the plane; was anything left out?
     fn project(&self, l: &Loop, out: &mut Vec<Loop>) -> Option<bool> {
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
         for p in &l.points {
@@ -141,7 +149,11 @@ impl<'a> Projector<'a> {
         if high[1] <= south || low[1] >= north {
             return Some(true);
         }
-        let mut whole = false;
+        let lost = low[1] < south - HAIR
+            || high[1] > north + HAIR
+            || east - west < 360.0 - HAIR
+                && low[0] + ((west - HAIR - low[0]) / 360.0).ceil() * 360.0 + (high[0] - low[0])
+                    > east + HAIR;
         let first = ((west - high[0]) / 360.0).ceil() as i64;
         let last = ((east - low[0]) / 360.0).floor() as i64;
         for turn in first..=last {
@@ -156,7 +168,6 @@ impl<'a> Projector<'a> {
                 points = clip(&points, 1, 1.0, south);
                 points = clip(&points, 1, -1.0, -north);
             }
-            whole |= inside;
             let mut from = f64::NEG_INFINITY;
             for to in self.strips.iter().copied().chain([f64::INFINITY]) {
                 if b > from && a < to {
@@ -169,7 +180,7 @@ impl<'a> Projector<'a> {
                 from = to;
             }
         }
-        Some(!whole)
+        Some(lost)
     }
 
     /// A closed line in degrees from the middle -> the plane.
@@ -264,7 +275,7 @@ pub fn close_round_a_pole(points: &mut Vec<Point>, start: Point, period: f64, le
 }
 
 /// What of a closed line lies where `sign * coordinate >= line`.
-fn clip(points: &[Point], axis: usize, sign: f64, line: f64) -> Vec<Point> {
+pub(crate) fn clip(points: &[Point], axis: usize, sign: f64, line: f64) -> Vec<Point> {
     let mut out = Vec::with_capacity(points.len() + 8);
     let Some(mut a) = points.last() else { return out };
     let far = |p: &Point| sign * p[axis] - line;

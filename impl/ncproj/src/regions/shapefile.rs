@@ -3,6 +3,7 @@
 use super::zip::Archive;
 use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
 use crate::error::{Error, Result, base_name, list, read_whole, thousands};
+use crate::outlines::polygons_of;
 use crate::repair::Shape;
 use std::path::Path;
 
@@ -153,8 +154,7 @@ fn shapes(b: &[u8], file: &str) -> Result<Vec<Shape>> {
                 }
                 rings.push(ring);
             }
-            // Which ring is a hole the record does not say: the even-odd rule of `repair` does.
-            Some(vec![rings])
+            Some(polygons_of(rings))
         })();
         out.push(
             rings.ok_or_else(|| {
