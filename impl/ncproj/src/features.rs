@@ -70,7 +70,10 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![
+        (crate::curvilinear::FEATURES, crate::curvilinear::REFUSALS),
+        (&[], crate::curvilinear::FIND_REFUSALS),
+    ]
 }
 
 /// Everything there is, by group, in the order of the modules.

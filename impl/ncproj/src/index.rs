@@ -2,6 +2,7 @@
 
 use crate::coverage::{Covered, Coverer};
 use crate::crs::Projection;
+use crate::curvilinear::Quads;
 use crate::error::{Error, Result, base_name, open, thousands};
 use crate::grid::{Axis, Grid};
 use crate::partial::Partial;
@@ -16,8 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-/// Format 2 is that of a projected grid: it has the plane's scale too. All others stay in format 1.
-const VERSIONS: [u32; 2] = [1, 2];
+/// Format 2 is that of a projected grid: it has the plane's scale too; format 3 that of a curvilinear one: it has centres and
+/// areas of cells. All others stay in format 1.
+const NEWEST: u32 = 3;
 const HASH: usize = 32;
 
 pub struct Index {
@@ -69,6 +71,9 @@ pub fn build(
         .at(format!("{grid_file}: {}", grid.describe()))
         .hint("cut the file to the part you need first"));
     }
+    if let Some(cells) = &grid.quads {
+        cells.prepare()?;
+    }
     let projector = Projector::new(&grid, grid_file)?;
     let scale = scale(&grid, grid_file, threads)?;
     let count = regions.shapes.len();
@@ -115,6 +120,9 @@ pub fn build(
         })?);
     }
     drop(projector);
+    if let Some(e) = grid.quads.as_ref().and_then(|q| q.overlap()) {
+        return Err(e);
+    }
 
     let pairs: usize = all.iter().map(|o| o.covered.pairs.len()).sum();
     let mut notes = Notes::default();
@@ -195,7 +203,18 @@ impl Index {
                 v["grid"]["block"] = json!(s.block);
             }
         }
+        if let Some(q) = &self.grid.quads {
+            v["grid"]["curvilinear"] = json!(q.origin);
+        }
         v
+    }
+
+    fn version(&self) -> u32 {
+        match (&self.grid.quads, &self.grid.projection) {
+            (Some(_), _) => 3,
+            (None, Some(_)) => 2,
+            (None, None) => 1,
+        }
     }
 
     /// The file that the grid came from is not in it: any file on the grid makes the same index, to the byte.
@@ -204,7 +223,7 @@ impl Index {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut b: Vec<u8> = Vec::with_capacity(self.cells.len() * 12 + 65536);
         b.extend(MAGIC);
-        b.extend(VERSIONS[usize::from(self.grid.projection.is_some())].to_le_bytes());
+        b.extend(self.version().to_le_bytes());
         let header = self.header().to_string();
         b.extend((header.len() as u64).to_le_bytes());
         b.extend(header.as_bytes());
@@ -220,6 +239,10 @@ impl Index {
         b.extend(self.cells.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.shares.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.scale.iter().flat_map(|s| &s.density).flat_map(|v| v.to_le_bytes()));
+        if let Some(q) = &self.grid.quads {
+            b.extend(q.centres().iter().flatten().flat_map(|v| v.to_le_bytes()));
+            b.extend(q.areas().iter().flat_map(|v| v.to_le_bytes()));
+        }
         let hash = blake3::hash(&b);
         b.extend(hash.as_bytes());
         let (partial, mut file) = Partial::create(path)?;
@@ -253,9 +276,9 @@ impl Index {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));
         }
         let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-        if !VERSIONS.contains(&version) {
+        if !(1..=NEWEST).contains(&version) {
             return Err(wrong(format!(
-                "`{name}` is an index of format {version}, this ncproj reads formats 1 and 2"
+                "`{name}` is an index of format {version}, this ncproj reads formats 1 to {NEWEST}"
             )));
         }
         let mut parts = Parts { file, left: body - 12, hasher: blake3::Hasher::new(), error: None };
@@ -282,13 +305,17 @@ impl Index {
     pub fn describe(&self) -> Value {
         let mut v = self.header();
         let count = |f: &dyn Fn(usize) -> bool| (0..self.keys.len()).filter(|k| f(*k)).count();
-        let version = VERSIONS[usize::from(self.grid.projection.is_some())];
-        v["format"] = json!(format!("ncproj index {version}"));
+        v["format"] = json!(format!("ncproj index {}", self.version()));
         v["outside"] = json!(count(&|k| self.pairs(k).is_empty()));
         v["partly_outside"] = json!(count(&|k| !self.pairs(k).is_empty() && self.inside[k] < 1.0));
         let edges = |a: &Axis| json!([a.edges[0], a.edges[a.len()]]);
         v["grid"]["lat"]["extent"] = edges(&self.grid.lat);
         v["grid"]["lon"]["extent"] = edges(&self.grid.lon);
+        if let Some(q) = &self.grid.quads {
+            let [west, south, east, north] = q.extent();
+            v["grid"]["lat"]["extent"] = json!([south, north]);
+            v["grid"]["lon"]["extent"] = json!([west, east]);
+        }
         v
     }
 }
@@ -367,7 +394,8 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         None => None,
     };
     let planar = projection.as_ref().is_some_and(|p| !p.is_rotated());
-    let grid = Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection };
+    let mut grid =
+        Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection, quads: None };
     let regions = number(&header["regions"]["count"])?;
     let pairs = number(&header["pairs"])?;
     let mut keys = Vec::new();
@@ -387,6 +415,19 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         }
         false => None,
     };
+    if let Some(origin) = header["grid"]["curvilinear"].as_str() {
+        let pair = |b: [u8; 16]| {
+            let [x, y] = [0, 8].map(|k| f64::from_le_bytes(std::array::from_fn(|i| b[k + i])));
+            [x, y]
+        };
+        let shape = [grid.lat.len(), grid.lon.len()];
+        let n = grid.cells();
+        let centres = parts.numbers(n, pair)?;
+        let areas = parts.floats(n)?;
+        let digest = text(&header["grid"]["fingerprint"])?;
+        let quads = Quads::of_index(shape, centres, areas, digest, origin.to_string())?;
+        grid.quads = Some(Arc::new(quads));
+    }
     let ordered = starts.windows(2).all(|w| w[0] <= w[1])
         && starts.first() == Some(&0)
         && starts.last() == Some(&(pairs as u64));

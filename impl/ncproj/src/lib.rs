@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod check;
 pub mod coverage;
 pub mod crs;
+pub mod curvilinear;
 pub mod error;
 pub mod export;
 pub mod features;
