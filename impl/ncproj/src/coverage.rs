@@ -93,6 +93,9 @@ impl<'a> Coverer<'a> {
     }
 
     pub fn cover(&mut self, loops: &[Loop]) -> Covered {
+        if let Some(cells) = &self.grid.quads {
+            return cells.cover(loops);
+        }
         let mut out = Covered::default();
         let mut low = [f64::INFINITY; 2];
         let mut high = [f64::NEG_INFINITY; 2];
@@ -370,6 +373,7 @@ mod tests {
             lon: axis(edges(lon), false),
             global,
             projection: None,
+            quads: None,
         }
     }
 

@@ -78,6 +78,8 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::repair::FEATURES, &[]),
         (crate::meridian::FEATURES, crate::meridian::REFUSALS),
         (crate::great_circle::FEATURES, crate::great_circle::REFUSALS),
+        (crate::curvilinear::FEATURES, crate::curvilinear::REFUSALS),
+        (&[], crate::curvilinear::FIND_REFUSALS),
     ]
 }
 

@@ -2,9 +2,11 @@
 
 use crate::angle::{self, Towards};
 use crate::crs::{Projection, length_unit};
+use crate::curvilinear::{self, Quads};
 use crate::error::{Error, Result, list, thousands};
 use crate::features::{Feature, Refusal};
 use crate::netcdf::{Attr, Source, Var};
+use std::sync::Arc;
 
 /// One side of the grid. `edges` ascend; `descending` says that the file counts from the other end.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Grid {
     pub global: bool,
     /// Nothing for a grid in longitude and latitude.
     pub projection: Option<Projection>,
+    /// The cells of a curvilinear grid; `lat` and `lon` then count its rows and columns.
+    pub quads: Option<Arc<Quads>>,
 }
 
 impl Axis {
@@ -61,6 +65,14 @@ impl Grid {
 
     /// "lat 585 cells 25.0423 .. 49.4168, lon 1386 cells 235.2070 .. 292.9570".
     pub fn describe(&self) -> String {
+        if let Some(q) = &self.quads {
+            return format!(
+                "curvilinear by {} and {}: {}",
+                self.lat.name,
+                self.lon.name,
+                q.describe()
+            );
+        }
         match &self.projection {
             None => format!("lat {}, lon {}", self.lat.describe(), self.lon.describe()),
             Some(p) => {
@@ -77,6 +89,9 @@ impl Grid {
 
     /// Latitude and longitude of the middle of a cell (row * columns + column, as in the file).
     pub fn centre(&self, cell: u32) -> Option<[f64; 2]> {
+        if let Some(q) = &self.quads {
+            return q.centre(cell).map(|[lon, lat]| [lat, lon]);
+        }
         let n = self.lon.len();
         let (row, column) = (cell as usize / n, cell as usize % n);
         let middle = |a: &Axis, k: usize| {
@@ -114,6 +129,11 @@ impl Grid {
 
     /// Names what differs from another grid; nothing where they are the same to a thousandth of a cell.
     pub fn difference(&self, other: &Grid) -> Option<String> {
+        match (&self.quads, &other.quads) {
+            (None, None) => {}
+            (Some(a), Some(b)) => return a.difference(b),
+            _ => return Some("one of them is curvilinear, the other is not".to_string()),
+        }
         if self.projection != other.projection {
             let text = |g: &Grid| match &g.projection {
                 None => "longitude and latitude".to_string(),
@@ -144,6 +164,9 @@ impl Grid {
 
     /// A name for the grid's content.
     pub fn fingerprint(&self) -> String {
+        if let Some(q) = &self.quads {
+            return q.digest.clone();
+        }
         let mut h = blake3::Hasher::new();
         h.update(b"ncproj grid 1");
         for axis in [&self.lat, &self.lon] {
@@ -304,11 +327,18 @@ fn units(var: &Var) -> String {
 
 /// Finds the grid of the variable `of`, or of the first variable that has one.
 pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
-    let (lat, lon, mapping) = find_names(source, of)?;
+    let (lat, lon, mapping) = match find_names(source, of)? {
+        Found::Lines(lat, lon, mapping) => (lat, lon, mapping),
+        Found::Cells(var) => return find_cells(source, &var, None),
+    };
     let Some(mapping) = mapping else {
         let lat = axis(source, &lat, Side::Lat)?;
         let lon = axis(source, &lon, Side::Lon)?;
-        return round(source, lat, lon, None);
+        let plain = round(source, lat, lon, None)?;
+        return match beside(source, of, &plain)? {
+            Some(curvilinear) => Ok(curvilinear),
+            None => Ok(plain),
+        };
     };
     let at = format!("{}: grid mapping `{mapping}`", source.name);
     let unknown = |why: String| {
@@ -350,7 +380,55 @@ pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
     }
     let y = axis(source, &lat, Side::Y)?;
     let x = axis(source, &lon, Side::X)?;
-    Ok(Grid { lat: y, lon: x, global: false, projection: Some(projection) })
+    Ok(Grid { lat: y, lon: x, global: false, projection: Some(projection), quads: None })
+}
+
+/// The grid of a variable with latitude and longitude of two dimensions. `names`: those that the caller wants.
+fn find_cells(source: &mut Source, of: &str, names: Option<(&str, &str)>) -> Result<Grid> {
+    let var = &source.vars[source.var_index(of)?];
+    let Some((row, column)) = sides(source, var) else { return Err(no_sides(source, of)) };
+    let dims = [var.dims[row], var.dims[column]];
+    let (quads, names) = curvilinear::read(source, of, dims, names)?;
+    let mut axes = [(dims[0], quads.rows), (dims[1], quads.columns)].into_iter().zip(names).map(
+        |((dim, n), name)| Axis {
+            name,
+            dim: source.dims[dim].name.clone(),
+            edges: (0..=n).map(|k| k as f64).collect(),
+            descending: false,
+            regular: true,
+            from_bounds: quads.has_bounds(),
+        },
+    );
+    let (Some(lat), Some(lon)) = (axes.next(), axes.next()) else {
+        return Err(no_sides(source, of));
+    };
+    Ok(Grid { lat, lon, global: false, projection: None, quads: Some(Arc::new(quads)) })
+}
+
+/// Some files keep nominal latitudes and longitudes along the dimensions, and name the true ones of two dimensions in
+/// `coordinates`: the grid of these, unless both say the same.
+fn beside(source: &mut Source, of: Option<&str>, plain: &Grid) -> Result<Option<Grid>> {
+    let Some(of) = of else { return Ok(None) };
+    let var = &source.vars[source.var_index(of)?];
+    let all = curvilinear::candidates(source, var, None);
+    let text = var.text("coordinates").unwrap_or("");
+    let named = |v: &&Var| text.split([' ', ',']).any(|w| w == v.name);
+    if !all.iter().all(|side| side.len() == 1 && side.iter().all(named)) {
+        return Ok(None);
+    }
+    let grid = find_cells(source, of, None)?;
+    let Some(q) = &grid.quads else { return Ok(None) };
+    let middle = |a: &Axis, k: usize| {
+        let k = a.file_place(k);
+        ((a.edges[k] + a.edges[k + 1]) / 2.0, a.edges[k + 1] - a.edges[k])
+    };
+    let n = plain.lon.len();
+    let same = q.centres().iter().enumerate().all(|(k, p)| {
+        let ((lat, dy), (lon, dx)) = (middle(&plain.lat, k / n), middle(&plain.lon, k % n));
+        let turn = ((p[0] - lon) / 360.0).round() * 360.0;
+        p[0].is_nan() || (p[1] - lat).abs() <= 0.02 * dy && (p[0] - turn - lon).abs() <= 0.02 * dx
+    });
+    Ok((!same).then_some(grid))
 }
 
 /// A grid in longitude and latitude: does it go all the way round?
@@ -370,7 +448,7 @@ fn round(source: &Source, lat: Axis, lon: Axis, projection: Option<Projection>) 
         let n = lon.len();
         lon.edges[n] = lon.edges[0] + 360.0;
     }
-    Ok(Grid { lat, lon, global, projection })
+    Ok(Grid { lat, lon, global, projection, quads: None })
 }
 
 /// The variable's grid mapping, where it is a projection. A file with one mapping need not name it at each variable.
@@ -497,8 +575,14 @@ fn plane<'a>(source: &'a Source, var: &Var) -> Option<(&'a Var, &'a Var, &'a Var
     (y.dims[0] != x.dims[0]).then_some((y, x, mapping))
 }
 
-/// Names of the latitude and the longitude; or of y, x and the projection.
-fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Option<String>)> {
+enum Found {
+    /// Names of the latitude and the longitude; or of y, x and the projection.
+    Lines(String, String, Option<String>),
+    /// A variable with latitude and longitude of two dimensions.
+    Cells(String),
+}
+
+fn find_names(source: &Source, of: Option<&str>) -> Result<Found> {
     let candidates: Vec<&Var> = match of {
         Some(name) => vec![&source.vars[source.var_index(name)?]],
         None => {
@@ -510,14 +594,21 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
     };
     for var in &candidates {
         if let Some((y, x, mapping)) = plane(source, var) {
-            return Ok((y.name.clone(), x.name.clone(), Some(mapping.name.clone())));
+            return Ok(Found::Lines(y.name.clone(), x.name.clone(), Some(mapping.name.clone())));
         }
         if let (Some(a), Some(b)) =
             (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon))
             && sides(source, var).is_some()
         {
-            return Ok((a, b, None));
+            return Ok(Found::Lines(a, b, None));
         }
+    }
+    if let Some(v) = candidates.iter().find(|v| curvilinear::sides(source, v).is_some()) {
+        return Ok(Found::Cells(v.name.clone()));
+    }
+    let mut all = source.vars.iter().filter(|v| of.is_none_or(|of| v.name == of));
+    if let Some(e) = all.find_map(|v| curvilinear::unstructured(source, v)) {
+        return Err(e);
     }
     // Nothing plain: say what there is instead.
     for var in candidates.iter().filter(|v| v.text("grid_mapping").is_some()) {
@@ -537,15 +628,6 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
     {
         return Err(no_sides(source, &var.name));
     }
-    let flat = |side| source.vars.iter().find(|v| v.dims.len() == 2 && sureness(v, side) > 0);
-    if let (Some(a), Some(b)) = (flat(Side::Lat), flat(Side::Lon)) {
-        return Err(Error::data(format!(
-            "the grid is curvilinear: `{}` and `{}` have two dimensions",
-            a.name, b.name
-        ))
-        .at(format!("{}: {}", source.name, shape_text(source, a)))
-        .hint("regrid the file to latitude and longitude first (`cdo remapbil`)"));
-    }
     let names: Vec<String> = source.vars.iter().map(|v| shape_text(source, v)).collect();
     let what = match of {
         Some(name) => format!("`{name}` has no latitude and longitude"),
@@ -558,6 +640,9 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
 
 /// Latitude and longitude are there, but along one dimension: stations, a ship's way.
 pub fn no_sides(source: &Source, variable: &str) -> Error {
+    if let Some(e) = source.var(variable).and_then(|v| curvilinear::unstructured(source, v)) {
+        return e;
+    }
     let shape = source.var(variable).map(|v| shape_text(source, v)).unwrap_or_default();
     Error::data(format!("`{variable}` holds points (stations, a track), not a grid"))
         .at(format!("{}: {shape}", source.name))
@@ -588,8 +673,8 @@ pub fn sides(source: &Source, var: &Var) -> Option<(usize, usize)> {
     let (lat, lon) = match plane(source, var) {
         Some((y, x, _)) => (y.dims[0], x.dims[0]),
         None => {
-            let lat = coordinate(source, var, Side::Lat)?;
-            let lon = coordinate(source, var, Side::Lon)?;
+            let names = (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon));
+            let (Some(lat), Some(lon)) = names else { return curvilinear::sides(source, var) };
             let dim = |name: &str| source.var(name).map(|v| v.dims[0]);
             (dim(&lat)?, dim(&lon)?)
         }
@@ -907,7 +992,7 @@ mod tests {
             from_bounds: false,
         };
         let (lat, lon) = (axis(vec![0.0, 30.0, 90.0]), axis(vec![0.0, 1.0]));
-        let g = Grid { lat, lon, global: false, projection: None };
+        let g = Grid { lat, lon, global: false, projection: None, quads: None };
         let rows = g.row_areas();
         // sin 30 - sin 0 = 0.5; sin 90 - sin 30 = 0.5
         assert!((rows[0] - 0.5).abs() < 1e-15 && (rows[1] - 0.5).abs() < 1e-15);

@@ -3,6 +3,7 @@
 use crate::carry::{Carried, Numbers};
 use crate::coverage::{Covered, Coverer};
 use crate::crs::Projection;
+use crate::curvilinear::Quads;
 use crate::error::{Error, Result, base_name, open, thousands};
 use crate::grid::{Axis, Grid, Named};
 use crate::meridian::Understood;
@@ -20,9 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-/// Format 2 is that of a projected grid: it has the plane's scale too. Format 3 is that of any grid with carried columns.
-/// All others stay in format 1.
-const VERSIONS: [u32; 3] = [1, 2, 3];
+/// Format 2 is that of a projected grid: it has the plane's scale too; format 3 that of a curvilinear one, which has centres and
+/// areas of cells, and that of any grid with carried columns. All others stay in format 1.
+const NEWEST: u32 = 3;
 const HASH: usize = 32;
 
 pub struct Index {
@@ -83,6 +84,9 @@ pub fn build(
         .at(format!("{grid_file}: {}", grid.describe()))
         .hint("cut the file to the part you need first"));
     }
+    if let Some(cells) = &grid.quads {
+        cells.prepare()?;
+    }
     let projector = Projector::new(&grid, grid_file)?;
     let scale = scale(&grid, grid_file, threads)?;
     let count = regions.shapes.len();
@@ -136,6 +140,9 @@ pub fn build(
         all.push(one?);
     }
     drop(projector);
+    if let Some(e) = grid.quads.as_ref().and_then(|q| q.overlap()) {
+        return Err(e);
+    }
 
     let pairs: usize = all.iter().map(|o| o.covered.pairs.len()).sum();
     let mut notes = Notes::default();
@@ -234,14 +241,18 @@ impl Index {
                 v["grid"]["block"] = json!(s.block);
             }
         }
+        if let Some(q) = &self.grid.quads {
+            v["grid"]["curvilinear"] = json!(q.origin);
+        }
         v
     }
 
     fn version(&self) -> u32 {
-        match (self.carried.is_empty(), self.grid.projection.is_some()) {
-            (false, _) => VERSIONS[2],
-            (true, true) => VERSIONS[1],
-            (true, false) => VERSIONS[0],
+        match (&self.grid.quads, &self.grid.projection) {
+            _ if !self.carried.is_empty() => 3,
+            (Some(_), _) => 3,
+            (None, Some(_)) => 2,
+            (None, None) => 1,
         }
     }
 
@@ -268,6 +279,10 @@ impl Index {
         b.extend(self.cells.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.shares.iter().flat_map(|v| v.to_le_bytes()));
         b.extend(self.scale.iter().flat_map(|s| &s.density).flat_map(|v| v.to_le_bytes()));
+        if let Some(q) = &self.grid.quads {
+            b.extend(q.centres().iter().flatten().flat_map(|v| v.to_le_bytes()));
+            b.extend(q.areas().iter().flat_map(|v| v.to_le_bytes()));
+        }
         let hash = blake3::hash(&b);
         b.extend(hash.as_bytes());
         let (partial, mut file) = Partial::create(path)?;
@@ -305,9 +320,9 @@ impl Index {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));
         }
         let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-        if !VERSIONS.contains(&version) {
+        if !(1..=NEWEST).contains(&version) {
             return Err(wrong(format!(
-                "`{name}` is an index of format {version}, this ncproj reads formats 1, 2 and 3"
+                "`{name}` is an index of format {version}, this ncproj reads formats 1 to {NEWEST}"
             )));
         }
         let mut parts = Parts { file, left: body - 12, hasher: blake3::Hasher::new(), error: None };
@@ -349,6 +364,11 @@ impl Index {
         let edges = |a: &Axis| json!([a.edges[0], a.edges[a.len()]]);
         v["grid"]["lat"]["extent"] = edges(&self.grid.lat);
         v["grid"]["lon"]["extent"] = edges(&self.grid.lon);
+        if let Some(q) = &self.grid.quads {
+            let [west, south, east, north] = q.extent();
+            v["grid"]["lat"]["extent"] = json!([south, north]);
+            v["grid"]["lon"]["extent"] = json!([west, east]);
+        }
         v
     }
 }
@@ -437,7 +457,8 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         None => None,
     };
     let planar = projection.as_ref().is_some_and(|p| !p.is_rotated());
-    let grid = Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection };
+    let mut grid =
+        Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection, quads: None };
     let regions = number(&header["regions"]["count"])?;
     let pairs = number(&header["pairs"])?;
     let mut keys = Vec::new();
@@ -458,6 +479,19 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         }
         false => None,
     };
+    if let Some(origin) = header["grid"]["curvilinear"].as_str() {
+        let pair = |b: [u8; 16]| {
+            let [x, y] = [0, 8].map(|k| f64::from_le_bytes(std::array::from_fn(|i| b[k + i])));
+            [x, y]
+        };
+        let shape = [grid.lat.len(), grid.lon.len()];
+        let n = grid.cells();
+        let centres = parts.numbers(n, pair)?;
+        let areas = parts.floats(n)?;
+        let digest = text(&header["grid"]["fingerprint"])?;
+        let quads = Quads::of_index(shape, centres, areas, digest, origin.to_string())?;
+        grid.quads = Some(Arc::new(quads));
+    }
     let ordered = starts.windows(2).all(|w| w[0] <= w[1])
         && starts.first() == Some(&0)
         && starts.last() == Some(&(pairs as u64));

@@ -1,7 +1,7 @@
 //! What a file is: for people and, as JSON, for programs.
 
 use crate::error::{Result, thousands};
-use crate::grid::{self, shape_text};
+use crate::grid::{self, Axis, Grid, shape_text};
 use crate::index::Index;
 use crate::netcdf::{Blocks, Layout, Source};
 use crate::plan::gridded;
@@ -15,6 +15,7 @@ pub fn describe(path: &Path) -> Result<Value> {
     }
     let mut source = Source::open(path)?;
     let grid = match grid::find(&mut source, None) {
+        Ok(g) if g.quads.is_some() => cells(&g),
         Ok(g) => json!({
             "lat": {"name": g.lat.name, "cells": g.lat.len(), "descending": g.lat.descending,
                     "regular": g.lat.regular, "bounds": g.lat.from_bounds,
@@ -100,6 +101,26 @@ pub fn describe(path: &Path) -> Result<Value> {
     }))
 }
 
+/// A curvilinear grid.
+fn cells(g: &Grid) -> Value {
+    let Some(q) = &g.quads else { return Value::Null };
+    let fits = q.prepare().err().map(|e| e.to_string().lines().next().unwrap_or("").to_string());
+    let [west, south, east, north] = q.extent();
+    let side = |a: &Axis, extent: [f64; 2]| json!({"name": a.name, "dimension": a.dim, "cells": a.len(), "bounds": a.from_bounds, "extent": extent});
+    let mut v = json!({
+        "lat": side(&g.lat, [south, north]),
+        "lon": side(&g.lon, [west, east]),
+        "global": false,
+        "curvilinear": q.describe(),
+        "crs": "longitude and latitude",
+        "fingerprint": g.fingerprint(),
+    });
+    if let Some(problem) = fits {
+        v["problem"] = json!(problem);
+    }
+    v
+}
+
 /// The same for people.
 pub fn text(v: &Value) -> String {
     let mut out = String::new();
@@ -169,7 +190,17 @@ pub fn text(v: &Value) -> String {
         line(format!("dimensions   {}", dims.join(", ")));
     }
     let g = &v["grid"];
-    if g["none"].is_null() {
+    if let Some(about) = g["curvilinear"].as_str() {
+        for (name, side) in [("latitude ", &g["lat"]), ("longitude", &g["lon"])] {
+            let e = |k: usize| side["extent"][k].as_f64().unwrap_or(f64::NAN);
+            line(format!("{name}    `{}`, centres {:.4} .. {:.4}", t(&side["name"]), e(0), e(1)));
+        }
+        line(format!("grid         curvilinear: {about}"));
+        if let Some(problem) = g["problem"].as_str() {
+            line(format!("             problem: {problem}"));
+        }
+        line("crs          longitude and latitude".to_string());
+    } else if g["none"].is_null() {
         let crs = [&g["projection"], &g["crs"]].into_iter().find_map(Value::as_str);
         let crs = crs.unwrap_or("longitude and latitude");
         let plain = crs == "longitude and latitude";

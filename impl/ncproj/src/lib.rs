@@ -9,6 +9,7 @@ pub mod check;
 pub mod classes;
 pub mod coverage;
 pub mod crs;
+pub mod curvilinear;
 pub mod error;
 pub mod export;
 pub mod features;

@@ -5,11 +5,12 @@
 
 use crate::coverage::{Covered, Coverer};
 use crate::crs::{Projection, triangle};
+use crate::curvilinear::Quads;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Grid};
 use crate::repair::{Loop, Point, signed_area};
 use crate::threads::helpers;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// How far a piece of an edge may lie from where it should, in cells.
 pub(crate) const TOLERANCE: f64 = 1e-5;
@@ -319,6 +320,8 @@ pub enum Areas<'a> {
     Sides(Vec<f64>, Vec<f64>),
     /// In the plane, times the density between the middles of blocks.
     Plane { rows: Vec<Between>, columns: Vec<Between>, across: usize, density: &'a [f64] },
+    /// Each for itself.
+    Cells(Arc<Quads>),
 }
 
 /// A row (column) of cells: its width, the block before its middle, and how far it lies on the way to the next.
@@ -353,6 +356,9 @@ fn between(axis: &Axis, block: usize) -> Vec<Between> {
 impl<'a> Areas<'a> {
     /// `scale` is what `scale` said, nothing where rows and columns say it all.
     pub fn new(grid: &Grid, scale: Option<&'a Scale>) -> Areas<'a> {
+        if let Some(q) = &grid.quads {
+            return Areas::Cells(q.clone());
+        }
         match scale {
             None => Areas::Sides(grid.row_areas(), grid.column_widths()),
             Some(s) => Areas::Plane {
@@ -366,6 +372,7 @@ impl<'a> Areas<'a> {
 
     pub fn of(&self, cell: u32) -> f64 {
         match self {
+            Areas::Cells(q) => q.areas().get(cell as usize).copied().unwrap_or(0.0),
             Areas::Sides(rows, columns) => {
                 let n = columns.len();
                 rows[cell as usize / n] * columns[cell as usize % n]
@@ -508,7 +515,7 @@ mod tests {
     fn small_cells_have_their_areas_through_those_of_blocks() {
         let p = Projection::parse(LAMBERT).unwrap();
         let (lat, lon) = (axis(-2e5, 1e3, 101, true), axis(9e5, 1e3, 77, false));
-        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()) };
+        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()), quads: None };
         let found = scale(&grid, "x.nc", 3).unwrap().unwrap();
         assert_eq!((found.block, found.density.len()), (12, 9 * 7));
         let areas = Areas::new(&grid, Some(&found));
@@ -528,7 +535,7 @@ mod tests {
         // 2 x 3 cells of 1 km, far from the standard parallel: 12 of them would be one block
         let p = Projection::parse(LAMBERT).unwrap();
         let (lat, lon) = (axis(1.5e6, 1e3, 2, false), axis(9e5, 1e3, 3, false));
-        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()) };
+        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()), quads: None };
         let found = scale(&grid, "x.nc", 1).unwrap().unwrap();
         let areas = Areas::new(&grid, Some(&found));
         let at = |x: f64, y: f64| p.inverse(x, y).map(|g| p.on_sphere(g[0], g[1])).unwrap();

@@ -248,8 +248,8 @@ impl Choice {
         if let Some(bbox) = &self.bbox {
             let (rows, columns) = (bbox.rows(&index.grid.lat), bbox.columns(&index.grid.lon));
             let n = columns.len();
-            // On a plane the sides of cells are no meridians: there the middle of a cell decides.
-            let plane = index.grid.projection.is_some();
+            // On a plane, and on a curvilinear grid, the sides of cells are no meridians: there the middle of a cell decides.
+            let plane = index.grid.projection.is_some() || index.grid.quads.is_some();
             for (r, w) in wanted.iter_mut().enumerate() {
                 let mut cells = index.cells[index.pairs(r)].iter();
                 *w = *w
