@@ -299,6 +299,7 @@ mod tests {
             lon: axis(edges(lon), false),
             global,
             projection: None,
+            datum: None,
         }
     }
 

@@ -70,7 +70,11 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![
+        (crate::grid::FEATURES, crate::grid::REFUSALS),
+        (crate::crs::FEATURES, crate::crs::REFUSALS),
+        (crate::regions::reproject::FEATURES, crate::regions::reproject::REFUSALS),
+    ]
 }
 
 /// Everything there is, by group, in the order of the modules.

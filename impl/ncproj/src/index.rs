@@ -1,7 +1,7 @@
 //! The index: which cells each region covers, and to what share. Made once for a grid and a set of regions, and kept.
 
 use crate::coverage::{Covered, Coverer};
-use crate::crs::Projection;
+use crate::crs::{Projection, System};
 use crate::error::{Error, Result, base_name, open, thousands};
 use crate::grid::{Axis, Grid};
 use crate::partial::Partial;
@@ -189,6 +189,9 @@ impl Index {
                      "lat": axis(&self.grid.lat), "lon": axis(&self.grid.lon), "global": self.grid.global},
             "pairs": self.cells.len(),
         });
+        if let Some(d) = &self.grid.datum {
+            v["grid"]["datum"] = json!({"name": d.name, "system": d.text});
+        }
         if let Some(p) = &self.grid.projection {
             v["grid"]["projection"] = json!(p.text);
             if let Some(s) = &self.scale {
@@ -367,7 +370,12 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         None => None,
     };
     let planar = projection.as_ref().is_some_and(|p| !p.is_rotated());
-    let grid = Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection };
+    let datum = match &header["grid"]["datum"] {
+        Value::Null => None,
+        d => Some(System { name: text(&d["name"])?, text: text(&d["system"])?, geographic: true }),
+    };
+    let global = header["grid"]["global"].as_bool()?;
+    let grid = Grid { lat, lon, global, projection, datum };
     let regions = number(&header["regions"]["count"])?;
     let pairs = number(&header["pairs"])?;
     let mut keys = Vec::new();

@@ -300,7 +300,7 @@ mod tests {
             from_bounds: false,
         };
         Index {
-            grid: Grid { lat: axis(2), lon: axis(4), global: false, projection: None },
+            grid: Grid { lat: axis(2), lon: axis(4), global: false, projection: None, datum: None },
             keys: vec!["a".into(), "b".into(), "c".into()],
             key_name: "id".into(),
             inside: vec![1.0; 3],

@@ -92,6 +92,8 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
+    // SAFETY: no other thread runs yet.
+    unsafe { ncproj::crs::forget_environment() };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -148,9 +150,10 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
     refuse_input(&a.output, &[&a.regions, &a.grid])?;
-    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;
+    let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
+    let found = regions::read(&a.regions, &a.key, key_name, layer, grid.datum.as_ref())?;
     let (index, notes) = index::build(grid, &source.name, &found, threads)?;
     index.save(&a.output)?;
     for w in &found.warnings {
