@@ -374,6 +374,7 @@ mod tests {
             global,
             projection: None,
             quads: None,
+            datum: None,
         }
     }
 

@@ -1,19 +1,18 @@
-//! Coordinate systems on a plane: longitude and latitude -> x and y, and back.
+//! Coordinate systems: longitude and latitude -> x and y, and back; and what files say of their systems.
 //!
-//! The formulas are those of the crate `proj4rs` (a port of PROJ); the rotated pole has its own, here. Longitude and
-//! latitude are those of the projection's own ellipsoid or sphere: there is no change of datum.
+//! The formulas are PROJ's; the rotated pole has its own, here. Longitude and latitude of a projection are those of its own
+//! datum, counted from Greenwich.
 
+mod cf;
 mod define;
-mod wkt;
+mod proj;
 
-use crate::netcdf::{Attr, Var};
-use proj4rs::Proj;
-use proj4rs::adaptors::transform_xyz;
 use std::fmt;
 use std::sync::Arc;
 
+pub use cf::{FEATURES, Mapping, REFUSALS, Unit, read_mapping};
 pub use define::length_unit;
-pub use wkt::{of_projjson, of_wkt};
+pub use proj::{System, Transfer, forget_environment};
 
 /// A projection that can be computed.
 #[derive(Clone)]
@@ -29,8 +28,9 @@ pub struct Projection {
 enum Kind {
     /// Latitude of the pole (sine, cosine) and the grid's own longitude of the true pole.
     Rotated { sin: f64, cos: f64, turn: f64 },
-    /// The square of the eccentricity, and the authalic q of the pole.
-    Plane { from: Arc<Proj>, to: Arc<Proj>, e2: f64, pole: f64 },
+    /// PROJ's words and their number, the meridian that PROJ itself counts from, the square of the eccentricity, and the
+    /// authalic q of the pole.
+    Plane { id: u64, words: Arc<str>, turn: f64, e2: f64, pole: f64 },
 }
 
 impl PartialEq for Projection {
@@ -59,34 +59,6 @@ impl Projection {
         define::of_proj(text)?.build(None)
     }
 
-    /// By the attributes of a CF grid mapping, else by its `crs_wkt`, `spatial_ref` or `proj4`. `unit` is the length of
-    /// the coordinates' unit in metres.
-    pub fn of_mapping(var: &Var, unit: f64) -> Result<Projection, String> {
-        let numbers = |name: &str| match var.attr(name) {
-            Some(Attr::Numbers(_, v)) => v.clone(),
-            Some(Attr::Text(t)) => {
-                t.split([',', ' ']).filter_map(|v| v.parse::<f64>().ok()).collect()
-            }
-            None => Vec::new(),
-        };
-        let by_name = match var.text("grid_mapping_name") {
-            Some(name) => define::of_cf(name, &numbers, unit).and_then(|d| d.build(Some(unit))),
-            None => Err("it has no `grid_mapping_name`".to_string()),
-        };
-        let Err(why) = by_name else { return by_name };
-        for name in ["crs_wkt", "spatial_ref"] {
-            if let Some(text) = var.text(name).filter(|t| !t.trim().is_empty()) {
-                return of_wkt(text).and_then(|d| d.build(Some(unit)));
-            }
-        }
-        for name in ["proj4", "proj4text", "proj4_params", "proj4_string", "proj_params"] {
-            if let Some(text) = var.text(name).filter(|t| t.contains("+proj")) {
-                return define::of_proj(text).and_then(|d| d.build(Some(unit)));
-            }
-        }
-        Err(why)
-    }
-
     /// Are x and y longitudes and latitudes about another pole, in degrees?
     pub fn is_rotated(&self) -> bool {
         matches!(self.kind, Kind::Rotated { .. })
@@ -103,10 +75,8 @@ impl Projection {
                 let (a, b) = (-sd * cp, -cp * sin * cd + sp * cos);
                 Some([a.atan2(b).to_degrees() + turn, z.atan2(a.hypot(b)).to_degrees()])
             }
-            Kind::Plane { from, to, .. } => {
-                let (x, y, _) =
-                    transform_xyz(from, to, d.to_radians(), lat.to_radians(), 0.0).ok()?;
-                (x.is_finite() && y.is_finite()).then_some([x, y])
+            Kind::Plane { id, words, turn, .. } => {
+                proj::project(*id, words, false, (turn + d).to_radians(), lat.to_radians())
             }
         }
     }
@@ -128,10 +98,9 @@ impl Projection {
                 let lat = z.atan2(a.hypot(b)).to_degrees();
                 Some([self.lon_0 + wrap(lon), lat])
             }
-            Kind::Plane { from, to, .. } => {
-                let (lon, lat, _) = transform_xyz(to, from, x, y, 0.0).ok()?;
-                (lon.is_finite() && lat.is_finite())
-                    .then(|| [self.lon_0 + lon.to_degrees(), lat.to_degrees()])
+            Kind::Plane { id, words, turn, .. } => {
+                let [lon, lat] = proj::project(*id, words, true, x, y)?;
+                Some([self.lon_0 + (lon.to_degrees() - turn), lat.to_degrees()])
             }
         }
     }

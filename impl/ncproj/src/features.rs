@@ -80,6 +80,9 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::great_circle::FEATURES, crate::great_circle::REFUSALS),
         (crate::curvilinear::FEATURES, crate::curvilinear::REFUSALS),
         (&[], crate::curvilinear::FIND_REFUSALS),
+        (crate::grid::SYSTEM_FEATURES, crate::grid::SYSTEM_REFUSALS),
+        (crate::crs::FEATURES, crate::crs::REFUSALS),
+        (crate::regions::reproject::FEATURES, crate::regions::reproject::REFUSALS),
     ]
 }
 

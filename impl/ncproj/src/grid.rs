@@ -1,7 +1,7 @@
 //! The grid of a netCDF file: which cells there are, and where their edges lie.
 
 use crate::angle::{self, Towards};
-use crate::crs::{Projection, length_unit};
+use crate::crs::{Mapping, Projection, System, Unit, length_unit, read_mapping};
 use crate::curvilinear::{self, Quads};
 use crate::error::{Error, Result, list, thousands};
 use crate::features::{Feature, Refusal};
@@ -31,6 +31,8 @@ pub struct Grid {
     pub projection: Option<Projection>,
     /// The cells of a curvilinear grid; `lat` and `lon` then count its rows and columns.
     pub quads: Option<Arc<Quads>>,
+    /// The datum of its longitudes and latitudes, where it is not WGS 84.
+    pub datum: Option<System>,
 }
 
 impl Axis {
@@ -141,6 +143,10 @@ impl Grid {
             };
             return Some(format!("the systems differ: {} and {}", text(self), text(other)));
         }
+        if self.datum != other.datum {
+            let name = |g: &Grid| g.datum.as_ref().map_or("WGS 84".into(), |d| d.name.clone());
+            return Some(format!("the datums differ: `{}` and `{}`", name(self), name(other)));
+        }
         let names = match &self.projection {
             None => ["latitudes", "longitudes"],
             Some(_) => ["rows (y)", "columns (x)"],
@@ -178,6 +184,9 @@ impl Grid {
         }
         if let Some(p) = &self.projection {
             h.update(p.text.as_bytes());
+        }
+        if let Some(d) = &self.datum {
+            h.update(d.text.as_bytes());
         }
         h.finalize().to_hex()[..32].to_string()
     }
@@ -331,56 +340,54 @@ pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
         Found::Lines(lat, lon, mapping) => (lat, lon, mapping),
         Found::Cells(var) => return find_cells(source, &var, None),
     };
+    let at = |m: &str| format!("{}: grid mapping `{m}`", source.name);
+    let read = |m: &str, unit| {
+        read_mapping(&source.vars[source.var_index(m)?], unit).map_err(|e| e.at(at(m)))
+    };
     let Some(mapping) = mapping else {
+        let said = match flat_mapping(source, of, &lat)? {
+            Some(m) => Some(read(&m, Unit::Unsaid)?),
+            None => None,
+        };
         let lat = axis(source, &lat, Side::Lat)?;
         let lon = axis(source, &lon, Side::Lon)?;
-        let plain = round(source, lat, lon, None)?;
-        return match beside(source, of, &plain)? {
-            Some(curvilinear) => Ok(curvilinear),
-            None => Ok(plain),
-        };
-    };
-    let at = format!("{}: grid mapping `{mapping}`", source.name);
-    let unknown = |why: String| {
-        Error::data(format!("the projection cannot be computed: {why}"))
-            .at(at.clone())
-            .hint("regrid the file to latitude and longitude first (`cdo remapbil`)")
-    };
-    let units = |name: &str| {
-        source.var(name).and_then(|v| v.text("units")).unwrap_or("").trim().to_string()
-    };
-    let (y_units, x_units) = (units(&lat), units(&lon));
-    let degrees = |u: &str| u.is_empty() || u.to_lowercase().starts_with("degree");
-    let var = &source.vars[source.var_index(&mapping)?];
-    let of_unit = |unit: f64| Projection::of_mapping(var, unit).map_err(unknown);
-    let projection = match (length_unit(&y_units), length_unit(&x_units)) {
-        (Some(a), Some(b)) if a == b => of_unit(a)?,
-        _ if degrees(&y_units) && degrees(&x_units) && y_units.is_empty() == x_units.is_empty() => {
-            of_unit(1.0)?
+        let mut grid = round(source, lat, lon, None)?;
+        if let Some(curvilinear) = beside(source, of, &grid)? {
+            return Ok(curvilinear);
         }
-        _ => {
-            return Err(Error::data(format!(
-                "`{lat}` is in `{y_units}` and `{lon}` in `{x_units}`: ncproj knows m, km and degrees"
-            ))
-            .at(at)
-            .hint("write the coordinates in metres, with `units = \"m\"`"));
+        if let Some(Mapping { datum, meridian, .. }) = said {
+            grid.datum = datum;
+            if meridian != 0.0 {
+                grid.lon.edges.iter_mut().for_each(|e| *e += meridian);
+            }
         }
+        return Ok(grid);
     };
-    if projection.is_rotated() == length_unit(&y_units).is_some() {
+    let unit = plane_unit(source, &lat, &lon)?;
+    let said = read(&mapping, unit)?;
+    let Some(projection) = said.projection else {
         return Err(Error::data(format!(
-            "`{lat}` and `{lon}` are in `{y_units}`, which does not suit the projection"
+            "the grid mapping is longitude and latitude, but `{lat}` and `{lon}` are y and x of a projection"
         ))
-        .at(at)
-        .hint("a rotated pole goes with degrees, any other projection with metres or kilometres"));
-    }
+        .at(at(&mapping))
+        .hint("give the variable the grid mapping of its projection"));
+    };
     if projection.is_rotated() {
         let lat = axis(source, &lat, Side::Lat)?;
         let lon = axis(source, &lon, Side::Lon)?;
-        return round(source, lat, lon, Some(projection));
+        let grid = round(source, lat, lon, Some(projection))?;
+        return Ok(Grid { datum: said.datum, ..grid });
     }
     let y = axis(source, &lat, Side::Y)?;
     let x = axis(source, &lon, Side::X)?;
-    Ok(Grid { lat: y, lon: x, global: false, projection: Some(projection), quads: None })
+    Ok(Grid {
+        lat: y,
+        lon: x,
+        global: false,
+        projection: Some(projection),
+        quads: None,
+        datum: said.datum,
+    })
 }
 
 /// The grid of a variable with latitude and longitude of two dimensions. `names`: those that the caller wants.
@@ -402,7 +409,7 @@ fn find_cells(source: &mut Source, of: &str, names: Option<(&str, &str)>) -> Res
     let (Some(lat), Some(lon)) = (axes.next(), axes.next()) else {
         return Err(no_sides(source, of));
     };
-    Ok(Grid { lat, lon, global: false, projection: None, quads: Some(Arc::new(quads)) })
+    Ok(Grid { lat, lon, global: false, projection: None, quads: Some(Arc::new(quads)), datum: None })
 }
 
 /// Some files keep nominal latitudes and longitudes along the dimensions, and name the true ones of two dimensions in
@@ -431,6 +438,61 @@ fn beside(source: &mut Source, of: Option<&str>, plain: &Grid) -> Result<Option<
     Ok((!same).then_some(grid))
 }
 
+/// The unit of y and x, which has to be the same.
+fn plane_unit(source: &Source, y: &str, x: &str) -> Result<Unit> {
+    let of = |name: &str| -> Result<Unit> {
+        let Some(text) = source.var(name).and_then(|v| v.text("units")) else {
+            return Ok(Unit::Unsaid);
+        };
+        let text = text.trim();
+        let word = text.to_lowercase();
+        if let Some(metres) = length_unit(text) {
+            return Ok(Unit::Length(metres));
+        }
+        Ok(match word.as_str() {
+            "" => Unit::Unsaid,
+            "1" => Unit::Plain,
+            "rad" | "radian" | "radians" => Unit::Angle(1.0),
+            "mrad" | "milliradian" | "milliradians" => Unit::Angle(1e-3),
+            "urad" | "microradian" | "microradians" | "murad" => Unit::Angle(1e-6),
+            w if w.starts_with("degree") => Unit::Angle(1f64.to_radians()),
+            _ => return Err(UNKNOWN_UNIT.error(&[name, text]).at(place(source, name))),
+        })
+    };
+    let (a, b) = (of(y)?, of(x)?);
+    if a != b {
+        let text =
+            |n: &str| source.var(n).and_then(|v| v.text("units")).unwrap_or("").trim().to_string();
+        return Err(UNITS_DIFFER.error(&[y, &text(y), x, &text(x)]).at(place(source, y)));
+    }
+    Ok(a)
+}
+
+fn place(source: &Source, name: &str) -> String {
+    format!("{}: variable `{name}`", source.name)
+}
+
+/// The mapping of longitudes and latitudes: that of the variable, or the only one of the file.
+fn flat_mapping(source: &Source, of: Option<&str>, lat: &str) -> Result<Option<String>> {
+    let dim = source.var(lat).map(|v| v.dims[0]);
+    let var = match of {
+        Some(name) => source.var(name),
+        None => source
+            .vars
+            .iter()
+            .filter(|v| v.dims.len() >= 2 && v.dims.iter().any(|d| Some(*d) == dim))
+            .find(|v| v.text("grid_mapping").is_some()),
+    };
+    match var.filter(|v| v.text("grid_mapping").is_some()) {
+        Some(v) => Ok(named_mapping(source, v)?.filter(|m| is_mapping(m)).map(|m| m.name.clone())),
+        None => {
+            let mut all = source.vars.iter().filter(|m| is_mapping(m));
+            let first = all.next();
+            Ok(first.filter(|_| all.next().is_none()).map(|m| m.name.clone()))
+        }
+    }
+}
+
 /// A grid in longitude and latitude: does it go all the way round?
 fn round(source: &Source, lat: Axis, lon: Axis, projection: Option<Projection>) -> Result<Grid> {
     let span = lon.edges[lon.len()] - lon.edges[0];
@@ -448,29 +510,108 @@ fn round(source: &Source, lat: Axis, lon: Axis, projection: Option<Projection>) 
         let n = lon.len();
         lon.edges[n] = lon.edges[0] + 360.0;
     }
-    Ok(Grid { lat, lon, global, projection, quads: None })
+    Ok(Grid { lat, lon, global, projection, quads: None, datum: None })
+}
+
+static NO_MAPPING: Refusal = Refusal {
+    of: "coordinate systems",
+    name: "`grid_mapping` that names no variable",
+    message: "`grid_mapping` of `{}` names `{}`, and there is no such variable",
+    hint: "repair the attribute, or remove it where the grid is in longitude and latitude",
+};
+static UNKNOWN_UNIT: Refusal = Refusal {
+    of: "coordinate systems",
+    name: "x and y in an unknown unit",
+    message: "`{}` is in `{}`, which ncproj does not know",
+    hint: "write the coordinates in metres, with `units = \"m\"`",
+};
+static UNITS_DIFFER: Refusal = Refusal {
+    of: "coordinate systems",
+    name: "x and y in different units",
+    message: "`{}` is in `{}`, and `{}` in `{}`",
+    hint: "write both in the same unit, for instance in metres (`units = \"m\"`)",
+};
+
+pub const SYSTEM_FEATURES: &[Feature] = &[
+    Feature::honoured(
+        "coordinate systems",
+        "`grid_mapping`",
+        "its extended form (`crs: x y`) too; a file with one mapping need not name it",
+    ),
+    Feature::honoured(
+        "coordinate systems",
+        "`units` of x and y",
+        "lengths (`m`, `km`, `US_survey_foot`, `25 km` ...), degrees of a rotated pole, scanning angles in radians",
+    ),
+];
+pub const SYSTEM_REFUSALS: &[&Refusal] = &[&NO_MAPPING, &UNKNOWN_UNIT, &UNITS_DIFFER];
+
+/// The names of an attribute `grid_mapping`: `crs`, or `crs: x y other: lat lon` with the coordinates of each.
+fn mapping_names(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut out: Vec<(&str, Vec<&str>)> = Vec::new();
+    if !text.contains(':') {
+        return text.split_whitespace().map(|n| (n, Vec::new())).take(1).collect();
+    }
+    for word in text.split_whitespace() {
+        match (word.strip_suffix(':'), word.split_once(':'), out.last_mut()) {
+            (Some(name), ..) => out.push((name, Vec::new())),
+            (None, Some((name, of)), _) => out.push((name, vec![of])),
+            (None, None, Some((_, list))) => list.push(word),
+            (None, None, None) => out.push((word, Vec::new())),
+        }
+    }
+    out
+}
+
+/// Does this variable say something about a coordinate system?
+fn is_mapping(m: &Var) -> bool {
+    const TEXTS: [&str; 3] = ["crs_wkt", "spatial_ref", "esri_pe_string"];
+    m.attr("grid_mapping_name").is_some()
+        || (m.dims.is_empty()
+            && (TEXTS.iter().any(|a| m.text(a).is_some_and(|t| !t.trim().is_empty()))
+                || PROJ_WORDS.iter().any(|a| m.text(a).is_some_and(|t| t.contains("proj=")))))
+}
+
+const PROJ_WORDS: [&str; 5] = ["proj4", "proj4text", "proj4_params", "proj4_string", "proj_params"];
+
+/// Is it a projection, or longitude and latitude?
+fn is_projected(m: &Var) -> bool {
+    match m.text("grid_mapping_name").map(str::trim) {
+        Some(name) => {
+            !["latitude_longitude", "lat_lon", "latlon"].contains(&name.to_lowercase().as_str())
+        }
+        None => read_mapping(m, Unit::Length(1.0)).map_or(true, |m| m.projection.is_some()),
+    }
+}
+
+/// The mapping that the variable names for its x and y; one that is not there is an error.
+fn named_mapping<'a>(source: &'a Source, var: &Var) -> Result<Option<&'a Var>> {
+    let Some(text) = var.text("grid_mapping").filter(|t| !t.trim().is_empty()) else {
+        return Ok(None);
+    };
+    let mut found: Vec<(&Var, Vec<&str>)> = Vec::new();
+    for (name, of) in mapping_names(text) {
+        let m = source
+            .var(name)
+            .ok_or_else(|| NO_MAPPING.error(&[&var.name, name]).at(place(source, &var.name)))?;
+        found.push((m, of));
+    }
+    // Of several the one whose coordinates have a dimension each decides: x and y.
+    let own = |of: &[&str]| {
+        of.iter().any(|c| {
+            source.var(c).is_some_and(|c| c.dims.len() == 1 && var.dims.contains(&c.dims[0]))
+        })
+    };
+    let best = found.iter().find(|(_, of)| own(of)).or(found.first());
+    Ok(best.map(|(m, _)| *m))
 }
 
 /// The variable's grid mapping, where it is a projection. A file with one mapping need not name it at each variable.
 fn mapping<'a>(source: &'a Source, var: &Var) -> Option<&'a Var> {
-    let projected = |m: &&Var| match m.text("grid_mapping_name") {
-        Some(name) => name != "latitude_longitude",
+    match var.text("grid_mapping").filter(|t| !t.trim().is_empty()) {
+        Some(_) => named_mapping(source, var).ok()?.filter(|m| is_mapping(m) && is_projected(m)),
         None => {
-            ["crs_wkt", "spatial_ref"]
-                .iter()
-                .any(|a| m.text(a).is_some_and(|t| t.contains("PROJCS") || t.contains("PROJCRS")))
-                || ["proj4", "proj4text", "proj4_params", "proj4_string", "proj_params"].iter().any(
-                    |a| {
-                        m.text(a)
-                            .is_some_and(|t| t.contains("+proj=") && !t.contains("+proj=longlat"))
-                    },
-                )
-        }
-    };
-    match var.text("grid_mapping") {
-        Some(m) => source.var(m.split([':', ' ']).next().unwrap_or(m)).filter(projected),
-        None => {
-            let mut all = source.vars.iter().filter(projected);
+            let mut all = source.vars.iter().filter(|m| is_mapping(m) && is_projected(m));
             let first = all.next()?;
             all.next().is_none().then_some(first)
         }
@@ -593,6 +734,7 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<Found> {
         }
     };
     for var in &candidates {
+        named_mapping(source, var)?;
         if let Some((y, x, mapping)) = plane(source, var) {
             return Ok(Found::Lines(y.name.clone(), x.name.clone(), Some(mapping.name.clone())));
         }
@@ -992,7 +1134,7 @@ mod tests {
             from_bounds: false,
         };
         let (lat, lon) = (axis(vec![0.0, 30.0, 90.0]), axis(vec![0.0, 1.0]));
-        let g = Grid { lat, lon, global: false, projection: None, quads: None };
+        let g = Grid { lat, lon, global: false, projection: None, quads: None, datum: None };
         let rows = g.row_areas();
         // sin 30 - sin 0 = 0.5; sin 90 - sin 30 = 0.5
         assert!((rows[0] - 0.5).abs() < 1e-15 && (rows[1] - 0.5).abs() < 1e-15);

@@ -2,7 +2,7 @@
 
 use crate::carry::{Carried, Numbers};
 use crate::coverage::{Covered, Coverer};
-use crate::crs::Projection;
+use crate::crs::{Projection, System};
 use crate::curvilinear::Quads;
 use crate::error::{Error, Result, base_name, open, thousands};
 use crate::grid::{Axis, Grid, Named};
@@ -235,6 +235,9 @@ impl Index {
         if !self.carried.is_empty() {
             v["carried"] = self.carried.header();
         }
+        if let Some(d) = &self.grid.datum {
+            v["grid"]["datum"] = json!({"name": d.name, "system": d.text});
+        }
         if let Some(p) = &self.grid.projection {
             v["grid"]["projection"] = json!(p.text);
             if let Some(s) = &self.scale {
@@ -457,8 +460,12 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         None => None,
     };
     let planar = projection.as_ref().is_some_and(|p| !p.is_rotated());
-    let mut grid =
-        Grid { lat, lon, global: header["grid"]["global"].as_bool()?, projection, quads: None };
+    let datum = match &header["grid"]["datum"] {
+        Value::Null => None,
+        d => Some(System { name: text(&d["name"])?, text: text(&d["system"])?, geographic: true }),
+    };
+    let global = header["grid"]["global"].as_bool()?;
+    let mut grid = Grid { lat, lon, global, projection, quads: None, datum };
     let regions = number(&header["regions"]["count"])?;
     let pairs = number(&header["pairs"])?;
     let mut keys = Vec::new();

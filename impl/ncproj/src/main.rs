@@ -114,6 +114,8 @@ fn main() -> ExitCode {
 }
 
 fn work() -> ExitCode {
+    // SAFETY: no other thread runs yet.
+    unsafe { ncproj::crs::forget_environment() };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -171,9 +173,6 @@ fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
     refuse_input(&a.output, &[&a.regions, &a.grid])?;
     let carry = Carry::parse(&a.carry)?;
-    let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
-    let mut found = regions::read(&a.regions, &a.key, key_name, layer, &carry.fields)?;
-    found.carried = carry.of(std::mem::take(&mut found.carried), &found.key_name)?;
     let mut source = Source::open(&a.grid)?;
     let named = match (&a.latitude, &a.longitude, &a.y, &a.x) {
         (Some(lat), Some(lon), ..) => Some((lat, lon, false)),
@@ -184,6 +183,10 @@ fn run_index(a: &IndexArgs) -> Result<()> {
         Named { lat: lat.clone(), lon: lon.clone(), plane }.apply(&mut source)?;
     }
     let grid = grid::find(&mut source, a.variable.as_deref())?;
+    let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
+    let mut found =
+        regions::read(&a.regions, &a.key, key_name, layer, &carry.fields, grid.datum.as_ref())?;
+    found.carried = carry.of(std::mem::take(&mut found.carried), &found.key_name)?;
     let (mut index, notes) = index::build(grid, &source.name, &found, threads)?;
     index.named = source.named.take();
     index.save(&a.output)?;

@@ -3,7 +3,7 @@
 mod geojson;
 mod geopackage;
 mod geoparquet;
-mod reproject;
+pub(crate) mod reproject;
 mod shapefile;
 mod sqlite;
 mod system;
@@ -11,6 +11,7 @@ mod wkb;
 mod zip;
 
 pub(crate) use self::system::{Crs, crs_of_epsg, crs_of_json, crs_of_wkt};
+use crate::crs::System;
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
 use crate::repair::{Point, Shape};
 use std::collections::HashMap;
@@ -90,12 +91,15 @@ impl Template {
 
 /// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column, `layer` one of those
 /// in the file, `carry` the fields that are handed over as they are.
+///
+/// `datum`: that of the grid, where it is not WGS 84.
 pub fn read(
     path: &Path,
     key: &str,
     key_name: Option<&str>,
     layer: Option<&str>,
     carry: &[String],
+    datum: Option<&System>,
 ) -> Result<Regions> {
     let text = path.to_string_lossy();
     if text.contains("://") {
@@ -135,33 +139,7 @@ pub fn read(
     };
     let file = base_name(path);
     let mut warnings = Vec::new();
-    match &found.crs {
-        Crs::Geographic => {}
-        Crs::Projected(name, Err(why)) => {
-            return Err(Error::data(format!(
-                "the regions are in the projected system `{name}`, which cannot be computed: {why}"
-            ))
-            .at(file)
-            .hint("reproject them first: `ogr2ogr -t_srs EPSG:4326 out.shp in.shp`"));
-        }
-        Crs::Projected(name, Ok(projection)) => {
-            for (row, shape) in found.shapes.iter_mut().enumerate() {
-                for ring in shape.iter_mut().flatten() {
-                    *ring = reproject::to_degrees(ring, projection).ok_or_else(|| {
-                        Error::data(format!(
-                            "region {} has a corner that is no place in the system `{name}`",
-                            thousands(row as u64 + 1)
-                        ))
-                        .at(file.clone())
-                        .hint("check that the file says the right coordinate system")
-                    })?;
-                }
-            }
-        }
-        Crs::Unknown => warnings.push(format!(
-            "`{file}` does not say its coordinate system; taken as longitude and latitude"
-        )),
-    }
+    reproject::bring(&mut found, &file, datum, &mut warnings)?;
     if found.shapes.is_empty() {
         return Err(Error::data("there are no regions in the file")
             .at(file)

@@ -1,22 +1,47 @@
-//! What a coordinate system says of itself (CF attributes, PROJ's text, parameters of WKT) -> a projection.
+//! A projection by its parameters, in PROJ's words: `+proj=lcc +lat_1=33 ...` -> one that can be computed.
 
-use super::{Kind, Projection, authalic_q, wrap};
-use proj4rs::Proj;
+use super::{Kind, Projection, authalic_q, proj, wrap};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A projection by its parameters, under PROJ's names; angles in degrees, lengths in metres.
 #[derive(Clone, Debug, Default)]
 pub struct Definition {
-    code: &'static str,
-    values: BTreeMap<&'static str, f64>,
-    axes: (f64, f64),
+    pub(super) code: String,
+    pub(super) values: BTreeMap<String, f64>,
+    /// Choices and flags: `sweep=x`, `no_uoff`.
+    pub(super) choices: BTreeMap<String, String>,
+    pub(super) axes: (f64, f64),
     /// The length of the coordinates' unit in metres, where the definition says so.
-    unit: Option<f64>,
+    pub(super) unit: Option<f64>,
 }
 
-const WGS84: (f64, f64) = (6378137.0, 6356752.314245179);
-const NAMES: [&str; 8] = ["lat_0", "lat_1", "lat_2", "lat_ts", "lon_0", "k_0", "x_0", "y_0"];
+pub(super) const WGS84: (f64, f64) = (6378137.0, 6356752.314245179);
+/// In this order in the text; what else there is follows by its name.
+const NAMES: [&str; 7] = ["lat_0", "lat_1", "lat_2", "lat_ts", "k_0", "x_0", "y_0"];
+/// The other parameters of PROJ's projections.
+const OTHERS: [&str; 20] = [
+    "lat_3", "lat_b", "lon_1", "lon_2", "lon_3", "lonc", "alpha", "gamma", "h", "azi", "tilt", "W",
+    "M", "n", "q", "m", "o_lat_p", "o_lon_p", "zone", "theta",
+];
+const CHOICES: [&str; 9] =
+    ["sweep", "no_uoff", "no_off", "south", "axis", "ns", "hyperbolic", "no_cut", "guam"];
+/// Words that say nothing about the projection itself.
+const IDLE: [&str; 11] = [
+    "type",
+    "no_defs",
+    "wktext",
+    "over",
+    "vunits",
+    "vto_meter",
+    "geoidgrids",
+    "title",
+    "towgs84",
+    "approx",
+    "lon_wrap",
+];
+/// Projections whose middle is not at `lon_0` alone: PROJ gets their own longitudes.
+const OWN_MIDDLE: [&str; 4] = ["omerc", "tpeqd", "nzmg", "imw_p"];
 
 /// Half axes by PROJ's names of ellipsoids and datums.
 fn ellipsoid(name: &str) -> Option<(f64, f64)> {
@@ -37,16 +62,34 @@ fn ellipsoid(name: &str) -> Option<(f64, f64)> {
     }
 }
 
-/// The length of a unit in metres.
+/// The length of a unit in metres; `25 km` is one too.
 pub fn length_unit(name: &str) -> Option<f64> {
-    match name.trim().to_lowercase().as_str() {
-        "m" | "meter" | "meters" | "metre" | "metres" => Some(1.0),
-        "km" | "kilometer" | "kilometers" | "kilometre" | "kilometres" => Some(1000.0),
-        "us-ft" | "us survey foot" | "us_survey_foot" | "foot_us" => Some(1200.0 / 3937.0),
-        "ft" | "foot" | "feet" => Some(0.3048),
-        _ => None,
-    }
+    let name = name.trim().to_lowercase().replace('_', " ");
+    let (times, unit) = match name.split_once(' ') {
+        Some((n, unit)) if n.parse::<f64>().is_ok_and(|n| n > 0.0 && n.is_finite()) => {
+            (n.parse::<f64>().ok()?, unit.trim().to_string())
+        }
+        _ => (1.0, name),
+    };
+    let one = match unit.as_str() {
+        "m" | "meter" | "meters" | "metre" | "metres" => 1.0,
+        "km" | "kilometer" | "kilometers" | "kilometre" | "kilometres" => 1000.0,
+        "hm" | "hectometer" | "hectometers" | "hectometre" | "hectometres" => 100.0,
+        "dm" | "decimeter" | "decimeters" | "decimetre" | "decimetres" => 0.1,
+        "cm" | "centimeter" | "centimeters" | "centimetre" | "centimetres" => 0.01,
+        "mm" | "millimeter" | "millimeters" | "millimetre" | "millimetres" => 0.001,
+        "us-ft" | "us survey foot" | "us survey feet" | "foot us" | "survey foot"
+        | "survey feet" | "ussurveyfoot" | "us foot" | "us feet" => 1200.0 / 3937.0,
+        "ft" | "foot" | "feet" | "international foot" | "international feet" => 0.3048,
+        "mi" | "mile" | "miles" | "international mile" => 1609.344,
+        "nmi" | "nautical mile" | "nautical miles" => 1852.0,
+        _ => return None,
+    };
+    Some(times * one)
 }
+
+/// Each projection has its own number in the threads' stores of PROJ's operations.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Definition {
     /// `unit`: of the coordinates, where it is known from elsewhere.
@@ -78,244 +121,86 @@ impl Definition {
         }
         let unit = unit.or(self.unit).unwrap_or(1.0);
         let mut tail = String::new();
-        for name in NAMES.iter().filter(|n| **n != "lon_0") {
+        for name in NAMES {
             if let Some(v) = get(name) {
                 tail.push_str(&format!(" +{name}={v}"));
             }
         }
+        for (name, v) in &self.values {
+            if name != "lon_0" && !NAMES.contains(&name.as_str()) {
+                tail.push_str(&format!(" +{name}={v}"));
+            }
+        }
+        for (name, word) in &self.choices {
+            match word.is_empty() {
+                true => tail.push_str(&format!(" +{name}")),
+                false => tail.push_str(&format!(" +{name}={word}")),
+            }
+        }
         tail.push_str(&format!(" {earth} +to_meter={unit}"));
-        let code = match self.code {
-            "tmerc" if a != b => "etmerc",
-            code => code,
+        let code = &self.code;
+        let own = OWN_MIDDLE.contains(&code.as_str());
+        let (middle, text, words) = match own {
+            true => {
+                let middle = match (get("lonc"), get("lon_1"), get("lon_2")) {
+                    _ if code == "nzmg" => 173.0,
+                    (Some(c), ..) => c,
+                    (None, Some(a), Some(b)) => a + wrap(b - a) / 2.0,
+                    (None, Some(a), None) => a,
+                    _ => lon_0,
+                };
+                let text = format!("+proj={code}{tail}");
+                let words = format!("{text} +over");
+                (wrap(middle), text, words)
+            }
+            // The middle meridian is ours to handle, so that 180 and -180 stay apart.
+            false => (
+                lon_0,
+                format!("+proj={code} +lon_0={lon_0}{tail}"),
+                format!("+proj={code} +lon_0=0 +over{tail}"),
+            ),
         };
-        let wrong =
-            |e: proj4rs::errors::Error| format!("its parameters do not fit each other: {e}");
+        if !proj::is_projection(&words) {
+            return Err(format!("its parameters do not fit each other: `{text}`"));
+        }
         let e2 = 1.0 - (b / a) * (b / a);
-        // The middle meridian is ours to handle, so that 180 and -180 stay apart.
-        let to =
-            Proj::from_proj_string(&format!("+proj={code} +lon_0=0 +over{tail}")).map_err(wrong)?;
-        let from =
-            Proj::from_proj_string(&format!("+proj=longlat {earth} +over")).map_err(wrong)?;
         Ok(Projection {
-            text: format!("+proj={} +lon_0={lon_0}{tail}", self.code),
-            lon_0,
+            text,
+            lon_0: middle,
             kind: Kind::Plane {
-                from: Arc::new(from),
-                to: Arc::new(to),
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
+                words: words.into(),
+                turn: if own { middle } else { 0.0 },
                 e2,
                 pole: if e2 > 0.0 { authalic_q(1.0, e2) } else { 1.0 },
             },
         })
     }
-}
 
-/// The method's name without blanks, case and signs.
-fn plain(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
-}
-
-/// A parameter of CF, WKT or PROJJSON under PROJ's name.
-pub(super) fn parameter(name: &str) -> Option<&'static str> {
-    Some(match plain(name).as_str() {
-        "latitudeoforigin"
-        | "latitudeofcenter"
-        | "latitudeofcentre"
-        | "latitudeoffalseorigin"
-        | "latitudeofnaturalorigin"
-        | "latitudeofprojectionorigin"
-        | "latitudeofprojectioncentre" => "lat_0",
-        "centralmeridian"
-        | "longitudeofcenter"
-        | "longitudeofcentre"
-        | "longitudeofnaturalorigin"
-        | "longitudeoffalseorigin"
-        | "longitudeoforigin"
-        | "longitudeofprojectionorigin"
-        | "longitudeofcentralmeridian"
-        | "straightverticallongitudefrompole" => "lon_0",
-        "standardparallel1" | "latitudeof1ststandardparallel" => "lat_1",
-        "standardparallel2" | "latitudeof2ndstandardparallel" => "lat_2",
-        "latitudeofstandardparallel" => "lat_ts",
-        "scalefactor"
-        | "scalefactoratnaturalorigin"
-        | "scalefactoratcentralmeridian"
-        | "scalefactoratprojectionorigin" => "k_0",
-        "falseeasting" | "eastingatfalseorigin" => "x_0",
-        "falsenorthing" | "northingatfalseorigin" => "y_0",
-        _ => return None,
-    })
-}
-
-/// A projection by the method's name and its parameters, as CF and WKT have them.
-pub(super) fn assemble(
-    method: &str,
-    given: &BTreeMap<&'static str, f64>,
-    axes: (f64, f64),
-    unit: Option<f64>,
-) -> Result<Definition, String> {
-    let get = |name: &str| given.get(name).copied();
-    let need = |name: &str, said: &str| get(name).ok_or_else(|| format!("it lacks `{said}`"));
-    let mut values = BTreeMap::new();
-    values.insert("x_0", get("x_0").unwrap_or(0.0));
-    values.insert("y_0", get("y_0").unwrap_or(0.0));
-    values.insert("lon_0", get("lon_0").unwrap_or(0.0));
-    let mut axes = axes;
-    let scale = get("k_0").filter(|k| *k != 1.0);
-    let name = plain(method);
-    if name.ends_with("spherical") && axes.0 != axes.1 {
-        return Err(format!("ncproj does not know the projection `{method}` on an ellipsoid"));
-    }
-    let code = match name.as_str() {
-        "lambertconformalconic"
-        | "lambertconformalconic1sp"
-        | "lambertconformalconic2sp"
-        | "lambertconicconformal1sp"
-        | "lambertconicconformal2sp" => {
-            let first = match get("lat_1") {
-                Some(v) => v,
-                None if name.ends_with("1sp") => need("lat_0", "latitude_of_origin")?,
-                None => need("lat_1", "standard_parallel")?,
-            };
-            values.insert("lat_1", first);
-            values.insert("lat_2", get("lat_2").unwrap_or(first));
-            values.insert("lat_0", get("lat_0").unwrap_or(first));
-            values.insert("lon_0", need("lon_0", "longitude_of_central_meridian")?);
-            values.extend(scale.map(|k| ("k_0", k)));
-            "lcc"
-        }
-        "albersconicalequalarea" | "albersconicequalarea" | "albersequalarea" | "albers" => {
-            let first = need("lat_1", "standard_parallel")?;
-            values.insert("lat_1", first);
-            values.insert("lat_2", get("lat_2").unwrap_or(first));
-            values.insert("lat_0", get("lat_0").unwrap_or(0.0));
-            values.insert("lon_0", need("lon_0", "longitude_of_central_meridian")?);
-            "aea"
-        }
-        "transversemercator" | "gausskruger" => {
-            values.insert("lat_0", get("lat_0").unwrap_or(0.0));
-            values.insert("lon_0", need("lon_0", "longitude_of_central_meridian")?);
-            values.insert("k_0", get("k_0").unwrap_or(1.0));
-            "tmerc"
-        }
-        "mercator" | "mercator1sp" | "mercator2sp" | "mercatorvarianta" | "mercatorvariantb" => {
-            match get("lat_1").or(get("lat_ts")) {
-                Some(v) => values.insert("lat_ts", v),
-                None => values.insert("k_0", scale.unwrap_or(1.0)),
-            };
-            "merc"
-        }
-        "popularvisualisationpseudomercator" | "mercatorauxiliarysphere" => {
-            axes = (axes.0, axes.0);
-            "merc"
-        }
-        "polarstereographic"
-        | "polarstereographicvarianta"
-        | "polarstereographicvariantb"
-        | "stereographicnorthpole"
-        | "stereographicsouthpole" => {
-            let mut parallel = get("lat_ts").or(get("lat_1"));
-            let mut origin = get("lat_0");
-            if let Some(v) = origin.filter(|v| v.abs() < 90.0) {
-                // GDAL's WKT puts the standard parallel there.
-                parallel = parallel.or(Some(v));
-                origin = None;
+    /// Longitudes count from this meridian, not from Greenwich.
+    pub fn count_from(&mut self, meridian: f64) {
+        for name in ["lon_0", "lonc", "lon_1", "lon_2"] {
+            match self.values.get_mut(name) {
+                Some(v) => *v += meridian,
+                None if name == "lon_0" && meridian != 0.0 => {
+                    self.values.insert(name.to_string(), meridian);
+                }
+                None => {}
             }
-            let north = match (origin, parallel) {
-                (Some(v), _) | (None, Some(v)) => v > 0.0,
-                (None, None) if name.ends_with("pole") => name == "stereographicnorthpole",
-                (None, None) => return Err("it lacks `latitude_of_projection_origin`".to_string()),
-            };
-            values.insert("lat_0", if north { 90.0 } else { -90.0 });
-            match parallel.filter(|v| v.abs() < 90.0) {
-                Some(v) => values.insert("lat_ts", v),
-                None => values.insert("k_0", get("k_0").unwrap_or(1.0)),
-            };
-            "stere"
         }
-        "stereographic" => {
-            values.insert("lat_0", need("lat_0", "latitude_of_projection_origin")?);
-            values.insert("k_0", get("k_0").unwrap_or(1.0));
-            "stere"
-        }
-        "obliquestereographic" | "doublestereographic" => {
-            values.insert("lat_0", need("lat_0", "latitude_of_origin")?);
-            values.insert("k_0", get("k_0").unwrap_or(1.0));
-            "sterea"
-        }
-        "lambertazimuthalequalarea" | "lambertazimuthalequalareaspherical" => {
-            values.insert("lat_0", need("lat_0", "latitude_of_projection_origin")?);
-            values.insert("lon_0", need("lon_0", "longitude_of_projection_origin")?);
-            "laea"
-        }
-        "azimuthalequidistant" => {
-            values.insert("lat_0", need("lat_0", "latitude_of_projection_origin")?);
-            "aeqd"
-        }
-        "behrmann" => {
-            values.insert("lat_ts", 30.0);
-            "cea"
-        }
-        "lambertcylindricalequalarea" | "cylindricalequalarea" => {
-            values.insert("lat_ts", get("lat_1").or(get("lat_ts")).unwrap_or(0.0));
-            "cea"
-        }
-        "sinusoidal" => "sinu",
-        _ => return Err(format!("ncproj does not know the projection `{method}`")),
-    };
-    Ok(Definition { code, values, axes, unit })
+    }
 }
 
-/// By the attributes of a CF grid mapping.
-pub(super) fn of_cf(
-    name: &str,
-    numbers: &dyn Fn(&str) -> Vec<f64>,
-    unit: f64,
-) -> Result<Definition, String> {
-    let one = |n: &str| numbers(n).first().copied();
-    let axes = match (one("semi_major_axis"), one("earth_radius")) {
-        (Some(a), _) => {
-            let b = match (one("semi_minor_axis"), one("inverse_flattening")) {
-                (Some(b), _) => b,
-                (None, Some(f)) if f > 0.0 => a * (1.0 - 1.0 / f),
-                _ => a,
-            };
-            (a, b)
-        }
-        (None, Some(r)) => (r, r),
-        (None, None) => WGS84,
-    };
-    if name == "rotated_latitude_longitude" {
-        let (Some(lat), Some(lon)) =
-            (one("grid_north_pole_latitude"), one("grid_north_pole_longitude"))
-        else {
-            return Err(
-                "it lacks `grid_north_pole_latitude` and `grid_north_pole_longitude`".to_string()
-            );
-        };
-        let turn = one("north_pole_grid_longitude").unwrap_or(0.0);
-        let values = BTreeMap::from([("lat_0", lat), ("lon_0", lon + 180.0), ("x_0", turn)]);
-        return Ok(Definition { code: "rotated", values, axes: (1.0, 1.0), unit: None });
+fn meridian(word: &str) -> Result<f64, String> {
+    if ["0", "greenwich"].contains(&word) {
+        return Ok(0.0);
     }
-    let mut given = BTreeMap::new();
-    for attr in [
-        "latitude_of_projection_origin",
-        "longitude_of_projection_origin",
-        "longitude_of_central_meridian",
-        "straight_vertical_longitude_from_pole",
-        "scale_factor_at_central_meridian",
-        "scale_factor_at_projection_origin",
-        "false_easting",
-        "false_northing",
-    ] {
-        if let (Some(v), Some(key)) = (one(attr), parameter(attr)) {
-            given.insert(key, if key == "x_0" || key == "y_0" { v * unit } else { v });
-        }
+    match word.parse::<f64>() {
+        Ok(v) if v.is_finite() => Ok(v),
+        _ => super::System::read(&format!("+proj=longlat +ellps=WGS84 +pm={word} +type=crs"))
+            .and_then(|s| s.meridian())
+            .map_err(|_| format!("PROJ does not know the meridian `{word}`")),
     }
-    let parallels = numbers("standard_parallel");
-    for (key, v) in ["lat_1", "lat_2"].into_iter().zip(parallels) {
-        given.insert(key, v);
-    }
-    assemble(name, &given, axes, Some(unit))
 }
 
 /// By PROJ's text.
@@ -333,18 +218,36 @@ pub(super) fn of_proj(text: &str) -> Result<Definition, String> {
         }
     };
     let mut values = BTreeMap::new();
-    for name in NAMES {
+    for name in NAMES.iter().chain(&OTHERS).chain(&["lon_0"]) {
         if let Some(v) = number(name)? {
-            values.insert(name, v);
+            values.insert(name.to_string(), v);
         }
     }
     if let Some(k) = number("k")? {
-        values.insert("k_0", k);
+        values.insert("k_0".to_string(), k);
     }
-    if words.get("pm").is_some_and(|v| *v != "0" && *v != "greenwich") {
-        return Err("its meridian 0 is not that of Greenwich".to_string());
+    let mut choices = BTreeMap::new();
+    for name in CHOICES {
+        if let Some(word) = words.get(name) {
+            choices.insert(name.to_string(), word.to_string());
+        }
     }
-    let axes = match (number("R")?, number("a")?) {
+    let known = [
+        "proj", "k", "pm", "R", "a", "b", "rf", "f", "ellps", "datum", "to_meter", "units",
+        "nadgrids", "o_proj", "init", "es", "e",
+    ];
+    for (name, word) in &words {
+        let fine = known.contains(name)
+            || IDLE.contains(name)
+            || CHOICES.contains(name)
+            || OTHERS.contains(name)
+            || NAMES.contains(name)
+            || *name == "lon_0";
+        if !fine || ["init", "es", "e"].contains(name) {
+            return Err(format!("ncproj does not know `+{name}={word}`"));
+        }
+    }
+    let mut axes = match (number("R")?, number("a")?) {
         (Some(r), _) => (r, r),
         (None, Some(a)) => (
             a,
@@ -355,9 +258,10 @@ pub(super) fn of_proj(text: &str) -> Result<Definition, String> {
                 _ => a,
             },
         ),
-        (None, None) => match words.get("ellps").or(words.get("datum")) {
+        (None, None) => match words.get_key_value("ellps").or(words.get_key_value("datum")) {
             None => WGS84,
-            Some(name) => ellipsoid(name)
+            Some((key, name)) => ellipsoid(name)
+                .or_else(|| proj::named_half_axes(&format!("{key}={name}")))
                 .ok_or_else(|| format!("ncproj does not know the ellipsoid `{name}`"))?,
         },
     };
@@ -369,46 +273,58 @@ pub(super) fn of_proj(text: &str) -> Result<Definition, String> {
         }
     };
     let name = words.get("proj").copied().unwrap_or("");
+    let mut set = |name: &str, v: f64| values.insert(name.to_string(), v);
     let code = match name {
-        "lcc" | "aea" | "tmerc" | "merc" | "stere" | "sterea" | "laea" | "aeqd" | "cea"
-        | "sinu" | "eqc" => {
-            let known = [
-                "lcc", "aea", "tmerc", "merc", "stere", "sterea", "laea", "aeqd", "cea", "sinu",
-                "eqc",
-            ];
-            known.into_iter().find(|k| *k == name).unwrap_or("merc")
-        }
+        "" => return Err("it lacks `+proj`".to_string()),
         "etmerc" => "tmerc",
-        "webmerc" => "merc",
+        "webmerc" => {
+            axes = (axes.0, axes.0);
+            "merc"
+        }
         "utm" => {
             let zone = number("zone")?.filter(|z| (1.0..=60.0).contains(z));
             let zone = zone.ok_or_else(|| "it lacks `+zone`".to_string())?;
-            values.insert("lat_0", 0.0);
-            values.insert("lon_0", zone * 6.0 - 183.0);
-            values.insert("k_0", 0.9996);
-            values.insert("x_0", 500_000.0);
-            values.insert("y_0", if words.contains_key("south") { 1e7 } else { 0.0 });
+            set("lat_0", 0.0);
+            set("lon_0", zone * 6.0 - 183.0);
+            set("k_0", 0.9996);
+            set("x_0", 500_000.0);
+            set("y_0", if choices.remove("south").is_some() { 1e7 } else { 0.0 });
+            values.remove("zone");
             "tmerc"
         }
-        "ob_tran"
-            if matches!(words.get("o_proj").copied(), Some("longlat" | "latlon" | "latlong")) =>
-        {
+        "ob_tran" => {
+            if !matches!(words.get("o_proj").copied(), Some("longlat" | "latlon" | "latlong")) {
+                return Err("ncproj knows `+proj=ob_tran` with `+o_proj=longlat` alone".to_string());
+            }
             let lat = number("o_lat_p")?.ok_or_else(|| "it lacks `+o_lat_p`".to_string())?;
             let turn = number("o_lon_p")?.unwrap_or(0.0);
             let lon = values.get("lon_0").copied().unwrap_or(0.0);
-            let values = BTreeMap::from([("lat_0", lat), ("lon_0", lon), ("x_0", turn)]);
-            return Ok(Definition { code: "rotated", values, axes: (1.0, 1.0), unit: None });
+            let values = [("lat_0", lat), ("lon_0", lon), ("x_0", turn)];
+            let mut d = rotated(values);
+            d.count_from(words.get("pm").map_or(Ok(0.0), |w| meridian(w))?);
+            return Ok(d);
         }
-        _ => return Err(format!("ncproj does not know the projection `{name}`")),
+        "longlat" | "latlong" | "latlon" | "lonlat" | "geocent" | "pipeline" | "noop" => {
+            return Err(format!("`+proj={name}` is no projection"));
+        }
+        other => other,
     };
     if code == "lcc" || code == "aea" {
         let first = values.get("lat_1").copied().ok_or_else(|| "it lacks `+lat_1`".to_string())?;
-        values.entry("lat_2").or_insert(first);
-        values.entry("lat_0").or_insert(if code == "lcc" && !words.contains_key("lat_2") {
-            first
-        } else {
-            0.0
-        });
+        values.entry("lat_2".to_string()).or_insert(first);
+        let origin = match code == "lcc" && !words.contains_key("lat_2") {
+            true => first,
+            false => 0.0,
+        };
+        values.entry("lat_0".to_string()).or_insert(origin);
     }
-    Ok(Definition { code, values, axes, unit })
+    let mut d = Definition { code: code.to_string(), values, choices, axes, unit };
+    d.count_from(words.get("pm").map_or(Ok(0.0), |w| meridian(w))?);
+    Ok(d)
+}
+
+/// The rotated pole, which is computed here: `x_0` is the grid's longitude of the true pole.
+pub(super) fn rotated(values: [(&str, f64); 3]) -> Definition {
+    let values = values.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+    Definition { code: "rotated".into(), values, axes: (1.0, 1.0), ..Definition::default() }
 }

@@ -1,6 +1,6 @@
 //! GeoJSON: a FeatureCollection (or one Feature) of polygons.
 
-use super::{Column, Crs, Features, crs_of_epsg, not_polygons, places};
+use super::{Column, Crs, Features, crs_of_epsg, crs_of_wkt, not_polygons, places};
 use crate::error::{Error, Result, base_name, read_whole, thousands};
 use crate::repair::Shape;
 use serde_json::Value;
@@ -26,10 +26,10 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
     };
     let crs = match root["crs"]["properties"]["name"].as_str() {
         None => Crs::Geographic,
-        Some(c) if ["CRS84", "CRS83", "CRS27"].iter().any(|e| c.ends_with(e)) => Crs::Geographic,
+        Some(c) if c.ends_with("CRS84") => Crs::Geographic,
         Some(c) => match c.rsplit(':').next().and_then(|n| n.parse().ok()) {
             Some(code) if c.to_uppercase().contains("EPSG") => crs_of_epsg(c, code),
-            _ => Crs::Projected(c.to_string(), Err("ncproj does not know the name".to_string())),
+            _ => crs_of_wkt(c),
         },
     };
     let mut fields: Vec<String> = Vec::new();
