@@ -103,8 +103,12 @@ struct Given {
 
 impl Wish {
     pub fn parse(text: &str) -> Result<Wish> {
+        let short: String = match text.char_indices().nth(60) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text.to_string(),
+        };
         let bad =
-            |what: String| Err(Error::usage(format!("`--classes {text}`: {what}")).hint(HINT));
+            |what: String| Err(Error::usage(format!("`--classes {short}`: {what}")).hint(HINT));
         let (name, listed) = match text.rsplit_once('=') {
             Some((n, l)) => (Some(n.trim().to_string()), l),
             None => (None, text),

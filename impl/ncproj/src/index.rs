@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-/// Format 2 is that of a projected grid: it has the plane's scale too. Format 3 is that of any grid with carried columns.
+/// Format 2 is that of a projected grid: it has the plane's scale too. Format 4 is that of any grid with carried columns.
 /// All others stay in format 1.
-const VERSIONS: [u32; 3] = [1, 2, 3];
+const NEWEST: u32 = 4;
 const HASH: usize = 32;
 
 pub struct Index {
@@ -212,9 +212,9 @@ impl Index {
 
     fn version(&self) -> u32 {
         match (self.carried.is_empty(), self.grid.projection.is_some()) {
-            (false, _) => VERSIONS[2],
-            (true, true) => VERSIONS[1],
-            (true, false) => VERSIONS[0],
+            (false, _) => 4,
+            (true, true) => 2,
+            (true, false) => 1,
         }
     }
 
@@ -274,9 +274,9 @@ impl Index {
             return Err(wrong(format!("`{name}` is not an index of ncproj")));
         }
         let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-        if !VERSIONS.contains(&version) {
+        if !(1..=NEWEST).contains(&version) {
             return Err(wrong(format!(
-                "`{name}` is an index of format {version}, this ncproj reads formats 1, 2 and 3"
+                "`{name}` is an index of format {version}, this ncproj reads formats 1 to {NEWEST}"
             )));
         }
         let mut parts = Parts { file, left: body - 12, hasher: blake3::Hasher::new(), error: None };
