@@ -129,7 +129,7 @@ def test_an_index_without_carried_columns_keeps_its_format_and_bytes(states):
     plain = (states.folder / "t.index").read_bytes()
     assert plain[8:12] == (1).to_bytes(4, "little") and b"carried" not in plain
     states.index(features(states), "t.nc", "--carry", "STATE")
-    assert (states.folder / "t.index").read_bytes()[8:12] == (3).to_bytes(4, "little")
+    assert (states.folder / "t.index").read_bytes()[8:12] == (4).to_bytes(4, "little")
 
 
 def fingerprint(desk, attributes=ATTRIBUTES, *words):
@@ -157,7 +157,7 @@ def test_the_fingerprint_is_that_of_the_carried_values_too(states):
 
 def test_info_and_check_know_what_is_carried(states):
     text = states.program("info", states.folder / "t.index").stdout
-    assert "format       ncproj index 3" in text
+    assert "format       ncproj index 4" in text
     assert "carried      `STATE` text (1 null), `people` int64 (1 null), `share` float64 (1 null)" in text
     done = states.program("check", "--index", states.folder / "t.index", states.folder / "t.nc")
     assert done.returncode == 0 and "t.nc: fits" in done.stdout

@@ -70,7 +70,7 @@ static TOO_MANY: Refusal = Refusal {
 static TOO_LARGE: Refusal = Refusal {
     of: "classes",
     name: "64-bit integers beyond 2^53 in `frac`, `weighted_frac` and `variety`",
-    message: "`{}` holds {}: beyond 9,007,199,254,740,992 float64 cannot tell integers apart",
+    message: "the value {} is too large: from 9,007,199,254,740,992 on float64 cannot tell integers apart",
     hint: "choose other statistics, or store classes as smaller numbers",
 };
 
@@ -103,8 +103,12 @@ struct Given {
 
 impl Wish {
     pub fn parse(text: &str) -> Result<Wish> {
+        let short: String = match text.char_indices().nth(60) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text.to_string(),
+        };
         let bad =
-            |what: String| Err(Error::usage(format!("`--classes {text}`: {what}")).hint(HINT));
+            |what: String| Err(Error::usage(format!("`--classes {short}`: {what}")).hint(HINT));
         let (name, listed) = match text.rsplit_once('=') {
             Some((n, l)) => (Some(n.trim().to_string()), l),
             None => (None, text),
@@ -148,6 +152,11 @@ pub fn number(v: f64) -> String {
         a if a != 0.0 && !(1e-5..1e16).contains(&a) && a.is_finite() => format!("{v:e}"),
         _ => v.to_string(),
     }
+}
+
+/// The shortest decimal that float32 holds as this value.
+pub fn shortest(v: f64) -> f64 {
+    (v as f32).to_string().parse().unwrap_or(v)
 }
 
 /// The classes of one variable.
@@ -395,8 +404,8 @@ pub fn not_a_class(
 }
 
 /// The error of an integer that float64 holds together with its neighbours.
-pub fn too_large(variable: &str, value: f64) -> Error {
-    TOO_LARGE.error(&[variable, &number(value)])
+pub fn too_large(value: f64, at: &str) -> Error {
+    TOO_LARGE.error(&[&format!("{value}")]).at(at)
 }
 
 /// What a file says of a value.
@@ -452,6 +461,8 @@ fn flags_of_all(spans: &[Span], place: usize, warnings: &mut Vec<String>) -> Res
 fn flags(var: &Var) -> Result<Vec<Flag>> {
     let stored: Vec<f64> = match var.attr("flag_values") {
         None => return Ok(Vec::new()),
+        // float32 as people write it: 0.1 and not 0.10000000149.
+        Some(Attr::Numbers(Kind::F4, v)) => v.iter().map(|v| shortest(*v)).collect(),
         Some(Attr::Numbers(_, v)) => v.clone(),
         Some(Attr::Text(t)) => {
             // `flag_values = "0b, 1b, 2b"`: numbers as ncdump shows them, seen in the wild.
@@ -546,5 +557,6 @@ mod tests {
             ("11".into(), "-0.5".into(), "0".into())
         );
         assert_eq!(number(1e300), "1e300");
+        assert_eq!(shortest(f64::from(0.1f32)), 0.1);
     }
 }

@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MAGIC: &[u8; 8] = b"ncprojix";
-/// Format 2 is that of a projected grid: it has the plane's scale too; format 3 that of a curvilinear one, which has centres and
-/// areas of cells, and that of any grid with carried columns. All others stay in format 1.
-const NEWEST: u32 = 3;
+/// Format 2 is that of a projected grid: it has the plane's scale too; format 3 that of a curvilinear one: it has centres and
+/// areas of cells; format 4 that of any grid with carried columns. All others stay in format 1.
+const NEWEST: u32 = 4;
 const HASH: usize = 32;
 
 pub struct Index {
@@ -252,7 +252,7 @@ impl Index {
 
     fn version(&self) -> u32 {
         match (&self.grid.quads, &self.grid.projection) {
-            _ if !self.carried.is_empty() => 3,
+            _ if !self.carried.is_empty() => 4,
             (Some(_), _) => 3,
             (None, Some(_)) => 2,
             (None, None) => 1,

@@ -111,7 +111,8 @@ pub fn read(
         return Err(Error::usage("`--key-name` is empty")
             .hint("name the key's column, or leave `--key-name` away"));
     }
-    let wanted = template.fields();
+    let mut wanted = template.fields();
+    wanted.extend_from_slice(carry);
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     if layer.is_some() && !["zip", "gpkg"].contains(&extension.as_str()) {
@@ -132,10 +133,15 @@ pub fn read(
             .hint("give a .zip or .shp (shapefile), .gpkg, .parquet (GeoParquet) or .geojson"));
         }
     };
+    let text = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
     let carried = match extension.as_str() {
         _ if carry.is_empty() => Vec::new(),
         "geojson" | "json" => geojson::attributes(path, carry)?,
-        _ => return Err(Error::usage("`--carry` is for .geojson")),
+        _ => {
+            let values = &found.values[template.parts.len()..];
+            let columns = values.iter().map(|v| Column::Text(v.iter().map(text).collect()));
+            carry.iter().cloned().zip(columns).collect()
+        }
     };
     let file = base_name(path);
     let mut warnings = Vec::new();

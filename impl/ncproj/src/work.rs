@@ -1,7 +1,7 @@
 //! The work itself: windows of steps on all cores, block by block, and their results in order.
 
 use crate::aggregate::Request;
-use crate::classes::{Columns, not_a_class, too_large};
+use crate::classes::{Columns, not_a_class, shortest, too_large};
 use crate::error::{Error, Result};
 use crate::grid;
 use crate::index::Index;
@@ -596,7 +596,7 @@ impl<'a> Worker<'a> {
                 if let (true, Some((low, high))) = (long, self.ordered.ends()) {
                     let far = if -low > high { low } else { high };
                     if far.abs() >= EXACT {
-                        return Err(too_large(&w.label, far));
+                        return Err(too_large(far, &w.label));
                     }
                 }
                 if plan.classes.is_some()
@@ -847,18 +847,14 @@ pub fn survey(span: &Span, place: usize, cells: &Covered, threads: usize) -> Res
         seen.counts.into_iter().for_each(|(v, n)| all.add((f64::from_bits(v), n)));
     }
     let narrow = w.decoder.is_f32();
-    let shortest = |v: f64| match (v as f32).to_string().parse() {
-        Ok(short) if narrow => short,
-        _ => v,
-    };
     let whole = all.is_whole();
+    let plain = |v: f64| if narrow { shortest(v) } else { v };
     let counts = all.counts.into_iter();
-    let mut values: Vec<(f64, u64)> =
-        counts.map(|(v, n)| (shortest(f64::from_bits(v)), n)).collect();
+    let mut values: Vec<(f64, u64)> = counts.map(|(v, n)| (plain(f64::from_bits(v)), n)).collect();
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     values.truncate(MOST_SEEN);
     if let Some((v, _)) = values.iter().find(|(v, _)| w.long && v.abs() >= EXACT) {
-        return Err(too_large(&w.label, *v));
+        return Err(too_large(*v, &w.label));
     }
     Ok(Survey { values, whole, narrow })
 }

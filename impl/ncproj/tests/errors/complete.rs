@@ -8,6 +8,7 @@ const UNPROVOKED: &[(&str, &str)] = &[
     ("a worker stopped without a result", "a thread died without a word: a fault of ncproj itself"),
     ("the file changed while it was read", "another program writes at that very moment"),
     ("begin again when it is whole", "as above"),
+    ("a value is no class", "which, and how often, is found out before it is said"),
     ("this is a fault of ncproj", "a thread died without a word"),
     ("cannot make the page", "the page is written to memory"),
     (

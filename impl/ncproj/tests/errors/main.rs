@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod carry;
+mod classes;
 mod command_line;
 mod complete;
 mod crs;
