@@ -5,14 +5,15 @@
 //!
 //! - edges of up to 180 degrees are as they are drawn, and so are edges along a pole and edges of the whole globe (360);
 //! - the ring of many corners jumps: where its other edges are short, that one is too;
-//! - of few corners the direction tells: outlines run counter-clockwise (RFC 7946, `shapely.box`), read the right way;
+//! - of few corners, a ring that crosses itself one way and not the other goes the other;
+//! - else the direction tells: outlines run counter-clockwise (RFC 7946, `shapely.box`), read the right way;
 //! - what is left can be meant both ways and is an error.
 //!
 //! Holes and parts: a hole goes with its shell, each part of a region stands for itself.
 
 use crate::error::Error;
 use crate::features::{Feature, Refusal};
-use crate::repair::{Point, Polygon, Ring, signed_area};
+use crate::repair::{Point, Polygon, Ring, is_simple, signed_area};
 
 /// Rounding of longitudes, in degrees.
 const HAIR: f64 = 1e-9;
@@ -179,7 +180,7 @@ fn span(points: &[Point], axis: usize) -> (f64, f64) {
 }
 
 /// Reads one ring; `turns`: the direction that it should have, 1 for counter-clockwise.
-fn read(points: &[Point], turns: f64, seen: &mut Understood) -> Result<Option<Ring>, Doubt> {
+fn read(points: &Ring, turns: f64, seen: &mut Understood) -> Result<Option<Ring>, Doubt> {
     let Some(s) = sketch(points) else { return Ok(None) };
     let either = Doubt { why: &EITHER_WAY, values: s.ends };
     if s.winding != 0.0 {
@@ -200,20 +201,34 @@ fn read(points: &[Point], turns: f64, seen: &mut Understood) -> Result<Option<Ri
     }
     let right = |p: &[Point]| signed_area(p) * turns > 0.0;
     let (drawn, joined) = (right(points), right(&s.joined));
-    if s.most <= WIDE {
-        return if drawn { Ok(None) } else { Err(either) };
+    if s.most <= WIDE && drawn {
+        return Ok(None);
     }
     let strip = north - south > 20.0 * (east - west);
     let fine = points.len() >= MANY && s.steps <= 45.0;
-    if fine || s.jumps > 2 || (joined && !drawn && !strip) {
-        seen.crossing = true;
-        return Ok(Some(s.joined));
+    let wide = s.most > WIDE;
+    let over = if wide && (fine || s.jumps > 2) {
+        Some(true)
+    } else {
+        match (is_simple(points), is_simple(&s.joined)) {
+            (true, false) => Some(false),
+            (false, true) => Some(true),
+            _ if wide && joined && !drawn && !strip => Some(true),
+            _ if wide && drawn && !joined && strip => Some(false),
+            _ => None,
+        }
+    };
+    match over {
+        Some(true) => {
+            seen.crossing = true;
+            Ok(Some(s.joined))
+        }
+        Some(false) => {
+            seen.long = true;
+            Ok(None)
+        }
+        None => Err(either),
     }
-    if drawn && !joined && strip {
-        seen.long = true;
-        return Ok(None);
-    }
-    Err(either)
 }
 
 /// A ring that goes once round the globe, closed along the pole on whose side it lies. Nothing when it lies on both.
@@ -326,6 +341,10 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
         let joined = sketch(&hole).filter(|s| s.winding == 0.0).map(|s| s.joined);
         let mut own = Understood::default();
         match joined.filter(|j| span(j, 0).1 - span(j, 0).0 > HAIR) {
+            // Wider than its shell is no way to read a hole.
+            Some(joined) if span(&hole, 0).1 - span(&hole, 0).0 > east - west + HAIR => {
+                hole = joined;
+            }
             Some(joined) if fits(&joined).is_some() && fits(&hole).is_none() => hole = joined,
             Some(joined) if fits(&joined).is_none() && fits(&hole).is_some() => {}
             _ => {
@@ -353,7 +372,7 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
             None => {
                 let common = |s: f64| (b + s).min(east) - (a + s).max(west);
                 let near = ((west + east - a - b) / 720.0).round() * 360.0;
-                if common(near) > common(0.0).max(0.0) {
+                if common(near) > common(0.0) {
                     hole.iter_mut().for_each(|p| p[0] += near);
                 }
             }

@@ -117,6 +117,8 @@ struct Touches {
     own: Vec<bool>,
     /// Any two places of the region share a vertex.
     any: bool,
+    /// Two rings do.
+    between: bool,
 }
 
 struct Segment {
@@ -151,7 +153,7 @@ fn inspect(rings: &[&Ring]) -> Option<Touches> {
         }
     }
     segments.sort_unstable_by(|a, b| a.west.total_cmp(&b.west));
-    let mut touches = Touches { own: vec![false; rings.len()], any: false };
+    let mut touches = Touches { own: vec![false; rings.len()], any: false, between: false };
     for (i, s) in segments.iter().enumerate() {
         for t in &segments[i + 1..] {
             if t.west > s.east {
@@ -201,6 +203,7 @@ fn inspect(rings: &[&Ring]) -> Option<Touches> {
             }
             if !neighbours || shared == 2 {
                 touches.any = true;
+                touches.between |= s.ring != t.ring;
                 if s.ring == t.ring {
                     touches.own[s.ring as usize] = true;
                 }
@@ -208,6 +211,11 @@ fn inspect(rings: &[&Ring]) -> Option<Touches> {
         }
     }
     Some(touches)
+}
+
+/// Does a ring neither cross nor touch itself?
+pub(crate) fn is_simple(ring: &Ring) -> bool {
+    inspect(&[ring]).is_some_and(|t| !t.own[0])
 }
 
 /// Cuts a ring into simple loops at the vertices that it passes more than once.
@@ -430,8 +438,8 @@ fn apart(shell: &Ring, hole: &Ring) -> bool {
     let (shell, hole) = (mended(shell), mended(hole));
     let both = shell.overlay_as::<i64>(&hole, OverlayRule::Intersect, FillRule::NonZero);
     // Where they only touch nothing is taken away, and nothing added.
-    let rings: Vec<&Ring> = shell.iter().chain(&hole).flatten().collect();
-    both.is_empty() && inspect(&rings).is_some_and(|t| !t.any)
+    let meet = |a: &Ring, b: &Ring| inspect(&[a, b]).is_none_or(|t| t.between);
+    both.is_empty() && !shell.iter().flatten().any(|a| hole.iter().flatten().any(|b| meet(a, b)))
 }
 
 /// The union of polygons, each its outline without its holes, by overlay.
@@ -439,15 +447,15 @@ fn dissolve(polygons: &[Polygon]) -> Vec<Loop> {
     let mut all: Vec<Polygon> = Vec::new();
     for polygon in polygons {
         let Some((shell, rest)) = polygon.split_first() else { continue };
-        let (mut outlines, mut holes) = (mended(shell), Vec::new());
-        for hole in rest {
-            match apart(shell, hole) {
-                true => outlines.extend(mended(hole)),
-                false => holes.extend(mended(hole)),
-            }
-        }
+        let (outlines, mut holes) = (mended(shell), Vec::new());
         if outlines.is_empty() {
             continue;
+        }
+        for hole in rest {
+            match apart(shell, hole) {
+                true => all.extend(mended(hole)),
+                false => holes.extend(mended(hole)),
+            }
         }
         if holes.is_empty() {
             all.extend(outlines);
