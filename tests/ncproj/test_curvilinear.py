@@ -152,7 +152,9 @@ def test_squares_turned_by_45_degrees_without_bounds(desk):
     sea(desk, lat, lon)
     got = shares(desk, desk.regions(box(20, 0, 40, 20)))
     assert sum(got.values()) == pytest.approx(4, abs=1e-12)
-    assert got[3, 3] == pytest.approx(0.5, abs=1e-12) or got[0, 3] == pytest.approx(0.5, abs=1e-12)
+    # the cells along the row to the north-east, and those that the two lines halve
+    halved = {cell for cell, share in got.items() if share == pytest.approx(0.5, abs=1e-12)}
+    assert len(got) == 6 and len(halved) == 4
 
 
 def test_the_mean_is_by_area_on_the_sphere(desk):
@@ -236,3 +238,517 @@ def test_a_cell_that_straddles_the_date_line(desk):
     same(shares(desk, desk.regions(box(-180, 0, -179.5, 1))), {(0, 1): 0.5}, 1e-12)
     both = desk.regions([box(179.25, 0, 180, 1)], [box(-180, 0, -179.25, 1)], kind="MultiPolygon")
     same(shares(desk, both), {(0, 0): 0.25, (0, 1): 1, (0, 2): 0.25}, 1e-12)
+
+
+def polar_square(n=5, step=2.0, pole=1, offset=0.0):
+    """Centres and corners of n x n squares about the pole, `step` degrees of the polar distance wide, in Lambert's plane."""
+    edge = (np.arange(n + 1) - n / 2 + offset) * np.radians(step)
+    centre = (edge[:-1] + edge[1:]) / 2
+
+    def place(x, y):
+        return pole * (90 - 2 * np.degrees(np.arcsin(np.hypot(x, y) / 2))), np.degrees(np.arctan2(pole * y, x))
+
+    lat, lon = place(*np.meshgrid(centre, centre, indexing="ij"))
+    nodes = place(*np.meshgrid(edge, edge, indexing="ij"))
+    ring = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    return lat, lon, tuple(np.stack([side[a : a + n, b : b + n] for a, b in ring], -1) for side in nodes)
+
+
+@pytest.mark.parametrize("pole", [1, -1])
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("n", [4, 5])
+def test_squares_about_a_pole_have_their_true_area_and_leave_nothing_out(desk, pole, given, n):
+    """The plane keeps areas: each cell has (2 degrees)^2, and a cap of 3 degrees 2 pi (1 - cos 3), whatever cell holds the pole."""
+    lat, lon, bounds = polar_square(n, pole=pole)
+    sea(desk, lat, lon, bounds if given else None)
+    cap = box(-180, 87, 180, 90) if pole > 0 else box(-180, -90, 180, -87)
+    got = shares(desk, desk.regions(cap))
+    assert sum(desk.weights["a"].values()) == pytest.approx(2 * np.pi * (1 - np.cos(np.radians(3))), rel=1e-6)
+    for cell, weight in desk.weights["a"].items():
+        assert weight / got[cell] == pytest.approx(np.radians(2) ** 2, rel=1e-9 if given else 1e-2)
+    if n == 5:
+        assert got[2, 2] == 1
+        assert got[2, 1] == pytest.approx(got[2, 3], abs=1e-6) and got[1, 2] == pytest.approx(got[2, 1], abs=1e-6)
+    assert desk.value("valid", desk.regions(cap)) == 1
+
+
+def test_a_sector_at_the_pole_meets_the_cells_on_its_side(desk):
+    """0..90 east within 1 degree of the pole: of the cell that holds the pole a quarter disc, pi / 4 x 1 of 4 square degrees."""
+    lat, lon, bounds = polar_square(5)
+    sea(desk, lat, lon, bounds)
+    got = shares(desk, desk.regions(box(0, 89, 90, 90)))
+    cap = 2 * np.pi * (1 - np.cos(np.radians(1)))
+    assert set(got) == {(2, 2)} and got[2, 2] == pytest.approx(cap / 4 / np.radians(2) ** 2, rel=1e-5)
+
+
+def test_a_coarse_cell_that_holds_the_pole_ends_where_its_neighbours_begin(desk):
+    """A cap north of 75 as one cell with corners at 0, 90, 180 and 270 east, among squares of 90 degrees: nothing is left out."""
+    lon = np.array([[45.0, 135, 225, 315], [0, 0, 0, 0]])
+    lat = np.array([[67.5] * 4, [90, np.nan, np.nan, np.nan]])
+    lats, lons = (np.full((2, 4, 4), np.nan) for _ in range(2))
+    for k in range(4):
+        lats[0, k], lons[0, k] = [60, 60, 75, 75], [90 * k, 90 * k + 90, 90 * k + 90, 90 * k]
+    lats[1, 0], lons[1, 0] = 75, [0, 90, 180, 270]
+    sea(desk, lat, lon, (lats, lons))
+    region = desk.regions(box(-180, 60, 180, 90))
+    got = shares(desk, region)
+    assert set(got) == {(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)} and set(got.values()) == {1.0}
+    assert sum(desk.weights["a"].values()) == pytest.approx(2 * np.pi * (1 - np.sin(np.radians(60))), rel=1e-6)
+    assert desk.value("valid", region) == 1
+
+
+def tripolar(rows=60, columns=72, *, join=65.0, edges=False):
+    """A grid of two northern poles on land, at 0 and 180 east of the join: Murray's bipolar cap above a plain grid (south from -78).
+
+    Centres, or with `edges` corners; the last row folds along the line between the two poles.
+    """
+    south = np.linspace(-78, join, rows + 1)
+    north = np.linspace(0, np.pi / 2, rows // 3 + 1)  # from the join to the fold
+    across = np.arange(columns + 1) * 2 * np.pi / columns
+    if not edges:
+        south, north = (south[1:] + south[:-1]) / 2, (north[1:] + north[:-1]) / 2
+        across = (across[1:] + across[:-1]) / 2
+    else:
+        north = north[1:]
+    a, b = np.meshgrid(north, across, indexing="ij")
+    # In the polar stereographic plane, of radius 1 at the join: circles through both poles, and those at right angles to them.
+    # A half of them comes from one side and a half from the other: w = tan(z / 2) maps a strip to the disc.
+    side = np.where(np.sin(b) >= 0, 1, -1)
+    u = np.arctanh(np.clip(np.cos(b), -1 + 1e-12, 1 - 1e-12))
+    w = np.tanh((u + 1j * side * (np.pi / 2 - a)) / 2)
+    distance = 2 * np.degrees(np.arctan(np.abs(w) * np.tan(np.radians(90 - join) / 2)))
+    lat = np.concatenate([np.repeat(south[:, None], across.size, 1), 90 - distance])
+    lon = np.concatenate([np.repeat(np.degrees(across)[None, :], south.size, 0), np.degrees(np.angle(w)) % 360])
+    return lat, lon
+
+
+def tripolar_bounds(rows=60, columns=72):
+    nodes = tripolar(rows, columns, edges=True)
+    n = nodes[0].shape[0] - 1
+    ring = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    return tuple(np.stack([side[a : a + n, b : b + columns] for a, b in ring], -1) for side in nodes)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_tripolar_grid_covers_the_globe_once(desk, given):
+    """All of the sphere north of 78 south: 2 pi (1 + sin 78), each cell wholly, whichever way the fold is crossed."""
+    lat, lon = tripolar()
+    sea(desk, lat, lon, tripolar_bounds() if given else None)
+    region = desk.regions(box(-180, -78, 180, 90))
+    got = shares(desk, region)
+    assert isinstance(got, dict), got
+    assert len(got) == lat.size and min(got.values()) > (1 - 1e-9 if given else 0.97)
+    assert sum(desk.weights["a"].values()) == pytest.approx(2 * np.pi * (1 + np.sin(np.radians(78))), rel=1e-6 if given else 1e-3)
+    assert desk.value("valid", region) == pytest.approx(1, abs=1e-6 if given else 1e-3)
+    # a region over the fold and the pole
+    cap = desk.regions(box(-180, 85, 180, 90))
+    assert desk.value("valid", cap) == pytest.approx(1, abs=1e-6 if given else 2e-3)
+    sum_of = sum(desk.weights["a"].values())
+    assert sum_of > 0
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_mean_over_a_tripolar_grid_is_that_of_the_sphere(desk, given):
+    """v = sin(latitude): the mean north of 60 is (1 + sin 60) / 2, to the size of the cells."""
+    lat, lon = tripolar(rows=120, columns=144)
+    sea(desk, lat, lon, tripolar_bounds(120, 144) if given else None, values=np.sin(np.radians(lat)))
+    assert desk.value("mean", desk.regions(box(-180, 60, 180, 90))) == pytest.approx((1 + np.sin(np.radians(60))) / 2, abs=2e-4)
+
+
+def test_cells_without_coordinates_are_none(desk):
+    """A block of fill values: its values do not count, and the part of the region there lies outside."""
+    lat, lon = LAT.copy(), LON.copy()
+    lat[1:3, 1:3] = lon[1:3, 1:3] = np.nan
+    for bounds in (None, tuple(np.where(np.isnan(lat)[..., None], np.nan, side) for side in square_bounds(LAT, LON))):
+        sea(desk, lat, lon, bounds, values=np.where(np.isnan(lat), 1000, 1))
+        (row,) = desk.run()
+        assert float(row["mean_v"]) == 1 and float(row["count_v"]) == 12
+        assert float(row["valid_v"]) == pytest.approx(12 / 16, abs=1e-12)
+        assert "4 without a place" in desk.index().stderr
+
+
+def test_blocks_at_one_place_are_none(desk):
+    """Land-suppressed blocks with zeros for coordinates, no fill value: more cells at one place than any fold repeats."""
+    lat, lon = mesh(np.arange(0.5, 8), np.arange(10.5, 18))
+    lat[2:6, 3:6] = lon[2:6, 3:6] = 0
+    sea(desk, lat, lon, values=np.where(lat == 0, 1000, 1))
+    (row,) = desk.run(desk.regions(box(10, 0, 18, 8)))
+    assert (float(row["mean_v"]), float(row["count_v"])) == (1, 64 - 12)
+
+
+def test_bounds_without_values_leave_no_cell_and_three_corners_a_triangle(desk):
+    lats, lons = square_bounds(LAT, LON)
+    lats[0, 0], lons[0, 0] = np.nan, np.nan
+    lats[3, 3, 2], lons[3, 3, 2] = np.nan, np.nan  # the north-east corner: half a square is left
+    lat, lon = LAT.copy(), LON.copy()
+    lat[3, 3], lon[3, 3] = 3.3, 13.3
+    sea(desk, lat, lon, (lats, lons))
+    got = shares(desk)
+    assert len(got) == 15 and (0, 0) not in got and set(got.values()) == {1.0}
+    assert got == {cell: 1.0 for cell in np.ndindex(4, 4) if cell != (0, 0)}
+    assert sum(desk.weights["a"].values()) == pytest.approx(np.radians(1) ** 2 * 14.5, rel=2e-3)
+
+
+def test_cells_without_area_are_none(desk):
+    lats, lons = square_bounds(LAT, LON)
+    lats[1, 1], lons[1, 1] = 1.5, 11.5
+    sea(desk, LAT, LON, (lats, lons))
+    got = shares(desk)
+    assert len(got) == 15 and (1, 1) not in got
+
+
+def test_bounds_that_do_not_hold_their_centre_are_refused(desk):
+    lats, lons = square_bounds(LAT, LON)
+    lons[2, 1] += 1.2
+    sea(desk, LAT, LON, (lats, lons))
+    said = shares(desk)
+    assert "the cell in row 2, column 1 does not hold its centre" in said and "t.nc: `lat`, `lon`" in said
+    lats, lons = square_bounds(LAT, LON)
+    sea(desk, LAT, LON, (lons, lats))
+    assert "is no latitude" in shares(desk) or "does not hold its centre" in shares(desk)
+
+
+def test_corners_that_do_not_go_round_are_refused(desk):
+    """South-west, south-east, north-west, north-east: the sides cross."""
+    lats, lons = square_bounds(LAT, LON)
+    sea(desk, LAT, LON, (lats[..., [0, 1, 3, 2]], lons[..., [0, 1, 3, 2]]))
+    assert "the sides of the cell in row 0, column 0 cross" in shares(desk)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_columns_that_repeat_others_count_once(desk, given):
+    """NEMO's halo: the first and the last column are those before the last and after the first."""
+    lat, lon = mesh(np.arange(-29.5, 30), np.arange(0.5, 360))
+    lat, lon = np.concatenate([lat[:, -1:], lat, lat[:, :1]], 1), np.concatenate([lon[:, -1:] - 360, lon, lon[:, :1]], 1)
+    values = np.ones(lat.shape)
+    values[:, [0, -1]] = 1000  # a halo that was not filled
+    sea(desk, lat, lon, square_bounds(lat, lon) if given else None, values=values)
+    region = desk.regions(box(-10, -10, 10, 10))
+    (row,) = desk.run(region)
+    assert (float(row["mean_v"]), float(row["count_v"]), float(row["valid_v"])) == (1, 400, 1)
+    assert "120 that repeat others left out" in desk.index(region).stderr
+
+
+def test_a_fold_that_repeats_a_row_counts_once(desk):
+    """NEMO's fold: the last row is the one before it, counted the other way."""
+    lat, lon = tripolar(30, 36)
+    lats, lons = tripolar_bounds(30, 36)
+    lat, lon = np.concatenate([lat, lat[-1:, ::-1]]), np.concatenate([lon, lon[-1:, ::-1]])
+    lats, lons = (np.concatenate([side, side[-1:, ::-1]]) for side in (lats, lons))
+    sea(desk, lat, lon, (lats, lons))
+    region = desk.regions(box(-180, 70, 180, 90))
+    assert desk.value("valid", region) == pytest.approx(1, abs=1e-6)
+    assert "36 that repeat others left out" in desk.index(region).stderr
+
+
+def test_cells_that_overlap_are_refused(desk):
+    """The second column moved by half a cell: what both cover would count twice."""
+    lat, lon = LAT.copy(), LON.copy()
+    lon[:, 1] -= 0.6
+    sea(desk, lat, lon, square_bounds(lat, lon))
+    said = shares(desk)
+    assert "row 0, column 0 and row 0, column 1 overlap" in said
+
+
+def test_cells_that_overlap_in_part_are_refused_where_a_region_lies(desk):
+    """Cells of 1.3 degrees about centres one degree apart hold their own centres alone."""
+    sea(desk, LAT, LON, square_bounds(LAT, LON, 0.65))
+    assert "overlap" in shares(desk)
+
+
+def test_the_dimensions_may_stand_the_other_way(desk):
+    """lat(x, y) with v(x, y), and lat(y, x) with v(x, y): rows and columns are those of the coordinates."""
+    lat, lon = mesh(np.arange(0.5, 4), np.arange(10.5, 16))
+    region = desk.regions(box(11, 0, 12, 1))
+    sea(desk, lat.T, lon.T, dims=("x", "y"))
+    same(shares(desk, region), {(1, 0): 1.0}, 1e-12)
+    assert desk.value("mean", region) == 4
+    sea(desk, lat, lon, data_dims=("x", "y"))
+    same(shares(desk, region), {(0, 1): 1.0}, 1e-12)
+    assert desk.value("mean", region) == 1
+
+
+def test_time_and_levels_before_and_after(desk):
+    """v(time, y, x, level): each has its own row."""
+    def more(file):
+        file.createDimension("time", 2)
+        file.createDimension("level", 3)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time[:] = "days since 2000-01-01", [0, 1]
+        w = file.createVariable("w", "f8", ("time", "y", "x", "level"))
+        w.coordinates = "lon lat"
+        w[:] = np.arange(2)[:, None, None, None] * 10 + np.arange(3) + np.zeros((4, 4, 1))
+
+    sea(desk, LAT, LON, more=more)
+    rows = desk.run(words=("--variables", "w"), index=("--variable", "w"))
+    assert [float(row["mean_w"]) for row in rows] == [0, 1, 2, 10, 11, 12]
+
+
+def test_units_of_radians_and_grads(desk):
+    region = desk.regions(box(10.25, 0, 13, 3))
+    sea(desk, LAT, LON, square_bounds(LAT, LON))
+    plain = shares(desk, region)
+    for units, factor in (("radian", RADIAN), ("grad", 1 / 0.9)):
+        odd = {"units": units}
+        bounds = tuple(side * factor for side in square_bounds(LAT, LON))
+        for given in (bounds, None):
+            sea(desk, LAT * factor, LON * factor, given, lat_attrs=odd | {"standard_name": "latitude"}, lon_attrs=odd | {"standard_name": "longitude"})
+            same(shares(desk, region), plain, 1e-11)
+    sea(desk, LAT, -LON, tuple(side * sign for side, sign in zip(square_bounds(LAT, LON), (1, -1))), lon_attrs={"units": "degrees_west"})
+    same(shares(desk, region), plain, 1e-12)
+
+
+def test_an_unknown_unit_is_refused(desk):
+    sea(desk, LAT, LON, lat_attrs={"units": "furlong", "standard_name": "latitude"})
+    said = shares(desk)
+    assert "`lat` is in `furlong`" in said and "attribute `units`" in said
+
+
+def test_packed_coordinates_and_float32(desk):
+    region = desk.regions(box(10.25, 0, 13, 3))
+    sea(desk, LAT, LON, square_bounds(LAT, LON), kind="f4")
+    same(shares(desk, region), {(r, c): (0.75 if c == 0 else 1.0) for r in range(3) for c in range(3)}, 1e-6)
+
+
+def test_coordinates_that_the_variable_names_win(desk):
+    """CICE's T and U points on the same dimensions; v names U, w names T, u names none."""
+    def more(file):
+        for side, values, units in (("TLAT", LAT, "degrees_north"), ("TLON", LON, "degrees_east")):
+            axis = file.createVariable(side, "f8", ("y", "x"))
+            axis.units, axis[:] = units, values
+        for name, coordinates in (("w", "TLON TLAT"), ("u", None)):
+            field = file.createVariable(name, "f8", ("y", "x"))
+            field[:] = 1
+            if coordinates:
+                field.coordinates = coordinates
+
+    sea(desk, LAT + 0.5, LON + 0.5, names=("ULAT", "ULON"), more=more)
+    region = desk.regions(box(10, 0, 11, 1))
+    same(shares(desk, region, "t.nc", "--variable", "w"), {(0, 0): 1.0})
+    same(shares(desk, region, "t.nc", "--variable", "v"), {(0, 0): 0.25})
+    said = shares(desk, region, "t.nc", "--variable", "u")
+    assert "`u` could have several two-dimensional latitudes: `TLAT`, `ULAT`" in said
+
+
+def test_nominal_coordinates_along_the_dimensions_do_not_hide_the_true_ones(desk):
+    """MOM: yt_ocean and xt_ocean are nominal, geolat_t and geolon_t are true; where both agree the grid is plain."""
+    def more(file):
+        for side, values, units in (("y", np.arange(0.5, 4), "degrees_north"), ("x", np.arange(10.5, 14), "degrees_east")):
+            axis = file.createVariable(side, "f8", (side,))
+            axis.units, axis[:] = units, values
+
+    region = desk.regions(box(10, 0, 11, 1))
+    sea(desk, LAT + 0.5, LON, names=("geolat_t", "geolon_t"), more=more)
+    same(shares(desk, region), {(0, 0): 0.5})
+    sea(desk, LAT, LON, names=("geolat_t", "geolon_t"), more=more)
+    same(shares(desk, region), {(0, 0): 1.0})
+    assert "curvilinear" not in desk.said
+
+
+def test_wrf_repeats_its_coordinates_along_time(desk):
+    """XLAT(Time, south_north, west_east), the staggered ones on other dimensions; a nest that moves is refused."""
+    def write(move):
+        with netCDF4.Dataset(desk.folder / "t.nc", "w") as file:
+            for dim, length in (("Time", 2), ("south_north", 4), ("west_east", 4), ("west_east_stag", 5)):
+                file.createDimension(dim, length)
+            stag = mesh(np.arange(0.5, 4), np.arange(10.0, 15))
+            for name, values, units, across in (
+                ("XLAT", LAT, "degree_north", "west_east"), ("XLONG", LON, "degree_east", "west_east"),
+                ("XLAT_U", stag[0], "degree_north", "west_east_stag"), ("XLONG_U", stag[1], "degree_east", "west_east_stag"),
+            ):
+                axis = file.createVariable(name, "f4", ("Time", "south_north", across))
+                axis.units, axis[:] = units, np.stack([values, values + move])
+            for name, across, coordinates in (("T2", "west_east", "XLONG XLAT XTIME"), ("U", "west_east_stag", "XLONG_U XLAT_U XTIME")):
+                field = file.createVariable(name, "f4", ("Time", "south_north", across))
+                field.coordinates, field[:] = coordinates, 1
+
+    region = desk.regions(box(10, 0, 11, 1))
+    write(0)
+    same(shares(desk, region, "t.nc", "--variable", "T2"), {(0, 0): 1.0}, 1e-6)
+    same(shares(desk, region, "t.nc", "--variable", "U"), {(0, 0): 0.5, (0, 1): 0.5}, 1e-6)
+    write(1)
+    assert "`XLAT` changes along `Time`: the grid moves" in shares(desk, region, "t.nc", "--variable", "T2")
+
+
+def test_a_projection_goes_before_two_dimensional_coordinates(desk):
+    def more(file):
+        for side, values in (("y", np.arange(4) * 1000.0), ("x", np.arange(4) * 1000.0)):
+            axis = file.createVariable(side, "f8", (side,))
+            axis.units, axis.standard_name, axis[:] = "m", f"projection_{side}_coordinate", values
+        crs = file.createVariable("crs", "i4")
+        crs.setncatts({"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": 38.5, "longitude_of_central_meridian": -97.5,
+                       "latitude_of_projection_origin": 38.5, "earth_radius": 6371200.0})
+        file["v"].grid_mapping = "crs"
+
+    sea(desk, LAT, LON, more=more)
+    shares(desk, desk.regions(box(-97.5, 38.5, -97.49, 38.51)))
+    assert "+proj=lcc" in desk.said and "curvilinear" not in desk.said
+
+
+@pytest.mark.parametrize("kind", ["ugrid", "ncol", "healpix", "cdi"])
+def test_unstructured_grids_are_refused_by_name(desk, kind):
+    with netCDF4.Dataset(desk.folder / "t.nc", "w") as file:
+        dim = {"ugrid": "nMesh2_face", "ncol": "ncol", "healpix": "cells", "cdi": "cell"}[kind]
+        file.createDimension("time", 2)
+        file.createDimension(dim, 12)
+        field = file.createVariable("v", "f8", ("time", dim))
+        field[:] = 1
+        if kind != "healpix":
+            for side, units in (("lat", "degrees_north"), ("lon", "degrees_east")):
+                axis = file.createVariable(side, "f8", (dim,))
+                axis.units, axis[:] = units, np.arange(12)
+            field.coordinates = "lat lon"
+        if kind == "ugrid":
+            file.createVariable("Mesh2", "i4").setncatts({"cf_role": "mesh_topology", "topology_dimension": 2})
+            field.mesh, field.location = "Mesh2", "face"
+        if kind == "healpix":
+            file.createVariable("crs", "i4").grid_mapping_name = "healpix"
+            field.grid_mapping = "crs"
+        if kind == "cdi":
+            field.CDI_grid_type = "unstructured"
+    assert "the grid is unstructured" in shares(desk)
+    assert "the grid is unstructured" in shares(desk, None, "t.nc", "--variable", "v")
+
+
+def test_one_row_without_bounds_has_no_size(desk):
+    sea(desk, LAT[:1], LON[:1])
+    assert "1 x 4 cells and no bounds" in shares(desk)
+    sea(desk, LAT[:1], LON[:1], square_bounds(LAT[:1], LON[:1]))
+    assert len(shares(desk)) == 4
+
+
+def test_bounds_that_are_none(desk):
+    """Of one coordinate only; of another shape; a name that the file does not have is said."""
+    lats, lons = square_bounds(LAT, LON)
+    sea(desk, LAT, LON, more=lambda file: setattr(file["lat"], "bounds", "nothing"))
+    assert len(shares(desk)) == 16 and "made from the centres (`nothing` is not in the file)" in desk.said
+
+    def one(file):
+        file.createDimension("vertices", 4)
+        file["lat"].bounds = "lat_bnds"
+        file.createVariable("lat_bnds", "f8", ("y", "x", "vertices"))[:] = lats
+
+    sea(desk, LAT, LON, more=one)
+    assert "`lat` has bounds and `lon` has none" in shares(desk)
+
+    def two(file):
+        file.createDimension("two", 2)
+        file["lat"].bounds = "lat_bnds"
+        file.createVariable("lat_bnds", "f8", ("y", "x", "two"))[:] = lats[..., :2]
+
+    sea(desk, LAT, LON, more=two)
+    assert "the bounds `lat_bnds` of `lat` have the shape 4 x 4 x 2" in shares(desk)
+
+
+def test_bounds_with_the_corners_first_and_by_name_alone(desk):
+    """vertices_latitude(vertices, y, x), without the attribute."""
+    lats, lons = square_bounds(LAT, LON, 0.25)
+
+    def more(file):
+        file.createDimension("vertices", 4)
+        for name, values, units in (("vertices_latitude", lats, "degrees_north"), ("vertices_longitude", lons, "degrees_east")):
+            corners = file.createVariable(name, "f8", ("vertices", "y", "x"))
+            corners.units, corners[:] = units, np.moveaxis(values, -1, 0)
+
+    sea(desk, LAT, LON, names=("latitude", "longitude"), more=more)
+    got = shares(desk, desk.regions(box(10.25, 0.25, 10.5, 0.75)))
+    same(got, {(0, 0): 0.5}, 1e-12)
+    assert "corners by `vertices_latitude` and `vertices_longitude`" in desk.said
+
+
+def test_another_grid_is_refused_and_the_same_one_in_other_words_is_not(desk):
+    sea(desk, LAT, LON, square_bounds(LAT, LON))
+    sea(desk, LAT, LON + 360, square_bounds(LAT, LON + 360), name="turned.nc", kind="f4")
+    sea(desk, LAT, LON, name="bare.nc")
+    sea(desk, LAT, LON + 0.1, name="moved.nc")
+    sea(desk, LAT[:3], LON[:3], name="less.nc")
+    desk.grid(1, name="plain.nc")
+    for name in ("turned.nc", "bare.nc"):
+        (row,) = desk.run(grids=("t.nc",), stats="count")
+        done = desk.program("aggregate", "--index", desk.folder / "t.index", desk.folder / name, "--stats", "count", "-o", desk.folder / "o.csv")
+        assert done.returncode == 0, done.stderr
+    for name, what in (("moved.nc", "lies at latitude 0.500000, longitude 10.5"), ("less.nc", "4 x 4 and 3 x 4 cells"), ("plain.nc", "one of them is curvilinear")):
+        done = desk.program("aggregate", "--index", desk.folder / "t.index", desk.folder / name, "--stats", "count", "-o", desk.folder / "o.csv")
+        assert done.returncode == 1 and "the index is for another grid" in done.stderr and what in done.stderr
+        done = desk.program("check", "--index", desk.folder / "t.index", desk.folder / name)
+        assert done.returncode == 1 and what in done.stdout
+
+
+def test_check_info_and_export_know_the_grid(desk):
+    def gaps(file):
+        file["v"][0, :] = np.ma.masked
+
+    sea(desk, LAT, LON, square_bounds(LAT, LON), fill=-1.0, more=gaps)
+    region = desk.regions(box(10, 0, 11, 2))
+    assert desk.index(region).returncode == 0
+    index = desk.folder / "t.index"
+    done = desk.program("check", "--index", index, desk.folder / "t.nc")
+    assert done.returncode == 0 and "over missing cells: `a` 50.0 %" in done.stdout
+    about = json.loads(desk.program("info", "--json", desk.folder / "t.nc").stdout)
+    assert about["grid"]["lat"]["extent"] == [0.5, 3.5] and "4 x 4 cells" in about["grid"]["curvilinear"]
+    gridded = [v["name"] for v in about["variables"] if v["gridded"]]
+    assert gridded == ["v"]
+    assert "corners by `lat_bnds` and `lon_bnds`" in desk.program("info", index).stdout
+    weights = desk.folder / "w.nc"
+    assert desk.program("export", "--index", index, "-o", weights).returncode == 0
+    with netCDF4.Dataset(weights) as file:
+        assert list(file["col"][:]) == [1, 5] and file.dimensions["n_a"].size == 16
+        area = np.diff(np.sin(np.radians([0, 1, 2])))
+        np.testing.assert_allclose(file["S"][:], area / area.sum(), rtol=1e-12)
+
+
+def test_a_box_and_weights_of_ones_own(desk):
+    """--bbox goes by the middles of cells; --weights FILE:VARIABLE by a field on the same grid."""
+    sea(desk, LAT, LON, more=lambda file: None)
+    sea(desk, LAT, LON, values=np.where(LON < 11, 3.0, 1.0), name="w.nc")
+    regions = many(desk, [Polygon(box(10, 0, 12, 1)), Polygon(box(13, 3, 14, 4))])
+    rows = desk.run(regions, words=("--bbox=10,0,12,2",))
+    assert [row["id"] for row in rows] == ["r0"]
+    rows = desk.run(regions, words=("--weights", f"{desk.folder / 'w.nc'}:v"))
+    assert float(rows[0]["mean_v"]) == (3 * 0 + 1 * 1) / 4
+
+
+def test_the_index_is_the_same_bytes_from_any_number_of_threads(desk):
+    lat, lon = tripolar(30, 36)
+    sea(desk, lat, lon)
+    region = desk.regions(box(-100, 20, 60, 90))
+    assert desk.index(region, "t.nc", "--threads", "1").returncode == 0
+    one = (desk.folder / "t.index").read_bytes()
+    assert desk.index(region, "t.nc", "--threads", "3").returncode == 0
+    assert (desk.folder / "t.index").read_bytes() == one
+    assert int.from_bytes(one[8:12], "little") == 3
+
+
+def test_a_damaged_index_is_refused(desk):
+    sea(desk, LAT, LON)
+    assert desk.index().returncode == 0
+    whole = (desk.folder / "t.index").read_bytes()
+    for at in range(0, len(whole), 97):
+        (desk.folder / "b.index").write_bytes(whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :])
+        done = desk.program("info", desk.folder / "b.index")
+        assert done.returncode == 1 and "panicked" not in done.stderr
+
+
+def test_a_region_smaller_than_a_cell_lies_wholly_within(desk):
+    sea(desk, *turned(5, 33, (0.0, 150.0)))
+    region = desk.regions([[150.3, 0.2], [150.3 + 1e-6, 0.2], [150.3, 0.2 + 1e-6], [150.3, 0.2]])
+    assert desk.value("valid", region) == 1
+
+
+def test_a_swath_without_bounds(desk):
+    """A satellite's lines across the date line, turned and bent: what shapely says of the corners between the centres."""
+    y, x = np.meshgrid(np.arange(12), np.arange(9), indexing="ij")
+    lat, lon = 30 + 0.4 * y + 0.05 * x + 0.004 * x**2, 177 + 0.5 * x - 0.1 * y
+    lon = (lon + 180) % 360 - 180
+    sea(desk, lat, lon)
+    got = shares(desk, desk.regions(box(178, 31, 182, 33)))
+    whole = np.where(lon < 0, lon + 360, lon)
+    inner = [(side[:-1, :-1] + side[:-1, 1:] + side[1:, :-1] + side[1:, 1:]) / 4 for side in (lat, whole)]
+    ring = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    corners = [np.stack([side[a : a + 10, b : b + 7] for a, b in ring], -1) for side in inner]
+    wanted = {(r + 1, c + 1): s for (r, c), s in by_shapely(*corners, Polygon(box(178, 31, 182, 33))).items()}
+    same({cell: got[cell] for cell in wanted}, wanted)
+
+
+def test_the_ring_of_the_whole_grid_is_the_sum_of_its_cells(desk):
+    assert desk.value("count", desk.regions(ALL), grids=(sea(desk, LAT, LON).name,)) == pytest.approx(16, abs=1e-12)

@@ -336,8 +336,12 @@ fn units(var: &Var) -> String {
 
 /// Finds the grid of the variable `of`, or of the first variable that has one.
 pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
+    let found;
     let (lat, lon, mapping) = match find_names(source, of)? {
-        Found::Lines(lat, lon, mapping) => (lat, lon, mapping),
+        Found::Lines(lat, lon, mapping, var) => {
+            found = var;
+            (lat, lon, mapping)
+        }
         Found::Cells(var) => return find_cells(source, &var, None),
     };
     let at = |m: &str| format!("{}: grid mapping `{m}`", source.name);
@@ -352,7 +356,7 @@ pub fn find(source: &mut Source, of: Option<&str>) -> Result<Grid> {
         let lat = axis(source, &lat, Side::Lat)?;
         let lon = axis(source, &lon, Side::Lon)?;
         let mut grid = round(source, lat, lon, None)?;
-        if let Some(curvilinear) = beside(source, of, &grid)? {
+        if let Some(curvilinear) = beside(source, &found, &grid)? {
             return Ok(curvilinear);
         }
         if let Some(Mapping { datum, meridian, .. }) = said {
@@ -414,8 +418,7 @@ fn find_cells(source: &mut Source, of: &str, names: Option<(&str, &str)>) -> Res
 
 /// Some files keep nominal latitudes and longitudes along the dimensions, and name the true ones of two dimensions in
 /// `coordinates`: the grid of these, unless both say the same.
-fn beside(source: &mut Source, of: Option<&str>, plain: &Grid) -> Result<Option<Grid>> {
-    let Some(of) = of else { return Ok(None) };
+fn beside(source: &mut Source, of: &str, plain: &Grid) -> Result<Option<Grid>> {
     let var = &source.vars[source.var_index(of)?];
     let all = curvilinear::candidates(source, var, None);
     let text = var.text("coordinates").unwrap_or("");
@@ -717,8 +720,8 @@ fn plane<'a>(source: &'a Source, var: &Var) -> Option<(&'a Var, &'a Var, &'a Var
 }
 
 enum Found {
-    /// Names of the latitude and the longitude; or of y, x and the projection.
-    Lines(String, String, Option<String>),
+    /// Names of the latitude and the longitude, or of y, x and the projection; and of a variable on them.
+    Lines(String, String, Option<String>, String),
     /// A variable with latitude and longitude of two dimensions.
     Cells(String),
 }
@@ -729,20 +732,26 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<Found> {
         None => {
             let mut v: Vec<&Var> =
                 source.vars.iter().filter(|v| v.dims.len() >= 2 && v.kind.is_number()).collect();
-            v.sort_by_key(|v| std::cmp::Reverse(v.dims.len()));
+            // Data before the coordinates of cells.
+            v.sort_by_key(|v| (std::cmp::Reverse(v.dims.len()), curvilinear::is_helper(source, v)));
             v
         }
     };
     for var in &candidates {
         named_mapping(source, var)?;
         if let Some((y, x, mapping)) = plane(source, var) {
-            return Ok(Found::Lines(y.name.clone(), x.name.clone(), Some(mapping.name.clone())));
+            return Ok(Found::Lines(
+                y.name.clone(),
+                x.name.clone(),
+                Some(mapping.name.clone()),
+                var.name.clone(),
+            ));
         }
         if let (Some(a), Some(b)) =
             (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon))
             && sides(source, var).is_some()
         {
-            return Ok(Found::Lines(a, b, None));
+            return Ok(Found::Lines(a, b, None, var.name.clone()));
         }
     }
     if let Some(v) = candidates.iter().find(|v| curvilinear::sides(source, v).is_some()) {
@@ -817,6 +826,9 @@ pub fn sides(source: &Source, var: &Var) -> Option<(usize, usize)> {
         None => {
             let names = (coordinate(source, var, Side::Lat), coordinate(source, var, Side::Lon));
             let (Some(lat), Some(lon)) = names else { return curvilinear::sides(source, var) };
+            if curvilinear::is_coordinate(source, var) {
+                return None;
+            }
             let dim = |name: &str| source.var(name).map(|v| v.dims[0]);
             (dim(&lat)?, dim(&lon)?)
         }

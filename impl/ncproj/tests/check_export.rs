@@ -58,7 +58,7 @@ fn check_ends_with_1_where_a_file_does_not_fit() {
     assert_eq!(code, 1);
     assert!(
         said.ends_with(
-            "file         curvilinear.nc: does not fit\n             the grid is curvilinear: `lat` and `lon` have two dimensions\n"
+            "file         curvilinear.nc: does not fit\n  t: another grid: one of them is curvilinear, the other is not\n"
         ),
         "{said}"
     );

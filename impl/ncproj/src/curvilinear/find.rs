@@ -50,8 +50,15 @@ pub static ONE_BOUNDS: Refusal = Refusal {
     hint: "add the other bounds, or remove the attribute `bounds` and its variable",
 };
 
+pub static EMPTY: Refusal = Refusal {
+    of: "coordinates",
+    name: "two-dimensional coordinate without values",
+    message: "`{}` has no values",
+    hint: "choose another file: a grid needs its coordinates",
+};
+
 pub const REFUSALS: &[&Refusal] =
-    &[&AMBIGUOUS, &UNSTRUCTURED, &CHANGES, &BAD_UNIT, &BAD_VALUE, &BAD_BOUNDS, &ONE_BOUNDS];
+    &[&EMPTY, &AMBIGUOUS, &UNSTRUCTURED, &CHANGES, &BAD_UNIT, &BAD_VALUE, &BAD_BOUNDS, &ONE_BOUNDS];
 
 /// Latitude and longitude.
 const SIDES: [&str; 2] = ["latitude", "longitude"];
@@ -146,6 +153,13 @@ fn is_bounds(source: &Source, var: &Var) -> bool {
 pub fn is_helper(source: &Source, var: &Var) -> bool {
     let named = source.vars.iter().any(|v| is_named(v, &var.name));
     (0..2).any(|side| sureness(var, side, named) > 0) || is_bounds(source, var)
+}
+
+/// A latitude or longitude of cells that another variable names in `coordinates`.
+pub fn is_coordinate(source: &Source, var: &Var) -> bool {
+    var.dims.len() > 1
+        && (0..2).any(|side| sureness(var, side, false) >= 3)
+        && source.vars.iter().any(|v| is_named(v, &var.name))
 }
 
 /// The two dimensions of a coordinate of cells; those before them only repeat it.
@@ -348,9 +362,7 @@ fn plane_of(source: &mut Source, name: &str, dims: [usize; 2]) -> Result<Vec<f64
     let size = n[0].saturating_mul(n[1]);
     let at = format!("{}: {}", source.name, shape_text(source, var));
     if size == 0 || values.len() < size {
-        return Err(Error::data(format!("`{name}` has no values"))
-            .at(at)
-            .hint("choose another file: a grid needs its coordinates"));
+        return Err(EMPTY.error(&[name]).at(at));
     }
     let same = |a: &f64, b: &f64| a == b || a.is_nan() && b.is_nan();
     let first = &values[..size];

@@ -55,7 +55,7 @@ with start("filters.nc") as file:
         var = file.createVariable(name, "f4", ("lat", "lon"), chunksizes=(5, 5), compression=filters)
     var[:] = PLANE
 
-# what is refused: two-dimensional coordinates, a projection
+# what is refused: two-dimensional coordinates of cells without area, a projection
 with netCDF4.Dataset("curvilinear.nc", "w") as file:
     for dim, length in (("y", 3), ("x", 3)):
         file.createDimension(dim, length)

@@ -83,7 +83,10 @@ fn coordinates() {
         "index --regions r.geojson --key id --grid v.nc --variable time -o o.idx",
     );
     a.write("c.nc", fixture("curvilinear.nc"));
-    a.says("a curvilinear grid", "index --regions r.geojson --key id --grid c.nc -o o.idx");
+    a.says(
+        "a curvilinear grid of cells without area",
+        "index --regions r.geojson --key id --grid c.nc -o o.idx",
+    );
     let fine: Vec<f64> = (0..66_000).map(|k| -89.0 + f64::from(k) * 1e-3).collect();
     let wide: Vec<f64> = (0..66_000).map(|k| f64::from(k) * 1e-3).collect();
     let mut huge = Classic::default()
@@ -97,6 +100,79 @@ fn coordinates() {
         "more cells than can be counted",
         "index --regions r.geojson --key id --grid h.nc -o o.idx",
     );
+    a.finish();
+}
+
+/// Nine cells of one degree by their centres, `lat` and `lon` of two dimensions.
+fn cells(lat: &dyn Fn(usize, usize) -> f64, columns: usize) -> Classic {
+    let all = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+        (0..3 * columns).map(|k| f(k / columns, k % columns)).collect()
+    };
+    Classic::default()
+        .dim("y", 3)
+        .dim("x", columns)
+        .dim("corner", 4)
+        .var("lat", DOUBLE, &["y", "x"], NORTH, &all(lat))
+        .var("lon", DOUBLE, &["y", "x"], EAST, &all(&|_, c| 260.5 + c as f64))
+        .var("v", FLOAT, &["y", "x"], &[("coordinates", "lat lon")], &vec![1.0; 3 * columns])
+}
+
+/// Corners of the same cells, `half` degrees to the north and south, in this order.
+fn corners(file: Classic, half: f64, order: [usize; 4]) -> Classic {
+    let all = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+        (0..36).map(|k| f(k / 4, order[k % 4])).collect()
+    };
+    let south = [-half, -half, half, half];
+    let west = [-0.5, 0.5, 0.5, -0.5];
+    let lat = all(&|cell, k| 40.5 + (cell / 3) as f64 + south[k]);
+    let lon = all(&|cell, k| 260.5 + (cell % 3) as f64 + west[k]);
+    file.var("lat_bnds", DOUBLE, &["y", "x", "corner"], &[], &lat).var(
+        "lon_bnds",
+        DOUBLE,
+        &["y", "x", "corner"],
+        &[],
+        &lon,
+    )
+}
+
+#[test]
+fn curvilinear() {
+    let mut a = Area::new("curvilinear");
+    let plain = |r: usize, _: usize| 40.5 + r as f64;
+    let index = "index --regions r.geojson --key id --grid g.nc -o o.idx";
+    for (title, file) in [
+        ("corners in the wrong order", corners(cells(&plain, 3), 0.5, [0, 1, 3, 2])),
+        (
+            "a cell that does not hold its centre",
+            corners(
+                cells(&|r, c| plain(r, c) + if c == 1 { 1.0 } else { 0.0 }, 3),
+                0.5,
+                [0, 1, 2, 3],
+            ),
+        ),
+        ("cells that overlap", corners(cells(&plain, 3), 1.2, [0, 1, 2, 3])),
+        ("a latitude that is none", cells(&|r, _| 80.5 + 10.0 * r as f64, 3)),
+        ("one column and no bounds", cells(&plain, 1)),
+    ] {
+        a.write("g.nc", file.bytes());
+        a.says(title, index);
+    }
+    a.write("g.nc", corners(cells(&plain, 3), 0.5, [0, 1, 2, 3]).bytes());
+    a.says("fine", index);
+    a.says("as it is described", "info g.nc");
+    for (title, file) in [
+        ("other centres", cells(&|r, c| plain(r, c) + 0.01 * c as f64, 3)),
+        ("other areas", corners(cells(&plain, 3), 0.4, [0, 1, 2, 3])),
+        (
+            "a cell that is not there",
+            cells(&|r, c| if r + c == 0 { f64::NAN } else { plain(r, c) }, 3),
+        ),
+        ("more columns", cells(&plain, 4)),
+        ("latitude and longitude of one dimension", grid(&LAT, &LON, &[])),
+    ] {
+        a.write("w.nc", file.bytes());
+        a.says(title, "aggregate --index o.idx w.nc -o out.csv");
+    }
     a.finish();
 }
 
