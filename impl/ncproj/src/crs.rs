@@ -67,7 +67,7 @@ impl Projection {
             Some(Attr::Text(t)) => {
                 t.split([',', ' ']).filter_map(|v| v.parse::<f64>().ok()).collect()
             }
-            None => Vec::new(),
+            _ => Vec::new(),
         };
         let by_name = match var.text("grid_mapping_name") {
             Some(name) => define::of_cf(name, &numbers, unit).and_then(|d| d.build(Some(unit))),

@@ -54,6 +54,7 @@ pub fn describe(path: &Path) -> Result<Value> {
             Layout::Contiguous { .. } => "contiguous",
             Layout::Records { .. } => "records",
             Layout::Inline(_) => "compact",
+            Layout::Library(_) => "read by HDF5",
             Layout::Unreadable(_) => "unreadable",
         };
         about["storage"] = json!(storage);
