@@ -70,7 +70,12 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![
+        (crate::netcdf::PACKING, crate::netcdf::NO_PACKING),
+        (crate::time::FEATURES, crate::time::REFUSALS),
+        (crate::plan::FEATURES, crate::plan::REFUSALS),
+        (crate::netcdf::CONTAINERS, crate::netcdf::NO_CONTAINERS),
+    ]
 }
 
 /// Everything there is, by group, in the order of the modules.

@@ -2,7 +2,7 @@
 //!
 //! The days of a calendar that has dates which are none (30 February) are counted in that calendar and shown as text.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{Feature, Refusal};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,13 +78,7 @@ impl Blocks {
         }
         for filter in &var.filters {
             if let Filter::Unknown(name) = filter {
-                return Err(refuse(format!(
-                    "`{}` is packed with the filter `{name}`, which ncproj does not know",
-                    var.name
-                ))
-                .hint(
-                    "repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it",
-                ));
+                return Err(super::NO_FILTER.error(&[&var.name, name]).at(label));
             }
         }
         let total = shape.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));
@@ -118,9 +112,7 @@ impl Blocks {
                 (block, Places::Library(slow.clone()))
             }
             Layout::Unreadable(why) => {
-                return Err(refuse(format!("`{}` cannot be read: {why}", var.name)).hint(
-                    "copy the file first (`nccopy in.nc plain.nc`), or choose other variables",
-                ));
+                return Err(super::NO_LAYOUT.error(&[&var.name, why]).at(label));
             }
         };
         let bytes = block.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));

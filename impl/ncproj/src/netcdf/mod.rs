@@ -15,8 +15,12 @@ pub use blocks::{Blocks, Scratch};
 pub use decode::{Decoder, Part, Values};
 pub use packing::all_out;
 
+/// What is honoured and refused of a variable's attributes.
+pub use packing::{FEATURES as PACKING, REFUSALS as NO_PACKING};
+
 use self::patience::Patience;
 use crate::error::{Error, Result, base_name, list, nearest, open, thousands};
+use crate::features::{Feature, Refusal};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -193,6 +197,37 @@ impl Var {
     }
 }
 
+/// What is read of files, and what is refused.
+pub const CONTAINERS: &[Feature] = &[
+    Feature::honoured("files", "netCDF classic (CDF-1, CDF-2, CDF-5), netCDF-4, HDF5 with dimension scales, also behind a user block", "read without a copy"),
+    Feature::honoured("files", "deflate, shuffle, fletcher32, zstd, lzf", "undone chunk by chunk on all cores; checksums are checked"),
+    Feature::honoured("files", "nbit, scaleoffset", "undone by the HDF5 library, one chunk at a time"),
+    Feature::honoured("files", "contiguous, compact, chunks never written, a chunk's filter mask", "as HDF5 has them"),
+    Feature::converted("types", "float16 and other floats of few bits, float128, integers of 24 bits and the like", "by the HDF5 library, to float32, float64 or the next wider integer"),
+    Feature::honoured("types", "attributes of any number, enum, string of fixed or variable length, UTF-8 or Latin-1, empty", "as numbers and texts"),
+];
+
+static NO_FILTER: Refusal = Refusal {
+    of: "files",
+    name: "szip, blosc, bzip2, lz4, bitshuffle, zfp and other filters",
+    message: "`{}` is packed with the filter `{}`, which ncproj does not know",
+    hint: "repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it",
+};
+static NO_LAYOUT: Refusal = Refusal {
+    of: "files",
+    name: "external storage, virtual data sets",
+    message: "`{}` cannot be read: {}",
+    hint: "copy the file first (`nccopy in.nc plain.nc`), or choose other variables",
+};
+static NO_NETCDF: Refusal = Refusal {
+    of: "files",
+    name: "HDF4, GRIB, TIFF, CDL, JSON, archives, text",
+    message: "`{}` is not a netCDF file: it is {}",
+    hint: "{}",
+};
+
+pub const NO_CONTAINERS: &[&Refusal] = &[&NO_FILTER, &NO_LAYOUT, &NO_NETCDF];
+
 /// Values of a variable that is read whole.
 const MOST_VALUES: u64 = 1 << 27;
 
@@ -357,8 +392,9 @@ impl Source {
         let index = self.var_index(name)?;
         let var = &self.vars[index];
         let kind = var.kind;
-        let plain = ["scale_factor", "add_offset", "_Unsigned"].iter().all(|a| var.attr(a).is_none());
-        if !kind.is_integer() || !plain {
+        let said = |name: &str| var.attr(name).is_some();
+        let wide = kind.size() == 8 && said("_Unsigned");
+        if !kind.is_integer() || wide || said("scale_factor") || said("add_offset") {
             return Ok(None);
         }
         let values = self.read_numbers(name)?;
@@ -460,11 +496,16 @@ fn not_netcdf(head: &[u8], name: &str, bytes: u64) -> Error {
     } else {
         return Error::data(format!("`{name}` is not a netCDF file")).hint(NETCDF_BEGINS);
     };
-    Error::data(format!("`{name}` is not a netCDF file: it is {what}")).hint(hint)
+    NO_NETCDF.error(&[name, what, hint])
 }
 
 const NETCDF_BEGINS: &str =
     "netCDF files begin with `CDF` or `\\x89HDF`; a failed download is often an HTML page";
+
+/// A variable's or a dimension's own name, without its groups.
+pub fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
 
 /// Text as its bytes have it: UTF-8, else Latin-1.
 fn text(bytes: &[u8]) -> String {
