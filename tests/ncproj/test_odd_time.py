@@ -40,7 +40,8 @@ def times(desk, *words, **options):
 def as_cftime(units, calendar, value):
     """The same instant by cftime, written as a timestamp of the proleptic Gregorian calendar."""
     date = cftime.num2date(value, units, calendar)
-    seconds = cftime.date2num(date, UNIX, calendar)
+    # 1 January 1970 was 19 December 1969 in the Julian calendar
+    seconds = cftime.date2num(date, UNIX if calendar != "julian" else "seconds since 1969-12-19", calendar)
     return cftime.num2date(seconds, UNIX, "proleptic_gregorian").strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

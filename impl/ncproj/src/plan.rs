@@ -1,10 +1,10 @@
 //! What is asked of which file: variables, their axes, and how files stand side by side or follow each other.
 
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
+use crate::features::{Feature, Refusal};
 use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
 use crate::layout::Cut;
-use crate::features::{Feature, Refusal};
 use crate::netcdf::{Attr, Blocks, Decoder, Kind, Source, Var, base};
 use crate::output::Labels;
 use crate::select::Times;
@@ -15,11 +15,7 @@ use std::sync::Arc;
 const FILE_HINT: &str =
     "in `--variables FILE:VARIABLE`, FILE is a part of the file's name or a pattern with `*`";
 pub const FEATURES: &[Feature] = &[
-    Feature::honoured(
-        "types",
-        "enum, boolean",
-        "the integers that they are kept as",
-    ),
+    Feature::honoured("types", "enum, boolean", "the integers that they are kept as"),
     Feature::honoured(
         "groups",
         "variables in groups",
@@ -318,7 +314,8 @@ fn one_measure(members: &[Member]) -> Result<()> {
 fn within(members: Vec<Member>, times: &Times) -> Result<Vec<Member>> {
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     let mut out = Vec::new();
-    let dates = members.iter().find(|m| m.axes.time.is_some()).map_or(Dates::Real, |m| m.axes.dates);
+    let dates =
+        members.iter().find(|m| m.axes.time.is_some()).map_or(Dates::Real, |m| m.axes.dates);
     for m in members {
         let Some(axis) = &m.axes.time else {
             return Err(Error::data(format!(
@@ -368,7 +365,9 @@ pub fn why_not(source: &Source, variable: Option<&str>) -> Option<Error> {
             }
             let on_grid = |v: &&Var| v.dims.len() > 1 && !v.kind.is_number();
             let odd = source.vars.iter().filter(on_grid);
-            if let Some(v) = odd.filter(|v| v.kind != Kind::Char).find(|v| grid::sides(source, v).is_some()) {
+            if let Some(v) =
+                odd.filter(|v| v.kind != Kind::Char).find(|v| grid::sides(source, v).is_some())
+            {
                 return Some(other(v));
             }
             source.phony.then(|| {
@@ -461,9 +460,11 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
     };
     let all = &source.vars[index].dims;
     if let Some(k) = (1..all.len()).find(|k| all[..*k].contains(&all[*k])) {
-        return Err(SAME_DIM
-            .error(&[variable, &source.dims[all[k]].name])
-            .at(format!("{}: {}", source.name, shape_text(source, &source.vars[index]))));
+        return Err(SAME_DIM.error(&[variable, &source.dims[all[k]].name]).at(format!(
+            "{}: {}",
+            source.name,
+            shape_text(source, &source.vars[index])
+        )));
     }
     let dims: Vec<usize> =
         all.iter().enumerate().filter(|(k, _)| *k != lat && *k != lon).map(|(_, d)| *d).collect();
@@ -477,13 +478,8 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
         .filter_map(|(k, name)| Some((k, said(name).filter(|v| is_cf_time(v))?)))
         .max_by_key(|(k, v)| (as_time(v), std::cmp::Reverse(*k)))
         .map(|(k, _)| k);
-    let mut out = Axes {
-        time: None,
-        dates: Dates::Real,
-        shift: None,
-        units: Vec::new(),
-        others: Vec::new(),
-    };
+    let mut out =
+        Axes { time: None, dates: Dates::Real, shift: None, units: Vec::new(), others: Vec::new() };
     for (k, (dim, coordinate)) in dims.iter().zip(&along).enumerate() {
         let full = source.dims[*dim].name.clone();
         let name = base(&full).to_string();
@@ -605,7 +601,8 @@ fn coordinate(source: &Source, variable: &str, dim: usize) -> Option<String> {
     let name = &source.dims[dim].name;
     // Numbers have one dimension, texts may have another of their characters.
     let on = |v: &&Var| {
-        v.dims.first() == Some(&dim) && (v.dims.len() == 1 || v.kind == Kind::Char && v.dims.len() == 2)
+        v.dims.first() == Some(&dim)
+            && (v.dims.len() == 1 || v.kind == Kind::Char && v.dims.len() == 2)
     };
     if let Some(v) = source.var(name).filter(on) {
         return Some(v.name.clone());

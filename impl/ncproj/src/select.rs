@@ -43,9 +43,9 @@ impl Times {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         let end = |t: &str| match t.trim() {
             "" => Ok(None),
-            t => {
-                period_in(dates, t).map(Some).ok_or_else(|| bad(format!("`--time {text}`: `{t}` is no date")))
-            }
+            t => period_in(dates, t)
+                .map(Some)
+                .ok_or_else(|| bad(format!("`--time {text}`: `{t}` is no date"))),
         };
         let (from, to) = (end(from)?, end(to)?);
         if from.is_none() && to.is_none() {

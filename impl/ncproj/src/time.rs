@@ -104,11 +104,7 @@ pub const FEATURES: &[Feature] = &[
         "`calendar` `360_day`, `all_leap`, `366_day`",
         "the column `time` is a text in that calendar, `2005-02-30T00:00:00`; `--time` compares its years, months and days; in netCDF a number with that calendar",
     ),
-    Feature::honoured(
-        OF,
-        "units without `since`, texts",
-        "the values themselves are the column",
-    ),
+    Feature::honoured(OF, "units without `since`, texts", "the values themselves are the column"),
     Feature::honoured(
         OF,
         "a second dimension of times",
@@ -256,29 +252,28 @@ impl TimeUnits {
             return Ok(TimeUnits { unit, calendar, day: 0, us_of_day: 0, absolute: true });
         }
         const DAY: i128 = DAY_US as i128;
-        let (us, parts) = match unit.as_str() {
-            "fortnights" | "fortnight" => (14 * DAY, 1),
-            "weeks" | "week" => (7 * DAY, 1),
-            "days" | "day" | "d" => (DAY, 1),
-            "hours" | "hour" | "hrs" | "hr" | "h" => (3_600_000_000, 1),
-            "minutes" | "minute" | "mins" | "min" => (60_000_000, 1),
-            "seconds" | "second" | "secs" | "sec" | "s" => (1_000_000, 1),
-            "milliseconds" | "millisecond" | "millisec" | "millisecs" | "msecs" | "msec" | "ms" => {
-                (1000, 1)
-            }
-            "microseconds" | "microsecond" | "microsec" | "microsecs" | "usecs" | "usec" | "us" => {
-                (1, 1)
-            }
-            "nanoseconds" | "nanosecond" | "nanosec" | "nanosecs" | "nsecs" | "nsec" | "ns" => {
-                (1, 1000)
-            }
-            "months" | "month" if calendar == Calendar::Days360 => (30 * DAY, 1),
-            "years" | "year" if calendar == Calendar::Days360 => (360 * DAY, 1),
-            "common_years" | "common_year" if calendar == Calendar::NoLeap => (365 * DAY, 1),
-            "months" | "month" | "mon" | "years" | "year" | "yr" | "common_years"
-            | "common_year" => return Err(NO_LENGTH.error(&[units, calendar.name()])),
-            _ => return Err(bad("the unit is not known")),
-        };
+        let (us, parts) =
+            match unit.as_str() {
+                "fortnights" | "fortnight" => (14 * DAY, 1),
+                "weeks" | "week" => (7 * DAY, 1),
+                "days" | "day" | "d" => (DAY, 1),
+                "hours" | "hour" | "hrs" | "hr" | "h" => (3_600_000_000, 1),
+                "minutes" | "minute" | "mins" | "min" => (60_000_000, 1),
+                "seconds" | "second" | "secs" | "sec" | "s" => (1_000_000, 1),
+                "milliseconds" | "millisecond" | "millisec" | "millisecs" | "msecs" | "msec"
+                | "ms" => (1000, 1),
+                "microseconds" | "microsecond" | "microsec" | "microsecs" | "usecs" | "usec"
+                | "us" => (1, 1),
+                "nanoseconds" | "nanosecond" | "nanosec" | "nanosecs" | "nsecs" | "nsec" | "ns" => {
+                    (1, 1000)
+                }
+                "months" | "month" if calendar == Calendar::Days360 => (30 * DAY, 1),
+                "years" | "year" if calendar == Calendar::Days360 => (360 * DAY, 1),
+                "common_years" | "common_year" if calendar == Calendar::NoLeap => (365 * DAY, 1),
+                "months" | "month" | "mon" | "years" | "year" | "yr" | "common_years"
+                | "common_year" => return Err(NO_LENGTH.error(&[units, calendar.name()])),
+                _ => return Err(bad("the unit is not known")),
+            };
         if !["since", "after", "from", "ref", "@"].contains(&joint.as_str()) {
             return Err(bad("`since` is missing"));
         }

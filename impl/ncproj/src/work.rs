@@ -277,7 +277,9 @@ impl Run<'_> {
                             .window(&work[member], span, windows[window], regions)
                             .map(|()| finisher.columns(&worker));
                         let seen = &work[member].seen;
-                        if !seen.load(Ordering::Relaxed) && worker.sums.iter().any(|s| s.weight > 0.0) {
+                        if !seen.load(Ordering::Relaxed)
+                            && worker.sums.iter().any(|s| s.weight > 0.0)
+                        {
                             seen.store(true, Ordering::Relaxed);
                         }
                         read.fetch_add(std::mem::take(&mut worker.chunks), Ordering::Relaxed);

@@ -321,7 +321,8 @@ impl Blocks {
                     std::mem::swap(&mut scratch.packed, &mut scratch.plain);
                 }
                 Filter::Lzf => {
-                    if super::filters::lzf(&scratch.packed, wanted, &mut scratch.plain).is_none() {
+                    let done = super::filters::lzf(&scratch.packed, wanted, &mut scratch.plain);
+                    if done.is_none() || scratch.plain.len() != wanted {
                         return Err(self.damaged(at, "it does not unpack (lzf)"));
                     }
                     std::mem::swap(&mut scratch.packed, &mut scratch.plain);

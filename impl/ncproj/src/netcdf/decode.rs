@@ -63,10 +63,6 @@ impl Decoder {
             range: rules.range,
             warnings: rules.warnings,
         };
-        // netCDF fills what is not written, and for bytes that alone says that nothing is there.
-        if kind.size() == 1 && !var.no_fill && var.fill.is_some() && var.attr("_FillValue").is_none() {
-            return Ok(decoder);
-        }
         let mut one = Values::F64(Vec::new());
         let bytes = var.fill.clone().unwrap_or_else(|| vec![0; kind.size()]);
         decoder.decode(&Raw { bytes: &bytes, shuffled: false }, None, true, &mut one)?;
@@ -199,7 +195,8 @@ impl Decoder {
         let (missing, (lo, hi)) = &self.whole;
         let (chunks, _) = from.as_chunks::<8>();
         for (o, b) in to.iter_mut().zip(chunks) {
-            let bits = if self.big_endian { u64::from_be_bytes(*b) } else { u64::from_le_bytes(*b) };
+            let bits =
+                if self.big_endian { u64::from_be_bytes(*b) } else { u64::from_le_bytes(*b) };
             let (value, key) = match self.kind {
                 Kind::U8 => (bits as f64, (bits ^ (1 << 63)) as i64),
                 _ => (bits as i64 as f64, bits as i64),

@@ -12,8 +12,8 @@ const ZSTD: i32 = 32015;
 /// No chunk may unpack to more.
 const MOST_BYTES: usize = 1 << 30;
 
-/// Marc Lehmann's LZF, as h5py writes it: exactly `wanted` bytes, or nothing.
-pub fn lzf(packed: &[u8], wanted: usize, out: &mut Vec<u8>) -> Option<()> {
+/// Marc Lehmann's LZF, as h5py writes it: at most so many bytes.
+pub fn lzf(packed: &[u8], most: usize, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     let mut rest = packed.iter().copied();
     while let Some(control) = rest.next() {
@@ -35,11 +35,11 @@ pub fn lzf(packed: &[u8], wanted: usize, out: &mut Vec<u8>) -> Option<()> {
                 out.push(*out.get(from + k)?);
             }
         }
-        if out.len() > wanted {
+        if out.len() > most {
             return None;
         }
     }
-    (out.len() == wanted).then_some(())
+    Some(())
 }
 
 /// Bytes of a chunk whose unpacked size only the hint tells: tried again with more room.
@@ -71,7 +71,13 @@ fn unpack(id: i32, packed: &[u8], hint: usize) -> Option<Vec<u8>> {
 }
 
 /// What the library calls: only to unpack; 0 says that it did not work.
-fn called(id: i32, flags: c_uint, values: &[c_uint], nbytes: usize, size: &mut usize, buffer: &mut *mut c_void) -> usize {
+fn called(
+    id: i32,
+    flags: c_uint,
+    nbytes: usize,
+    size: &mut usize,
+    buffer: &mut *mut c_void,
+) -> usize {
     if flags & sys::h5z::H5Z_FLAG_REVERSE == 0 || buffer.is_null() {
         return 0;
     }
@@ -79,9 +85,8 @@ fn called(id: i32, flags: c_uint, values: &[c_uint], nbytes: usize, size: &mut u
     let packed = unsafe { std::slice::from_raw_parts((*buffer).cast::<u8>(), nbytes) };
     let out = match id {
         LZF => {
-            let wanted = values.get(2).map_or(*size, |v| *v as usize);
             let mut out = Vec::new();
-            lzf(packed, wanted.min(MOST_BYTES), &mut out).map(|()| out)
+            lzf(packed, MOST_BYTES, &mut out).map(|()| out)
         }
         _ => unpack(id, packed, *size),
     };
@@ -104,20 +109,14 @@ macro_rules! filter {
     ($name:ident, $id:expr) => {
         unsafe extern "C" fn $name(
             flags: c_uint,
-            count: usize,
-            values: *const c_uint,
+            _count: usize,
+            _values: *const c_uint,
             nbytes: usize,
             size: *mut usize,
             buffer: *mut *mut c_void,
         ) -> usize {
-            // SAFETY: the library hands over valid pointers, and `count` values.
-            unsafe {
-                let values = match count > 0 && !values.is_null() {
-                    true => std::slice::from_raw_parts(values, count),
-                    false => &[],
-                };
-                called($id, flags, values, nbytes, &mut *size, &mut *buffer)
-            }
+            // SAFETY: the library hands over valid pointers.
+            unsafe { called($id, flags, nbytes, &mut *size, &mut *buffer) }
         }
     };
 }
@@ -174,9 +173,9 @@ mod tests {
         // "ab" as it is, then 4 bytes from 2 back: control (4 - 2) << 5, distance 2 - 1
         assert!(lzf(&[1, b'a', b'b', 2 << 5, 1], 6, &mut out).is_some());
         assert_eq!(out, b"ababab");
-        // it goes back before the beginning, breaks off, or is of another length
+        // it goes back before the beginning, breaks off, or is longer than it may be
         assert!(lzf(&[0, b'a', 2 << 5, 1], 5, &mut out).is_none());
         assert!(lzf(&[3, b'a'], 4, &mut out).is_none());
-        assert!(lzf(&[1, b'a', b'b'], 3, &mut out).is_none());
+        assert!(lzf(&[1, b'a', b'b'], 1, &mut out).is_none());
     }
 }

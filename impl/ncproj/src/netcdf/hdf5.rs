@@ -260,9 +260,16 @@ fn attributes(at: &h5::Location) -> h5::Result<Attributes> {
     Ok((out, exact))
 }
 
+/// How many elements an attribute has; none where its space is empty.
+fn length(attr: &h5::Attribute) -> usize {
+    let Ok(space) = attr.space() else { return 0 };
+    let points = h5::sync::sync(|| unsafe { sys::h5s::H5Sget_simple_extent_npoints(space.id()) });
+    usize::try_from(points).unwrap_or(0)
+}
+
 /// The numbers of an attribute in a type of our own machine.
 fn read_attribute<T: Copy>(attr: &h5::Attribute, zero: T, kind: Kind) -> Option<Vec<T>> {
-    let mut out = vec![zero; attr.size()];
+    let mut out = vec![zero; length(attr)];
     if out.is_empty() {
         return Some(out);
     }
@@ -285,7 +292,7 @@ fn attribute(attr: &h5::Attribute) -> Option<Attr> {
     let dtype = attr.dtype().ok()?;
     let kind = kind_of(dtype.id()).kind;
     if kind.is_number() {
-        if attr.size() > 1 << 20 {
+        if length(attr) > 1 << 20 {
             return Some(Attr::Other("very long"));
         }
         let numbers = read_attribute(attr, 0f64, Kind::F8);
@@ -295,11 +302,11 @@ fn attribute(attr: &h5::Attribute) -> Option<Attr> {
         Kind::Text | Kind::Char => {}
         other => return Some(Attr::Other(other.name())),
     }
-    if attr.size() == 0 {
+    if length(attr) == 0 {
         return Some(Attr::Text(String::new()));
     }
     let read = |to: *mut c_void| unsafe { sys::h5a::H5Aread(attr.id(), dtype.id(), to) >= 0 };
-    let texts = read_texts(&dtype, &attr.space().ok()?, attr.size(), read);
+    let texts = read_texts(&dtype, &attr.space().ok()?, length(attr), read);
     Some(texts.map_or(Attr::Other("unreadable"), |t| Attr::Text(t.join(", "))))
 }
 
@@ -510,15 +517,19 @@ impl std::fmt::Debug for Slow {
 
 impl Slow {
     /// `extents` values from `at` on, laid out as a block of this shape, in the bytes of our own machine.
-    pub fn read(&self, at: &[u64], extents: &[u64], block: &[u64], out: &mut Vec<u8>) -> Result<()> {
+    pub fn read(
+        &self,
+        at: &[u64],
+        extents: &[u64],
+        block: &[u64],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let values = block.iter().product::<u64>() as usize;
         out.clear();
         out.resize(values * self.kind.size(), 0);
         let _patience = Patience::with(&self.path);
         let ok = h5::sync::sync(|| {
-            use sys::h5s::{
-                H5S_SELECT_SET, H5Sclose, H5Screate_simple, H5Sselect_hyperslab,
-            };
+            use sys::h5s::{H5S_SELECT_SET, H5Sclose, H5Screate_simple, H5Sselect_hyperslab};
             // SAFETY: the shapes have as many members as the data set has dimensions, and the buffer holds a whole block.
             unsafe {
                 let file = sys::h5d::H5Dget_space(self.set.id());
@@ -528,9 +539,16 @@ impl Slow {
                 let none = std::ptr::null();
                 let count = extents.as_ptr();
                 let ok = sys::h5s::H5Sget_simple_extent_ndims(file) == rank
-                    && H5Sselect_hyperslab(file, H5S_SELECT_SET, at.as_ptr(), none, count, none) >= 0
-                    && H5Sselect_hyperslab(memory, H5S_SELECT_SET, zeros.as_ptr(), none, count, none)
+                    && H5Sselect_hyperslab(file, H5S_SELECT_SET, at.as_ptr(), none, count, none)
                         >= 0
+                    && H5Sselect_hyperslab(
+                        memory,
+                        H5S_SELECT_SET,
+                        zeros.as_ptr(),
+                        none,
+                        count,
+                        none,
+                    ) >= 0
                     && sys::h5d::H5Dread(
                         self.set.id(),
                         native(self.kind),
@@ -607,11 +625,8 @@ fn describe(set: &h5::Dataset, path: &std::path::Path) -> h5::Result<Var> {
                 let mut status = sys::h5d::H5D_fill_value_t::H5D_FILL_VALUE_UNDEFINED;
                 if sys::h5p::H5Pfill_value_defined(plist.id(), &mut status) >= 0
                     && status != sys::h5d::H5D_fill_value_t::H5D_FILL_VALUE_UNDEFINED
-                    && sys::h5p::H5Pget_fill_value(
-                        plist.id(),
-                        stored,
-                        bytes.as_mut_ptr().cast(),
-                    ) >= 0
+                    && sys::h5p::H5Pget_fill_value(plist.id(), stored, bytes.as_mut_ptr().cast())
+                        >= 0
                 {
                     no_fill = status != sys::h5d::H5D_fill_value_t::H5D_FILL_VALUE_USER_DEFINED;
                     fill = Some(bytes);

@@ -199,12 +199,36 @@ impl Var {
 
 /// What is read of files, and what is refused.
 pub const CONTAINERS: &[Feature] = &[
-    Feature::honoured("files", "netCDF classic (CDF-1, CDF-2, CDF-5), netCDF-4, HDF5 with dimension scales, also behind a user block", "read without a copy"),
-    Feature::honoured("files", "deflate, shuffle, fletcher32, zstd, lzf", "undone chunk by chunk on all cores; checksums are checked"),
-    Feature::honoured("files", "nbit, scaleoffset", "undone by the HDF5 library, one chunk at a time"),
-    Feature::honoured("files", "contiguous, compact, chunks never written, a chunk's filter mask", "as HDF5 has them"),
-    Feature::converted("types", "float16 and other floats of few bits, float128, integers of 24 bits and the like", "by the HDF5 library, to float32, float64 or the next wider integer"),
-    Feature::honoured("types", "attributes of any number, enum, string of fixed or variable length, UTF-8 or Latin-1, empty", "as numbers and texts"),
+    Feature::honoured(
+        "files",
+        "netCDF classic (CDF-1, CDF-2, CDF-5), netCDF-4, HDF5 with dimension scales, also behind a user block",
+        "read without a copy",
+    ),
+    Feature::honoured(
+        "files",
+        "deflate, shuffle, fletcher32, zstd, lzf",
+        "undone chunk by chunk on all cores; checksums are checked",
+    ),
+    Feature::honoured(
+        "files",
+        "nbit, scaleoffset",
+        "undone by the HDF5 library, one chunk at a time",
+    ),
+    Feature::honoured(
+        "files",
+        "contiguous, compact, chunks never written, a chunk's filter mask",
+        "as HDF5 has them",
+    ),
+    Feature::converted(
+        "types",
+        "float16 and other floats of few bits, float128, integers of 24 bits and the like",
+        "by the HDF5 library, to float32, float64 or the next wider integer",
+    ),
+    Feature::honoured(
+        "types",
+        "attributes of any number, enum, string of fixed or variable length, UTF-8 or Latin-1, empty",
+        "as numbers and texts",
+    ),
 ];
 
 static NO_FILTER: Refusal = Refusal {
@@ -442,7 +466,8 @@ impl Source {
             Kind::Char if matches!(self.vars[index].dims.len(), 1 | 2) => {
                 self.locate(index)?;
                 let mut shape = self.shape(&self.vars[index]);
-                let total = shape.iter().try_fold(1u64, |a, n| a.checked_mul(*n)).unwrap_or(u64::MAX);
+                let total =
+                    shape.iter().try_fold(1u64, |a, n| a.checked_mul(*n)).unwrap_or(u64::MAX);
                 let mut bytes = vec![0u8; total.min(1 << 26) as usize];
                 let blocks = Blocks::new(self, index)?;
                 let mut scratch = Scratch::default();
@@ -470,9 +495,15 @@ fn not_netcdf(head: &[u8], name: &str, bytes: u64) -> Error {
     }
     let begins = |with: &[u8]| head.starts_with(with);
     let (what, hint) = if begins(b"\x0e\x03\x13\x01") {
-        ("HDF4", "write it as netCDF first: `h4toh5` and `nccopy`, `gdal_translate -of netCDF`, or xarray")
+        (
+            "HDF4",
+            "write it as netCDF first: `h4toh5` and `nccopy`, `gdal_translate -of netCDF`, or xarray",
+        )
     } else if begins(b"GRIB") {
-        ("GRIB", "write it as netCDF first: `cdo -f nc4 copy`, `grib_to_netcdf`, or xarray with cfgrib")
+        (
+            "GRIB",
+            "write it as netCDF first: `cdo -f nc4 copy`, `grib_to_netcdf`, or xarray with cfgrib",
+        )
     } else if begins(b"PK\x03\x04") {
         ("a zip archive", "unpack it first (`unzip`)")
     } else if begins(b"\x1f\x8b") {
@@ -490,7 +521,10 @@ fn not_netcdf(head: &[u8], name: &str, bytes: u64) -> Error {
     } else if begins(b"netcdf ") {
         ("CDL, the text form of netCDF", "make a netCDF file of it first (`ncgen`)")
     } else if begins(b"{") || begins(b"[") {
-        ("JSON", "references to chunks elsewhere (kerchunk) are not read: write netCDF first, with xarray")
+        (
+            "JSON",
+            "references to chunks elsewhere (kerchunk) are not read: write netCDF first, with xarray",
+        )
     } else if head.iter().all(|b| (0x20..0x7f).contains(b) || b"\r\n\t".contains(b)) {
         ("text (CSV, HTML?)", NETCDF_BEGINS)
     } else {

@@ -42,7 +42,7 @@ pub const FEATURES: &[Feature] = &[
     Feature::honoured(
         OF,
         "no `_FillValue`",
-        "netCDF's default fill value is missing, except of bytes, and of HDF5 files whose writer set none",
+        "netCDF's default fill value is missing, as netCDF4-python has it; except of bytes whose writer set no fill",
     ),
     Feature::honoured(
         OF,
@@ -231,7 +231,9 @@ fn integral(v: f64) -> Option<i128> {
 fn limits(kind: Kind) -> Option<(i128, i128)> {
     let bits = 8 * kind.size() as u32;
     match kind {
-        Kind::I1 | Kind::I2 | Kind::I4 | Kind::I8 => Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1)),
+        Kind::I1 | Kind::I2 | Kind::I4 | Kind::I8 => {
+            Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1))
+        }
         Kind::U1 | Kind::U2 | Kind::U4 | Kind::U8 => Some((0, (1 << bits) - 1)),
         _ => None,
     }
@@ -314,8 +316,8 @@ impl Rules {
         let fill = said(var, "_FillValue")?;
         match &fill {
             Some(s) => missing.add("_FillValue", s)?,
-            // As netCDF4-python has it: bytes may use all their values, and what a writer did not set is not there.
-            None if var.no_fill || kind.size() == 1 => {}
+            // As netCDF4-python has it: bytes may use all their values where the writer set no fill.
+            None if var.no_fill && kind.size() == 1 => {}
             None => {
                 missing.values.extend(kind.default_fill());
                 missing.whole.extend(default_whole(kind));
@@ -457,7 +459,8 @@ impl Range {
             }
         }
         let (low, high) = (out.low.as_ref(), out.high.as_ref());
-        let nan = |b: Option<&(&str, Said, usize)>| b.is_some_and(|(_, s, k)| s.values[*k].is_nan());
+        let nan =
+            |b: Option<&(&str, Said, usize)>| b.is_some_and(|(_, s, k)| s.values[*k].is_nan());
         if nan(low) || nan(high) {
             return Err(out.error(&NO_RANGE, &[]));
         }
@@ -474,8 +477,11 @@ impl Range {
     }
 
     fn names(&self) -> String {
-        let mut names: Vec<String> =
-            [&self.low, &self.high].iter().filter_map(|b| b.as_ref()).map(|b| format!("`{}`", b.0)).collect();
+        let mut names: Vec<String> = [&self.low, &self.high]
+            .iter()
+            .filter_map(|b| b.as_ref())
+            .map(|b| format!("`{}`", b.0))
+            .collect();
         names.dedup();
         names.join(" and ")
     }
@@ -643,15 +649,17 @@ fn near_misses(
             (None, _) => !same_word,
             (Some(s), "scale_factor") => scaled || s.values.iter().all(|v| *v == 1.0),
             (Some(s), "add_offset") => moved || s.values.iter().all(|v| *v == 0.0),
-            (Some(s), "_FillValue" | "missing_value") => s.values.iter().zip(&s.whole).all(|(v, w)| {
-                let stored = match kind {
-                    Kind::F4 => f64::from(*v as f32),
-                    _ => *v,
-                };
-                v.is_nan()
-                    || missing.contains(&stored)
-                    || kind.is_integer() && w.and_then(|w| held(w, s.kind, kind)).is_none()
-            }),
+            (Some(s), "_FillValue" | "missing_value") => {
+                s.values.iter().zip(&s.whole).all(|(v, w)| {
+                    let stored = match kind {
+                        Kind::F4 => f64::from(*v as f32),
+                        _ => *v,
+                    };
+                    v.is_nan()
+                        || missing.contains(&stored)
+                        || kind.is_integer() && w.and_then(|w| held(w, s.kind, kind)).is_none()
+                })
+            }
             _ => false,
         };
         if harmless {
