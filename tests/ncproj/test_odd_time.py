@@ -325,6 +325,41 @@ def test_a_scalar_time_is_that_of_all_rows(desk, named):
     assert rows[0].get("time") == ("2000-02-01T00:00:00Z" if named else None)
 
 
+def test_leads_of_one_forecast_keep_its_beginning(desk):
+    # as cfgrib writes it: the leads are a dimension, `time` is a scalar and means the beginning of the forecast
+    def make(file):
+        file.createDimension("step", 2)
+        step = file.createVariable("step", "f8", ("step",))
+        step.setncatts({"units": "hours", "standard_name": "forecast_period"})
+        step[:] = [0, 6]
+        time = file.createVariable("time", "i8")
+        time.setncatts({"units": UNIX, "standard_name": "forecast_reference_time"})
+        time[...] = 86400
+        for name, dims in (("w", ("step", "lat", "lon")), ("x", ("lat", "step", "lon"))):
+            field = file.createVariable(name, "f8", dims)
+            field.coordinates = "time step"
+            field[:] = np.moveaxis(np.arange(2)[:, None, None] + np.zeros((2, 4, 4)), 0, dims.index("step"))
+
+    desk.grid(1, more=make)
+    for name in "wx":
+        rows = desk.run(words=("--variables", name), stats="max")
+        assert [(r["step"], r["time"], r[f"max_{name}"]) for r in rows] == [
+            ("0", "1970-01-02T00:00:00Z", "0"),
+            ("6", "1970-01-02T00:00:00Z", "1"),
+        ]
+
+
+def test_times_of_several_dimensions_are_refused(desk):
+    def make(file):
+        file.createDimension("time", 2)
+        file.createDimension("member", 2)
+        file.createVariable("time", "f8", ("time", "member")).units = UNIX
+        file.createVariable("w", "f8", ("time", "lat", "lon"))[:] = 1
+
+    desk.grid(1, more=make)
+    assert "time(time, member)" in times(desk)
+
+
 def test_files_of_one_scalar_time_each_follow_each_other(desk):
     for name, day in (("b.nc", 1), ("a.nc", 2)):
 

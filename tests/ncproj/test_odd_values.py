@@ -184,6 +184,11 @@ def test_attributes_that_can_be_meant_are_honoured(desk, attrs, mean):
     assert desk.value("mean") == pytest.approx(mean, rel=1e-6)
 
 
+def test_a_wider_bound_below_all_unsigned_values_masks_nothing(desk):
+    desk.grid(200, kind="u1", attrs={"valid_range": np.int16([-10, 250])})
+    assert desk.value("mean") == 200
+
+
 def test_a_missing_value_in_unpacked_units_is_missing(desk):
     # -999.9 is no int16, but -9999 * 0.1: netCDF4 passes it over with a warning, which leaves -999.9 in the mean
     values = np.full((4, 4), 20)
@@ -499,6 +504,22 @@ def test_external_and_virtual_data_sets_are_named(desk):
 
     plain_hdf5(desk, virtual)
     assert "virtual" in desk.value("mean")
+
+
+def test_a_data_set_of_another_file_is_named(desk):
+    plain_hdf5(desk, lambda file: on_grid(file, "v", np.full((4, 4), 3.0)), name="other.h5")
+    plain_hdf5(desk, lambda file: file.__setitem__("v", h5py.ExternalLink("other.h5", "/v")))
+    assert "external link" in desk.value("mean", index=("--variable", "v")) or "no variable" in desk.value("mean")
+
+
+def test_groups_that_hold_themselves_come_to_an_end(desk):
+    def make(file):
+        on_grid(file, "v", np.full((4, 4), 3.0))
+        file["a/b/up"] = file["/"]
+        file["a/b/again"] = file["a"]
+
+    plain_hdf5(desk, make)
+    assert desk.value("mean") == 3
 
 
 def in_groups(desk):

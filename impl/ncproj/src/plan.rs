@@ -53,6 +53,12 @@ static SAME_DIM: Refusal = Refusal {
     message: "`{}` has the dimension `{}` twice: what stands where, nobody knows",
     hint: "give its dimensions names of their own (`ncrename -d`)",
 };
+static NOT_FLAT: Refusal = Refusal {
+    of: "time",
+    name: "a dimension whose own times have several dimensions",
+    message: "`{}` has several dimensions: which time a step along `{}` has, it does not say",
+    hint: "give the dimension times of its own, or rename the variable (`ncrename -v`)",
+};
 static TWO_CALENDARS: Refusal = Refusal {
     of: "time",
     name: "files of which one is in a calendar with dates that are none",
@@ -66,8 +72,16 @@ static TWO_UNITS: Refusal = Refusal {
     hint: "bring them to one unit first, or aggregate them in calls of their own",
 };
 
-pub const REFUSALS: &[&Refusal] =
-    &[&NOT_NUMBERS, &NOT_LABELS, &IN_GROUP, &NO_SCALES, &SAME_DIM, &TWO_CALENDARS, &TWO_UNITS];
+pub const REFUSALS: &[&Refusal] = &[
+    &NOT_NUMBERS,
+    &NOT_LABELS,
+    &IN_GROUP,
+    &NO_SCALES,
+    &SAME_DIM,
+    &NOT_FLAT,
+    &TWO_CALENDARS,
+    &TWO_UNITS,
+];
 
 /// Values along an axis.
 const MOST_STEPS: usize = 1 << 26;
@@ -500,6 +514,9 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
             .hint("cut the file to the part you need first (`ncks -d`)"));
         }
         let Some(coordinate) = coordinate else {
+            if let Some(v) = source.var(&full).filter(|v| v.dims.len() > 1 && is_cf_time(v)) {
+                return Err(NOT_FLAT.error(&[&shape_text(source, v), &full]).at(at));
+            }
             out.units.push(String::new());
             out.others.push((name, Labels::Int((0..len as i64).collect())));
             continue;
@@ -541,9 +558,17 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
     {
         let at = format!("{}: variable `{scalar}`", source.name);
         let (units, times) = read_times(source, &scalar).map_err(|e| e.at(at))?;
-        out.dates = units.dates();
-        out.shift = times.iter().find_map(|t| units.shift(*t));
-        out.time = Some(times);
+        let dates = units.dates();
+        if source.var(&scalar).is_some_and(|v| as_time(v) > 0) {
+            out.dates = dates;
+            out.shift = times.iter().find_map(|t| units.shift(*t));
+            out.time = Some(times);
+        } else {
+            // The beginning of the forecast: an axis of one step behind all others.
+            let texts = times.iter().map(|t| dates.text(*t)).collect();
+            out.units.push(String::new());
+            out.others.push((base(&scalar).to_string(), Labels::Text(texts)));
+        }
     }
     Ok(out)
 }
@@ -591,7 +616,7 @@ fn scalar_time(source: &Source, variable: &str) -> Option<String> {
         .chain(all.unwrap_or("").split_whitespace())
         .filter(|name| !dims.iter().any(|d| d == name))
         .filter_map(|name| source.var(name))
-        .filter(|v| v.dims.is_empty() && is_cf_time(v) && as_time(v) > 0)
+        .filter(|v| v.dims.is_empty() && is_cf_time(v))
         .max_by_key(|v| as_time(v))
         .map(|v| v.name.clone())
 }

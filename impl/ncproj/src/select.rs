@@ -311,12 +311,12 @@ mod tests {
         assert!(t.holds(6 * day / 24) && !t.holds(6 * day / 24 + 60_000_000));
         assert_eq!(Times::parse("1970").unwrap().until, Some(365 * day));
         assert!(Times::parse("1971..1970").is_err() && Times::parse("..").is_err());
-        assert!(Times::parse("1970-02-30..").is_err() && Times::parse("May..").is_err());
+        assert!(Times::parse("1970-02-32..").is_err() && Times::parse("May..").is_err());
     }
 
     #[test]
     fn runs_are_neighbouring_places() {
-        let t = Times { text: String::new(), from: Some(2), until: Some(5) };
+        let t = Times { text: String::new(), dates: Dates::Real, from: Some(2), until: Some(5) };
         assert_eq!(t.runs(&[1, 2, 3, 7, 4, 5]), [(1, 3), (4, 5)]);
     }
 

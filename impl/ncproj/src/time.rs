@@ -113,7 +113,7 @@ pub const FEATURES: &[Feature] = &[
     Feature::honoured(
         OF,
         "a scalar time named by `coordinates`",
-        "the time of all rows, where no dimension is a time",
+        "the time of all rows, where no dimension is a time; a `forecast_reference_time` is then a column of its own",
     ),
 ];
 

@@ -286,7 +286,7 @@ mod tests {
             Kind::I2,
             vec![
                 ("_FillValue", number(-9999.0)),
-                ("valid_min", number(2.0)),
+                ("valid_min", Attr::Numbers(Kind::I2, vec![2.0])),
                 ("scale_factor", number(0.1)),
                 ("add_offset", number(250.0)),
             ],

@@ -23,7 +23,9 @@ pub fn open(mut source: Source) -> Result<Source> {
     source.format = "netCDF-4 (HDF5)";
     let file = h5::File::open(&source.path).map_err(|e| broken(&source, &e))?;
     let mut sets: Vec<(String, h5::Dataset)> = Vec::new();
-    walk(&file, "", &mut source.groups, &mut sets).map_err(|e| broken(&source, &e))?;
+    let root = file.loc_info().map_err(|e| broken(&source, &e))?;
+    let mut seen = vec![root.token];
+    walk(&file, "", &mut source.groups, &mut sets, &mut seen).map_err(|e| broken(&source, &e))?;
 
     // Dimensions are the data sets that carry a scale; the order is netCDF's own number where it is given.
     let mut attrs: Vec<Vec<(String, Attr)>> = Vec::new();
@@ -110,6 +112,9 @@ pub fn open(mut source: Source) -> Result<Source> {
                 .collect();
         }
         let mut var = describe(set, &source.path).map_err(|e| broken(&source, &e))?;
+        if set.loc_info().is_ok_and(|i| i.fileno != root.fileno) {
+            var.layout = Layout::Unreadable("it lies in another file (an external link)".into());
+        }
         shapes.push(shape.iter().map(|n| *n as u64).collect());
         var.name = name.clone();
         var.dims = dims;
@@ -212,6 +217,7 @@ fn walk(
     path: &str,
     groups: &mut Vec<String>,
     sets: &mut Vec<(String, h5::Dataset)>,
+    seen: &mut Vec<h5::LocationToken>,
 ) -> h5::Result<()> {
     let mut names = group.member_names()?;
     names.sort(); // the order in which the library lists links depends on how they are kept
@@ -229,10 +235,15 @@ fn walk(
         }
     }
     for (full, group) in below {
+        // A link may lead back up.
+        let token = group.loc_info()?.token;
+        if seen.contains(&token) || full.matches('/').count() >= DEEPEST {
+            continue;
+        }
+        seen.push(token);
         groups.push(full.clone());
-        // A link may lead back up: an end to that.
-        if full.matches('/').count() < DEEPEST && sets.len() + groups.len() < MOST_SETS {
-            walk(&group, &full, groups, sets)?;
+        if sets.len() + groups.len() < MOST_SETS {
+            walk(&group, &full, groups, sets, seen)?;
         }
     }
     Ok(())

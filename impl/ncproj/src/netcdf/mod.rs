@@ -212,7 +212,7 @@ pub const CONTAINERS: &[Feature] = &[
     Feature::honoured(
         "files",
         "nbit, scaleoffset",
-        "undone by the HDF5 library, one chunk at a time",
+        "undone by the HDF5 library, one chunk at a time; so are other filters whose plugin it finds (`HDF5_PLUGIN_PATH`)",
     ),
     Feature::honoured(
         "files",
@@ -233,13 +233,13 @@ pub const CONTAINERS: &[Feature] = &[
 
 static NO_FILTER: Refusal = Refusal {
     of: "files",
-    name: "szip, blosc, bzip2, lz4, bitshuffle, zfp and other filters",
+    name: "szip, blosc, bzip2, lz4, bitshuffle, zfp and other filters, without a plugin",
     message: "`{}` is packed with the filter `{}`, which ncproj does not know",
     hint: "repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it",
 };
 static NO_LAYOUT: Refusal = Refusal {
     of: "files",
-    name: "external storage, virtual data sets",
+    name: "external storage, external links, virtual data sets",
     message: "`{}` cannot be read: {}",
     hint: "copy the file first (`nccopy in.nc plain.nc`), or choose other variables",
 };

@@ -270,7 +270,7 @@ fn held(value: i128, of: Kind, kind: Kind) -> Option<i128> {
     if least < 0 {
         return (twin && value > most && value - span >= least).then(|| value - span);
     }
-    (of.is_integer() && value < 0 && value >= -span / 2).then(|| value + span)
+    (value < 0 && value >= -span / 2).then(|| value + span)
 }
 
 impl Rules {
@@ -394,12 +394,16 @@ impl Missing {
                 continue;
             }
             let whole = said.whole[k];
-            if let Some(held) = whole.and_then(|w| held(w, said.kind, self.kind)) {
+            let unpacked = said.is_float() && self.packing.is_some();
+            let fits =
+                |w: &i128| !unpacked || limits(self.kind).is_some_and(|(a, b)| (a..=b).contains(w));
+            let held = whole.filter(fits).and_then(|w| held(w, said.kind, self.kind));
+            if let Some(held) = held {
                 self.values.push(held as f64);
                 self.whole.push(held);
                 continue;
             }
-            if said.is_float() && self.packing.is_some() {
+            if unpacked {
                 if let Some(stored) = self.packed(*value) {
                     self.values.push(stored as f64);
                     self.whole.push(stored);
@@ -472,8 +476,11 @@ impl Range {
     }
 
     fn shown(&self) -> (String, String) {
-        let one = |b: &Option<(&str, Said, usize)>| b.as_ref().map(|(_, s, k)| s.shown(*k));
-        (one(&self.low).unwrap_or_default(), one(&self.high).unwrap_or_default())
+        let one = |b: &Option<(&str, Said, usize)>, open: &str| match b {
+            Some((_, s, k)) => s.shown(*k),
+            None => open.to_string(),
+        };
+        (one(&self.low, "-inf"), one(&self.high, "inf"))
     }
 
     fn names(&self) -> String {
@@ -553,7 +560,9 @@ impl Range {
                 stored = vec![if low { at - slack } else { at + slack }];
             } else if integers && said.kind.is_integer() {
                 let Some(w) = said.whole[*k] else { continue };
-                match held(w, said.kind, kind) {
+                // A wider attribute's -10 is below all unsigned values, an int8's means the same bits.
+                let bits = w >= least || said.kind.size() == kind.size();
+                match held(w, said.kind, kind).filter(|_| bits) {
                     Some(w) => exact = Some(w),
                     None if packing.is_some() => {
                         return Err(NO_ROOM.error(&[name, &said.shown(*k), kind.name()]));
