@@ -10,7 +10,6 @@ use crate::plan::{Pick, Span, plan};
 use crate::resume::{Journal, fingerprint};
 use crate::select::{Choice, Times, keep};
 use crate::stats::Stat;
-use crate::time::iso;
 use crate::weights::Weights;
 use crate::work::{Covered, Run};
 use serde_json::json;
@@ -102,6 +101,7 @@ pub fn run(
         },
         steps: spans.iter().map(Span::steps).sum(),
         has_time: first.axes.time.is_some(),
+        dates: first.axes.dates,
         axes: first.axes.others.clone(),
         columns: columns.clone(),
         about,
@@ -169,8 +169,18 @@ pub fn run(
             s.runs.iter().filter_map(|(a, b)| axis.get(*a..*b)).flatten().copied().collect()
         };
         let all = spans.iter().flat_map(of);
-        (if last { all.max() } else { all.min() }).map(iso)
+        (if last { all.max() } else { all.min() }).map(|t| spans[0].axes.dates.text(t))
     };
+    for warning in spans.iter().flat_map(|s| &s.members).flat_map(|m| &m.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+    if let Some(why) = spans.iter().find_map(|s| s.axes.shift) {
+        warnings.push(format!(
+            "{why} is not that of timestamps: times are the same days in the proleptic Gregorian calendar"
+        ));
+    }
     for span in &spans {
         if let Some(t) = &span.axes.time
             && t.windows(2).any(|w| w[1] <= w[0])
@@ -292,6 +302,15 @@ fn notes(
     }
     if let Some(times) = request.times {
         about["time"] = json!(times.text);
+    }
+    let axes = &spans[0].axes;
+    if axes.dates.are_text() {
+        about["calendar"] = json!(axes.dates.calendar());
+    }
+    let named = axes.others.iter().zip(&axes.units).filter(|(_, u)| !u.is_empty());
+    let units: serde_json::Map<_, _> = named.map(|((n, _), u)| (n.clone(), json!(u))).collect();
+    if !units.is_empty() {
+        about["axes"] = json!(units);
     }
     vec![("ncproj".to_string(), about.to_string())]
 }

@@ -26,6 +26,9 @@ pub struct AggregateArgs {
     /// [default: all on the grid]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     variables: Vec<String>,
+    /// The group of the files that holds the variables; `--variables GROUP/NAME` says the same
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Statistics, by commas: min, max, mean, sum, count, variance, stdev, coefficient_of_variation, median, quantiles by
     /// percentage (q05, q97.5), mode, variety (how many different values), valid; one column `{stat}_{NAME}` each. frac and
     /// weighted_frac: the share of each class by covered share, and by `--weights`; one column `{stat}_{CLASS}_{NAME}` each
@@ -117,7 +120,13 @@ struct PartArgs {
 
 pub fn run(a: &AggregateArgs) -> Result<()> {
     let threads = threads(a.threads)?;
-    let picks = a.variables.iter().map(|v| Pick::parse(v)).collect::<Result<Vec<_>>>()?;
+    let mut picks = a.variables.iter().map(|v| Pick::parse(v)).collect::<Result<Vec<_>>>()?;
+    if let Some(group) = a.group.as_deref().map(|g| g.trim_matches('/')) {
+        if picks.is_empty() {
+            picks.push(Pick::parse("*")?);
+        }
+        picks.iter_mut().for_each(|p| p.variable = format!("{group}/{}", p.variable));
+    }
     let mut stats: Vec<Stat> = Vec::new();
     for name in &a.stats {
         let stat = Stat::parse(name)?;

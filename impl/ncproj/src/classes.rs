@@ -471,6 +471,7 @@ fn flags(var: &Var) -> Result<Vec<Flag>> {
             let numbers: std::result::Result<Vec<f64>, _> = parts.map(plain).collect();
             numbers.map_err(|_| FLAGS_AS_TEXT.error(&[t]))?
         }
+        Some(Attr::Other(kind)) => return Err(FLAGS_AS_TEXT.error(&[kind])),
     };
     let packed = |name: &str, plain: f64| var.attr(name).is_some_and(|a| !is_number(a, plain));
     if packed("scale_factor", 1.0) || packed("add_offset", 0.0) {
@@ -512,6 +513,7 @@ fn is_number(attr: &Attr, wanted: f64) -> bool {
     match attr {
         Attr::Numbers(_, v) => v[..] == [wanted],
         Attr::Text(t) => t.trim().parse() == Ok(wanted),
+        Attr::Other(_) => false,
     }
 }
 

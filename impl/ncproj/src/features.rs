@@ -83,6 +83,10 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::grid::SYSTEM_FEATURES, crate::grid::SYSTEM_REFUSALS),
         (crate::crs::FEATURES, crate::crs::REFUSALS),
         (crate::regions::reproject::FEATURES, crate::regions::reproject::REFUSALS),
+        (crate::netcdf::PACKING, crate::netcdf::NO_PACKING),
+        (crate::time::FEATURES, crate::time::REFUSALS),
+        (crate::plan::FEATURES, crate::plan::REFUSALS),
+        (crate::netcdf::CONTAINERS, crate::netcdf::NO_CONTAINERS),
     ]
 }
 

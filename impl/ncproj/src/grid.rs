@@ -330,6 +330,7 @@ fn units(var: &Var) -> String {
     match var.attr("units") {
         None => String::new(),
         Some(Attr::Text(t)) => t.trim().to_string(),
+        Some(Attr::Other(kind)) => (*kind).to_string(),
         Some(Attr::Numbers(_, v)) => v.iter().map(f64::to_string).collect::<Vec<_>>().join(", "),
     }
 }
@@ -1059,6 +1060,7 @@ fn bounds_of(source: &Source, name: &str) -> Option<String> {
     if let Some(named) = var.attr("bounds") {
         return Some(match named {
             Attr::Text(t) => t.trim().to_string(),
+            Attr::Other(kind) => (*kind).to_string(),
             Attr::Numbers(_, v) => v.iter().map(f64::to_string).collect(),
         });
     }

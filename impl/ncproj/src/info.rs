@@ -1,11 +1,11 @@
 //! What a file is: for people and, as JSON, for programs.
 
-use crate::error::{Result, thousands};
+use crate::error::{Error, Result, thousands};
 use crate::grid::{self, Axis, Grid, shape_text};
 use crate::index::Index;
 use crate::netcdf::{Blocks, Layout, Source};
-use crate::plan::gridded;
-use crate::time::{TimeUnits, is_time, iso};
+use crate::plan::all_gridded;
+use crate::time::{TimeUnits, is_time};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn describe(path: &Path) -> Result<Value> {
         }),
         Err(e) => json!({"none": e.to_string().lines().next().unwrap_or("")}),
     };
-    let on_grid = gridded(&source);
+    let on_grid = all_gridded(&source);
     let mut variables = Vec::new();
     for k in 0..source.vars.len() {
         let located = source.locate(k);
@@ -55,6 +55,7 @@ pub fn describe(path: &Path) -> Result<Value> {
             Layout::Contiguous { .. } => "contiguous",
             Layout::Records { .. } => "records",
             Layout::Inline(_) => "compact",
+            Layout::Library(_) => "read by HDF5",
             Layout::Unreadable(_) => "unreadable",
         };
         about["storage"] = json!(storage);
@@ -76,7 +77,10 @@ pub fn describe(path: &Path) -> Result<Value> {
             let ends = TimeUnits::parse(&units, &calendar).and_then(|t| {
                 let v = source.read_numbers(&name)?;
                 match (v.first(), v.last()) {
-                    (Some(a), Some(b)) => Ok(Some([iso(t.decode(*a)?), iso(t.decode(*b)?)])),
+                    (Some(a), Some(b)) => {
+                        let text = |v: f64| Ok::<_, Error>(t.dates().text(t.decode(v)?));
+                        Ok(Some([text(*a)?, text(*b)?]))
+                    }
                     _ => Ok(None),
                 }
             });

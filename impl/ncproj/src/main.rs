@@ -10,7 +10,7 @@ use ncproj::error::{Error, Result, base_name, list, refuse_input, thousands};
 use ncproj::grid::Named;
 use ncproj::index::{self, Notes};
 use ncproj::netcdf::Source;
-use ncproj::{grid, info, inputs, output, regions};
+use ncproj::{grid, info, inputs, output, plan, regions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,6 +82,9 @@ struct IndexArgs {
     /// The variable that holds x of the columns; with `--y`
     #[arg(long, value_name = "NAME", requires = "y")]
     x: Option<String>,
+    /// The group of the file that holds the variable; `--variable GROUP/NAME` says the same
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// The index to write
     #[arg(short, long, value_name = "INDEX")]
     output: PathBuf,
@@ -182,7 +185,11 @@ fn run_index(a: &IndexArgs) -> Result<()> {
     if let Some((lat, lon, plane)) = named {
         Named { lat: lat.clone(), lon: lon.clone(), plane }.apply(&mut source)?;
     }
-    let grid = grid::find(&mut source, a.variable.as_deref())?;
+    let variable = variable_of(&source, a)?;
+    if let Some(e) = plan::why_not(&source, variable.as_deref()) {
+        return Err(e);
+    }
+    let grid = grid::find(&mut source, variable.as_deref())?;
     let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
     let mut found =
         regions::read(&a.regions, &a.key, key_name, layer, &carry.fields, grid.datum.as_ref())?;
@@ -214,6 +221,22 @@ fn run_index(a: &IndexArgs) -> Result<()> {
         ),
     );
     Ok(())
+}
+
+/// The variable that is meant, by its path.
+fn variable_of(source: &Source, a: &IndexArgs) -> Result<Option<String>> {
+    let plain = a.variable.as_ref().map(|v| v.strip_prefix('/').unwrap_or(v).to_string());
+    let Some(group) = a.group.as_deref().map(|g| g.trim_matches('/')) else { return Ok(plain) };
+    if let Some(v) = plain {
+        return Ok(Some(format!("{group}/{v}")));
+    }
+    let all = plan::all_gridded(source);
+    match all.iter().find(|v| v.rsplit_once('/').is_some_and(|(g, _)| g == group)) {
+        Some(v) => Ok(Some(v.clone())),
+        None => Err(Error::data(format!("there is no variable on a grid in the group `{group}`"))
+            .at(format!("{}: {}", source.name, list(&source.groups, 12)))
+            .hint("`ncproj info` lists what the file holds")),
+    }
 }
 
 fn say_notes(quiet: bool, notes: &Notes) {

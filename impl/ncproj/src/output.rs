@@ -10,7 +10,7 @@ pub use target::{Target, failed as stream_failed};
 use crate::error::{Error, Result};
 use crate::regions::Column;
 use crate::threads::helpers;
-use crate::time::iso;
+use crate::time::Dates;
 use bytes::Bytes;
 use parquet::basic::ZstdLevel;
 use parquet::basic::{
@@ -68,6 +68,8 @@ pub struct Shape {
     /// A point for each region, latitude and longitude, where its cells are centred.
     pub centres: Vec<[f64; 2]>,
     pub has_time: bool,
+    /// What the times count; where that is no real days, the column is a text.
+    pub dates: Dates,
     /// How many steps there will be.
     pub steps: usize,
     /// Further axes, by name; the labels only say of what type they are.
@@ -346,6 +348,12 @@ impl Parquet {
                     w.write_batch(&self.keys, None, None)?;
                 }
             }
+            ByteArrayColumnWriter(w) if number < time => {
+                for t in &self.times {
+                    let t = ByteArray::from(self.shape.dates.text(*t).into_bytes());
+                    w.write_batch(&vec![t; regions], None, None)?;
+                }
+            }
             Int64ColumnWriter(w) if number < time => {
                 for t in &self.times {
                     w.write_batch(&vec![*t; regions], None, None)?;
@@ -410,7 +418,9 @@ fn schema(shape: &Shape) -> std::result::Result<Arc<SchemaType>, ParquetError> {
             Column::Float(_) => plain(name, Type::DOUBLE, Repetition::OPTIONAL)?,
         }));
     }
-    if shape.has_time {
+    if shape.has_time && shape.dates.are_text() {
+        fields.push(Arc::new(text("time")?));
+    } else if shape.has_time {
         let stamp = LogicalType::timestamp(true, TimeUnit::MICROS);
         fields.push(Arc::new(
             SchemaType::primitive_type_builder("time", Type::INT64)
@@ -475,6 +485,7 @@ struct Csv {
     keys: Vec<String>,
     has_key: bool,
     has_time: bool,
+    dates: Dates,
 }
 
 fn quoted(text: &str) -> String {
@@ -513,7 +524,8 @@ impl Csv {
             }
         }
         let has_key = !shape.key_name.is_empty();
-        Ok(Csv { out, path, keys, has_key, has_time: shape.has_time })
+        let (has_time, dates) = (shape.has_time, shape.dates);
+        Ok(Csv { out, path, keys, has_key, has_time, dates })
     }
 
     fn write(&mut self, rows: &Rows) -> std::io::Result<()> {
@@ -521,7 +533,7 @@ impl Csv {
             let mut place = String::new();
             if self.has_time {
                 place.push(',');
-                place.push_str(&iso(step.time));
+                place.push_str(&self.dates.text(step.time));
             }
             for (labels, k) in rows.labels.iter().zip(&step.places) {
                 place.push(',');

@@ -1,18 +1,88 @@
 //! What is asked of which file: variables, their axes, and how files stand side by side or follow each other.
 
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
+use crate::features::{Feature, Refusal};
 use crate::grid::{self, Grid, shape_text};
 use crate::index::Index;
 use crate::layout::Cut;
-use crate::netcdf::{Blocks, Source};
+use crate::netcdf::{Attr, Blocks, Decoder, Kind, Source, Var, base};
 use crate::output::Labels;
 use crate::select::Times;
-use crate::time::{TimeUnits, is_time, iso};
+use crate::time::{Dates, TimeUnits, is_time};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 const FILE_HINT: &str =
     "in `--variables FILE:VARIABLE`, FILE is a part of the file's name or a pattern with `*`";
+pub const FEATURES: &[Feature] = &[
+    Feature::honoured("types", "enum, boolean", "the integers that they are kept as"),
+    Feature::honoured(
+        "groups",
+        "variables in groups",
+        "by their path (`--variables model/tas`, `--variable model/tas`), or all of a group by `--group model`; dimensions and named variables are looked for in the own group, then above",
+    ),
+];
+
+static NOT_NUMBERS: Refusal = Refusal {
+    of: "types",
+    name: "string, char, compound, opaque, bit field, reference, array, variable length",
+    message: "`{}` is of type {}, and only numbers can be aggregated",
+    hint: "choose another variable; `ncproj info` lists what the file holds",
+};
+static NOT_LABELS: Refusal = Refusal {
+    of: "types",
+    name: "an axis of such values (texts can be labels)",
+    message: "`{}` says what stands along a dimension, but is of type {}",
+    hint: "remove the variable, and the dimension is counted from 0 (`ncks -x -v`)",
+};
+static IN_GROUP: Refusal = Refusal {
+    of: "groups",
+    name: "a file whose gridded variables are all in groups, where none is named",
+    message: "the file keeps its variables in groups: {}",
+    hint: "name them: `--variables {}` (`--variable {}` for `ncproj index`), or `--group {}`",
+};
+static NO_SCALES: Refusal = Refusal {
+    of: "groups",
+    name: "HDF5 without dimension scales, where the lengths do not tell the dimensions apart",
+    message: "the file does not say what its dimensions are: it is plain HDF5 without dimension scales",
+    hint: "write it as netCDF, or attach scales (h5py: `make_scale`, `dims[0].attach_scale`)",
+};
+static SAME_DIM: Refusal = Refusal {
+    of: "groups",
+    name: "a variable that has a dimension twice",
+    message: "`{}` has the dimension `{}` twice: what stands where, nobody knows",
+    hint: "give its dimensions names of their own (`ncrename -d`)",
+};
+static NOT_FLAT: Refusal = Refusal {
+    of: "time",
+    name: "a dimension whose own times have several dimensions",
+    message: "`{}` has several dimensions: which time a step along `{}` has, it does not say",
+    hint: "give the dimension times of its own, or rename the variable (`ncrename -v`)",
+};
+static TWO_CALENDARS: Refusal = Refusal {
+    of: "time",
+    name: "files of which one is in a calendar with dates that are none",
+    message: "the files differ in their calendar: `{}` of `{}` and `{}` of `{}`",
+    hint: "aggregate them in calls of their own, or bring them to one calendar first (xarray: `ds.convert_calendar`)",
+};
+static TWO_UNITS: Refusal = Refusal {
+    of: "time",
+    name: "files that count another axis in different units",
+    message: "the axis `{}` is in `{}` in `{}` and in `{}` in `{}`",
+    hint: "bring them to one unit first, or aggregate them in calls of their own",
+};
+
+pub const REFUSALS: &[&Refusal] = &[
+    &NOT_NUMBERS,
+    &NOT_LABELS,
+    &IN_GROUP,
+    &NO_SCALES,
+    &SAME_DIM,
+    &NOT_FLAT,
+    &TWO_CALENDARS,
+    &TWO_UNITS,
+];
+
 /// Values along an axis.
 const MOST_STEPS: usize = 1 << 26;
 
@@ -46,7 +116,8 @@ impl Pick {
         if text.contains('=') && name.is_empty() {
             return Err(Error::usage(format!("`{text}` in `--variables` gives no name")).hint(hint));
         }
-        let name = if name.is_empty() { variable.clone() } else { name };
+        let variable = variable.strip_prefix('/').unwrap_or(&variable).to_string();
+        let name = if name.is_empty() { base(&variable).to_string() } else { name };
         Ok(Pick { file, variable, name })
     }
 }
@@ -55,6 +126,12 @@ impl Pick {
 #[derive(Clone, PartialEq)]
 pub struct Axes {
     pub time: Option<Vec<i64>>,
+    /// What the times count.
+    pub dates: Dates,
+    /// Why dates are others than the file's own, where they are.
+    pub shift: Option<&'static str>,
+    /// Units of the others, where they have any.
+    pub units: Vec<String>,
     /// Name and labels, in the order of the file's dimensions.
     pub others: Vec<(String, Labels)>,
 }
@@ -72,10 +149,13 @@ impl Axes {
         let mut parts = Vec::new();
         if let Some(t) = &self.time {
             parts.push(match (t.first(), t.last()) {
-                (Some(a), Some(_)) if t.len() == 1 => format!("1 time {}", iso(*a)),
-                (Some(a), Some(b)) => {
-                    format!("{} times {} .. {}", thousands(t.len() as u64), iso(*a), iso(*b))
-                }
+                (Some(a), Some(_)) if t.len() == 1 => format!("1 time {}", self.dates.text(*a)),
+                (Some(a), Some(b)) => format!(
+                    "{} times {} .. {}",
+                    thousands(t.len() as u64),
+                    self.dates.text(*a),
+                    self.dates.text(*b)
+                ),
                 _ => "no times".to_string(),
             });
         }
@@ -97,6 +177,8 @@ pub struct Member {
     pub axes: Arc<Axes>,
     /// How its blocks cut the grid.
     pub cut: Cut,
+    /// What its attributes say that a reader should know.
+    pub warnings: Vec<String>,
 }
 
 /// Files with the same axes, side by side.
@@ -130,13 +212,20 @@ pub fn plan(
     for path in files {
         let mut source = index.open(path)?;
         let found = choose(&source, picks, &mut used);
-        for v in gridded(&source) {
+        for v in all_gridded(&source) {
             if !known.contains(&v) {
                 known.push(v);
             }
         }
         if found.is_empty() {
-            let here = gridded(&source);
+            let here = all_gridded(&source);
+            let asked = match picks {
+                [] => why_not(&source, None),
+                _ => picks.iter().find_map(|p| why_not(&source, Some(&p.variable))),
+            };
+            if let Some(e) = asked {
+                return Err(e);
+            }
             let all: Vec<String> = source.vars.iter().map(|v| shape_text(&source, v)).collect();
             let wanted: Vec<String> = picks.iter().map(|p| p.variable.clone()).collect();
             let unlike = picks.iter().find(|p| here.contains(&p.variable));
@@ -176,9 +265,13 @@ pub fn plan(
             };
             let at = source.var_index(&variable)?;
             let Some(sides) = grid::sides(&source, &source.vars[at]) else { continue };
+            let place = format!("{file}: variable `{variable}`");
+            let warn = |w: &String| format!("{place}: {w}");
+            let decoder = Decoder::new(&source.vars[at]).map_err(|e| e.at(place.clone()))?;
+            let warnings = decoder.warnings.iter().map(warn).collect();
             let cut = Cut::of(&Blocks::new(&source, at)?, sides);
             let path = path.clone();
-            members.push(Member { path, file, variable, name, units, order, axes, cut });
+            members.push(Member { path, file, variable, name, units, order, axes, cut, warnings });
         }
     }
     if let Some(k) = used.iter().position(|u| !u) {
@@ -193,6 +286,7 @@ pub fn plan(
         }
         .at(format!("{}: {}", list(&names, 3), list(&known, 12))));
     }
+    one_measure(&members)?;
     let members = match times {
         Some(times) => within(members, times)?,
         None => members,
@@ -200,16 +294,42 @@ pub fn plan(
     let mut spans = arrange(members)?;
     for span in &mut spans {
         if let (Some(times), Some(axis)) = (times, &span.axes.time) {
-            span.runs = times.runs(axis);
+            span.runs = times.of(span.axes.dates)?.runs(axis);
         }
     }
     Ok(spans)
+}
+
+/// All count their times in one kind of days, and each other axis in one unit.
+fn one_measure(members: &[Member]) -> Result<()> {
+    let timed = |m: &&Member| m.axes.time.is_some();
+    if let Some(first) = members.iter().find(timed)
+        && let Some(other) = members.iter().filter(timed).find(|m| m.axes.dates != first.axes.dates)
+    {
+        let (a, b) = (first.axes.dates.calendar(), other.axes.dates.calendar());
+        return Err(TWO_CALENDARS.error(&[a, &first.file, b, &other.file]));
+    }
+    let mut known: Vec<(&str, &str, &str)> = Vec::new();
+    for m in members {
+        for ((name, _), units) in m.axes.others.iter().zip(&m.axes.units) {
+            match known.iter().find(|(n, _, _)| n == name) {
+                Some((_, other, _)) if other == units => {}
+                Some((_, other, file)) => {
+                    return Err(TWO_UNITS.error(&[name, other, file, units, &m.file]));
+                }
+                None => known.push((name, units, &m.file)),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The variables that have a time that is asked for.
 fn within(members: Vec<Member>, times: &Times) -> Result<Vec<Member>> {
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     let mut out = Vec::new();
+    let dates =
+        members.iter().find(|m| m.axes.time.is_some()).map_or(Dates::Real, |m| m.axes.dates);
     for m in members {
         let Some(axis) = &m.axes.time else {
             return Err(Error::data(format!(
@@ -219,6 +339,7 @@ fn within(members: Vec<Member>, times: &Times) -> Result<Vec<Member>> {
             .at(m.axes.describe())
             .hint("leave `--time` away"));
         };
+        let times = times.of(m.axes.dates)?;
         first = axis.iter().fold(first, |a, t| a.min(*t));
         last = axis.iter().fold(last, |a, t| a.max(*t));
         if axis.iter().any(|t| times.holds(*t)) {
@@ -226,13 +347,54 @@ fn within(members: Vec<Member>, times: &Times) -> Result<Vec<Member>> {
         }
     }
     if out.is_empty() {
-        return Err(times.none_within(first, last));
+        return Err(times.of(dates)?.none_within(first, last));
     }
     Ok(out)
 }
 
-/// The variables on a plain grid.
+/// The variables on a plain grid that need not be asked for by the name of their group.
 pub fn gridded(source: &Source) -> Vec<String> {
+    all_gridded(source).into_iter().filter(|v| !v.contains('/')).collect()
+}
+
+/// Why nothing is found in a file, where it is for what its variables are: `variable`, or all.
+pub fn why_not(source: &Source, variable: Option<&str>) -> Option<Error> {
+    let at = |v: &Var| format!("{}: {}", source.name, shape_text(source, v));
+    let other = |v: &Var| NOT_NUMBERS.error(&[&v.name, v.kind.name()]).at(at(v));
+    match variable {
+        Some(name) => {
+            let v = source.var(name)?;
+            if !v.kind.is_number() {
+                return Some(other(v));
+            }
+            let phony = source.dim_names(v).iter().any(|d| d.starts_with("phony_dim_"));
+            (phony && grid::sides(source, v).is_none()).then(|| NO_SCALES.error(&[]).at(at(v)))
+        }
+        None if gridded(source).is_empty() => {
+            let below = all_gridded(source);
+            if let Some(first) = below.first() {
+                let group = first.rsplit_once('/').map_or("", |(g, _)| g);
+                let all = list(&below, 5);
+                return Some(IN_GROUP.error(&[&all, first, first, group]).at(source.name.clone()));
+            }
+            let on_grid = |v: &&Var| v.dims.len() > 1 && !v.kind.is_number();
+            let odd = source.vars.iter().filter(on_grid);
+            if let Some(v) =
+                odd.filter(|v| v.kind != Kind::Char).find(|v| grid::sides(source, v).is_some())
+            {
+                return Some(other(v));
+            }
+            source.phony.then(|| {
+                let all: Vec<String> = source.vars.iter().map(|v| shape_text(source, v)).collect();
+                NO_SCALES.error(&[]).at(format!("{}: {}", source.name, list(&all, 12)))
+            })
+        }
+        None => None,
+    }
+}
+
+/// All variables on a plain grid, those of groups too.
+pub fn all_gridded(source: &Source) -> Vec<String> {
     let helper = |name: &str| {
         source.vars.iter().any(|v| {
             ["bounds", "climatology", "grid_mapping"].iter().any(|a| v.text(a) == Some(name))
@@ -252,10 +414,15 @@ fn choose(source: &Source, picks: &[Pick], used: &mut [bool]) -> Vec<(usize, Str
     if picks.is_empty() {
         return here.into_iter().enumerate().map(|(k, v)| (k, v.clone(), v)).collect();
     }
-    let mut out = Vec::new();
+    let (here, mut out) = (all_gridded(source), Vec::new());
     for (k, (pick, used)) in picks.iter().zip(used).enumerate() {
         let file_fits = pick.file.as_ref().is_none_or(|f| matches_name(f, &source.name));
-        if file_fits && here.contains(&pick.variable) {
+        if file_fits && let Some(group) = pick.variable.strip_suffix("/*") {
+            for v in here.iter().filter(|v| v.rsplit_once('/').is_some_and(|(g, _)| g == group)) {
+                *used = true;
+                out.push((k, v.clone(), base(v).to_string()));
+            }
+        } else if file_fits && here.contains(&pick.variable) {
             *used = true;
             out.push((k, pick.variable.clone(), pick.name.clone()));
         }
@@ -305,17 +472,33 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
     let Some((lat, lon)) = grid::sides(source, &source.vars[index]) else {
         return Err(grid::no_sides(source, variable));
     };
-    let dims: Vec<(usize, String, u64)> = source.vars[index]
-        .dims
+    let all = &source.vars[index].dims;
+    if let Some(k) = (1..all.len()).find(|k| all[..*k].contains(&all[*k])) {
+        return Err(SAME_DIM.error(&[variable, &source.dims[all[k]].name]).at(format!(
+            "{}: {}",
+            source.name,
+            shape_text(source, &source.vars[index])
+        )));
+    }
+    let dims: Vec<usize> =
+        all.iter().enumerate().filter(|(k, _)| *k != lat && *k != lon).map(|(_, d)| *d).collect();
+    let along: Vec<Option<String>> =
+        dims.iter().map(|d| coordinate(source, variable, *d)).collect();
+    // Of several dimensions that are times, `time` is the one that CF calls so.
+    let said = |name: &Option<String>| name.as_ref().and_then(|n| source.var(n));
+    let first = along
         .iter()
         .enumerate()
-        .filter(|(k, _)| *k != lat && *k != lon)
-        .map(|(k, d)| (k, source.dims[*d].name.clone(), source.dims[*d].len))
-        .collect();
-    let mut out = Axes { time: None, others: Vec::new() };
-    for (_, name, len) in dims {
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let at = format!("{}: dimension `{name}` of `{variable}`", source.name);
+        .filter_map(|(k, name)| Some((k, said(name).filter(|v| is_cf_time(v))?)))
+        .max_by_key(|(k, v)| (as_time(v), std::cmp::Reverse(*k)))
+        .map(|(k, _)| k);
+    let mut out =
+        Axes { time: None, dates: Dates::Real, shift: None, units: Vec::new(), others: Vec::new() };
+    for (k, (dim, coordinate)) in dims.iter().zip(&along).enumerate() {
+        let full = source.dims[*dim].name.clone();
+        let name = base(&full).to_string();
+        let len = usize::try_from(source.dims[*dim].len).unwrap_or(usize::MAX);
+        let at = format!("{}: dimension `{full}` of `{variable}`", source.name);
         if len == 0 {
             return Err(Error::data(format!("`{variable}` holds nothing: `{name}` has no values"))
                 .at(at)
@@ -330,50 +513,134 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
             .at(at)
             .hint("cut the file to the part you need first (`ncks -d`)"));
         }
-        let Some(coordinate) = coordinate(source, &name) else {
+        let Some(coordinate) = coordinate else {
+            if let Some(v) = source.var(&full).filter(|v| v.dims.len() > 1 && is_cf_time(v)) {
+                return Err(NOT_FLAT.error(&[&shape_text(source, v), &full]).at(at));
+            }
+            out.units.push(String::new());
             out.others.push((name, Labels::Int((0..len as i64).collect())));
             continue;
         };
-        let var = source.var_index(&coordinate)?;
+        let var = source.var_index(coordinate)?;
         let units = source.vars[var].text("units").unwrap_or("").to_string();
-        if out.time.is_none() && is_time(&units) && source.vars[var].kind.is_number() {
-            let calendar = source.vars[var].text("calendar").unwrap_or("").to_string();
-            let time = TimeUnits::parse(&units, &calendar).map_err(|e| e.at(at.clone()))?;
-            let values = source.read_numbers(&coordinate)?;
-            let decoded: Result<Vec<i64>> = values.iter().map(|v| time.decode(*v)).collect();
-            out.time = Some(decoded.map_err(|e| e.at(at))?);
+        let timed = is_cf_time(&source.vars[var]);
+        if timed {
+            let (units, times) = read_times(source, coordinate).map_err(|e| e.at(at.clone()))?;
+            if first == Some(k) {
+                out.dates = units.dates();
+                out.shift = times.iter().find_map(|t| units.shift(*t));
+                out.time = Some(times);
+            } else {
+                let dates = units.dates();
+                out.units.push(String::new());
+                let texts = times.iter().map(|t| dates.text(*t)).collect();
+                out.others.push((name, Labels::Text(texts)));
+            }
             continue;
         }
         let kind = source.vars[var].kind;
         let labels = if kind.is_number() {
-            let values = source.read_numbers(&coordinate)?;
-            let packed = source.vars[var].attr("scale_factor").is_some();
-            if kind.is_integer() && !packed && values.iter().all(|v| v.is_finite()) {
-                Labels::Int(values.iter().map(|v| *v as i64).collect())
-            } else {
-                Labels::Float(values)
+            match source.read_integers(coordinate)? {
+                Some(whole) => Labels::Int(whole),
+                None => Labels::Float(source.read_numbers(coordinate)?),
             }
         } else {
-            match source.read_texts(&coordinate)? {
+            match source.read_texts(coordinate)? {
                 Some(t) if t.len() == len => Labels::Text(t),
-                _ => Labels::Int((0..len as i64).collect()),
+                _ => return Err(NOT_LABELS.error(&[coordinate, kind.name()]).at(at)),
             }
         };
+        out.units.push(units);
         out.others.push((name, labels));
+    }
+    if out.time.is_none()
+        && let Some(scalar) = scalar_time(source, variable)
+    {
+        let at = format!("{}: variable `{scalar}`", source.name);
+        let (units, times) = read_times(source, &scalar).map_err(|e| e.at(at))?;
+        let dates = units.dates();
+        if source.var(&scalar).is_some_and(|v| as_time(v) > 0) {
+            out.dates = dates;
+            out.shift = times.iter().find_map(|t| units.shift(*t));
+            out.time = Some(times);
+        } else {
+            // The beginning of the forecast: an axis of one step behind all others.
+            let texts = times.iter().map(|t| dates.text(*t)).collect();
+            out.units.push(String::new());
+            out.others.push((base(&scalar).to_string(), Labels::Text(texts)));
+        }
     }
     Ok(out)
 }
 
-/// The variable that says what stands along a dimension: of the same name, else the only 1-D time on it.
-fn coordinate(source: &Source, dim: &str) -> Option<String> {
-    let on = |v: &crate::netcdf::Var| !v.dims.is_empty() && source.dims[v.dims[0]].name == dim;
-    if let Some(v) = source.var(dim).filter(|v| on(v)) {
+fn is_cf_time(v: &Var) -> bool {
+    v.kind.is_number() && is_time(v.text("units").unwrap_or(""))
+}
+
+/// How surely a time is that of the values, and not of the forecast's beginning.
+fn as_time(v: &Var) -> u8 {
+    match v.text("standard_name") {
+        Some("time") => 3,
+        Some("forecast_reference_time") => 0,
+        _ if v.text("axis") == Some("T") => 2,
+        _ => 1,
+    }
+}
+
+/// A time's units, and all its values.
+fn read_times(source: &mut Source, name: &str) -> Result<(TimeUnits, Vec<i64>)> {
+    let var = &source.vars[source.var_index(name)?];
+    let calendar = match var.attr("calendar") {
+        _ if var.attr("month_lengths").is_some() => "month_lengths",
+        None => "",
+        Some(Attr::Text(t)) => t,
+        Some(_) => "(no text)",
+    };
+    let units = TimeUnits::parse(var.text("units").unwrap_or(""), calendar)?;
+    let times: Result<Vec<i64>> = match source.read_integers(name)? {
+        Some(whole) => whole.iter().map(|v| units.decode_whole(*v)).collect(),
+        None => source.read_numbers(name)?.iter().map(|v| units.decode(*v)).collect(),
+    };
+    Ok((units, times?))
+}
+
+/// The time of all values of a variable, where `coordinates` names one.
+fn scalar_time(source: &Source, variable: &str) -> Option<String> {
+    let own = source.var(variable).and_then(|v| v.text("coordinates")).unwrap_or("");
+    let all = source.attrs.iter().find_map(|(n, a)| match a {
+        Attr::Text(t) if n == "coordinates" => Some(t.as_str()),
+        _ => None,
+    });
+    let dims = source.var(variable).map(|v| source.dim_names(v)).unwrap_or_default();
+    own.split_whitespace()
+        .chain(all.unwrap_or("").split_whitespace())
+        .filter(|name| !dims.iter().any(|d| d == name))
+        .filter_map(|name| source.var(name))
+        .filter(|v| v.dims.is_empty() && is_cf_time(v))
+        .max_by_key(|v| as_time(v))
+        .map(|v| v.name.clone())
+}
+
+/// The variable that says what stands along a dimension: of the same name, else the 1-D time on it.
+fn coordinate(source: &Source, variable: &str, dim: usize) -> Option<String> {
+    let name = &source.dims[dim].name;
+    // Numbers have one dimension, texts may have another of their characters.
+    let on = |v: &&Var| {
+        v.dims.first() == Some(&dim)
+            && (v.dims.len() == 1 || v.kind == Kind::Char && v.dims.len() == 2)
+    };
+    if let Some(v) = source.var(name).filter(on) {
         return Some(v.name.clone());
     }
-    source
-        .vars
-        .iter()
-        .find(|v| v.dims.len() == 1 && on(v) && is_time(v.text("units").unwrap_or("")))
+    // In a group below that of its dimension, where the variable sees it.
+    let above = |v: &&Var| match v.name.rsplit_once('/') {
+        Some((group, _)) => variable.strip_prefix(group).is_some_and(|rest| rest.starts_with('/')),
+        None => true,
+    };
+    let seen = || source.vars.iter().filter(on).filter(above);
+    seen()
+        .find(|v| base(&v.name) == base(name))
+        .or_else(|| seen().filter(|v| is_cf_time(v)).max_by_key(|v| as_time(v)))
         .map(|v| v.name.clone())
 }
 

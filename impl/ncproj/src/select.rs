@@ -3,20 +3,37 @@
 use crate::error::{Error, Result, list, nearest};
 use crate::grid::Axis;
 use crate::index::Index;
-use crate::time::{iso, period};
+use crate::time::{Dates, period_in};
 use std::sync::Arc;
 
 /// `FROM..TO`: from the beginning of FROM to the end of TO.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Times {
     pub text: String,
+    /// What the microseconds count.
+    pub dates: Dates,
     /// Microseconds since 1970-01-01 UTC; the first that is in, and the first that is out again.
     pub from: Option<i64>,
     pub until: Option<i64>,
 }
 
 impl Times {
+    /// In real dates; where there are none such, in those of a calendar that has them.
     pub fn parse(text: &str) -> Result<Times> {
+        let real = Times::parse_in(text, Dates::Real);
+        let other = |dates| Times::parse_in(text, dates).ok();
+        match real {
+            Err(e) => [Dates::Days360, Dates::AllLeap].into_iter().find_map(other).ok_or(e),
+            real => real,
+        }
+    }
+
+    /// The same times in the calendar of an axis.
+    pub fn of(&self, dates: Dates) -> Result<Times> {
+        Times::parse_in(&self.text, dates)
+    }
+
+    fn parse_in(text: &str, dates: Dates) -> Result<Times> {
         let bad = |what: String| {
             Error::usage(what).hint(
                 "write `--time 2005-01-01..2005-03-31`, `--time 1990..`, `--time ..1999-12` or `--time 2005`; both ends \
@@ -26,9 +43,9 @@ impl Times {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         let end = |t: &str| match t.trim() {
             "" => Ok(None),
-            t => {
-                period(t).map(Some).ok_or_else(|| bad(format!("`--time {text}`: `{t}` is no date")))
-            }
+            t => period_in(dates, t)
+                .map(Some)
+                .ok_or_else(|| bad(format!("`--time {text}`: `{t}` is no date"))),
         };
         let (from, to) = (end(from)?, end(to)?);
         if from.is_none() && to.is_none() {
@@ -40,7 +57,7 @@ impl Times {
         {
             return Err(bad(format!("`--time {text}` ends before it begins")));
         }
-        Ok(Times { text: text.to_string(), from, until })
+        Ok(Times { text: text.to_string(), dates, from, until })
     }
 
     pub fn holds(&self, time: i64) -> bool {
@@ -61,7 +78,7 @@ impl Times {
 
     pub fn none_within(&self, first: i64, last: i64) -> Error {
         Error::data(format!("no time lies within `--time {}`", self.text))
-            .at(format!("the files: {} .. {}", iso(first), iso(last)))
+            .at(format!("the files: {} .. {}", self.dates.text(first), self.dates.text(last)))
             .hint("times are UTC; give a part of these")
     }
 }
@@ -330,12 +347,12 @@ mod tests {
         assert!(t.holds(6 * day / 24) && !t.holds(6 * day / 24 + 60_000_000));
         assert_eq!(Times::parse("1970").unwrap().until, Some(365 * day));
         assert!(Times::parse("1971..1970").is_err() && Times::parse("..").is_err());
-        assert!(Times::parse("1970-02-30..").is_err() && Times::parse("May..").is_err());
+        assert!(Times::parse("1970-02-32..").is_err() && Times::parse("May..").is_err());
     }
 
     #[test]
     fn runs_are_neighbouring_places() {
-        let t = Times { text: String::new(), from: Some(2), until: Some(5) };
+        let t = Times { text: String::new(), dates: Dates::Real, from: Some(2), until: Some(5) };
         assert_eq!(t.runs(&[1, 2, 3, 7, 4, 5]), [(1, 3), (4, 5)]);
     }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::grid;
 use crate::index::Index;
 use crate::layout::{Cut, Group, Layouts, Needs, Pairs};
-use crate::netcdf::{Blocks, Decoder, Kind, Part, Scratch, Source, Values};
+use crate::netcdf::{Blocks, Decoder, Kind, Part, Scratch, Source, Values, all_out, base};
 use crate::output::{Labels, Rows, Sink, Step};
 use crate::plan::{Member, Span, gridded};
 use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
@@ -50,6 +50,8 @@ struct Work {
     long: bool,
     /// The classes, in rising order, with their places.
     classes: Vec<(f64, usize)>,
+    /// A value was found.
+    seen: AtomicBool,
 }
 
 fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
@@ -76,7 +78,7 @@ fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
                     .hint("begin again when it is whole"));
             };
             let time_dim = |k: &usize| {
-                let name = &source.dims[var.dims[*k]].name;
+                let name = base(&source.dims[var.dims[*k]].name);
                 span.axes.time.is_some() && !span.axes.others.iter().any(|(n, _)| n == name)
             };
             let rest: Vec<usize> = (0..var.dims.len()).filter(|k| *k != lat && *k != lon).collect();
@@ -106,6 +108,7 @@ fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
                 label,
                 long: matches!(var.kind, Kind::I8 | Kind::U8),
                 classes: Vec::new(),
+                seen: AtomicBool::new(false),
             };
             ready.insert((m.path.as_path(), m.variable.as_str()), work);
         }
@@ -301,6 +304,12 @@ impl Run<'_> {
                         if worker.missed {
                             missed.store(member, Ordering::Release);
                         }
+                        let seen = &work[member].seen;
+                        if !seen.load(Ordering::Relaxed)
+                            && worker.sums.iter().any(|s| s.weight > 0.0)
+                        {
+                            seen.store(true, Ordering::Relaxed);
+                        }
                         read.fetch_add(std::mem::take(&mut worker.chunks), Ordering::Relaxed);
                         if result.is_err() {
                             gate.stop();
@@ -339,6 +348,11 @@ impl Run<'_> {
         }
         outcome?;
         self.chunks += read.load(Ordering::Relaxed);
+        for (w, m) in work.iter().zip(&span.members) {
+            if !w.seen.load(Ordering::Relaxed) {
+                within_range(w, &m.variable)?;
+            }
+        }
         Ok(())
     }
 
@@ -431,6 +445,37 @@ fn step(span: &Span, number: usize) -> Step {
 const NOTHING: f64 = 4.0 * f64::EPSILON;
 /// Sums of the same weights in another order differ by less, for millions of cells too.
 const ROUNDING: f64 = 1e-10;
+/// Nothing was found of a variable: that its range masks all there is may not pass for missing values.
+fn within_range(w: &Work, variable: &str) -> Result<()> {
+    let Some(range) = w.decoder.range() else { return Ok(()) };
+    let open = w.decoder.without_range();
+    let (mut scratch, mut values) = (Scratch::default(), Values::F64(Vec::new()));
+    let mut masked = false;
+    for number in 0..w.blocks.count() {
+        let at = w.blocks.position(number);
+        if !w.blocks.is_written(&at) && open.unwritten_is_missing() {
+            continue;
+        }
+        let raw = w.blocks.read(&w.source, &at, &mut scratch)?;
+        let mut any = |decoder: &Decoder| -> Result<bool> {
+            decoder.decode(&raw, None, true, &mut values).map_err(|e| e.at(&w.label))?;
+            let Values::F64(values) = &values else { return Ok(false) };
+            let mut found = false;
+            w.blocks.each_value(&at, &w.blocks.shape, |from, _| {
+                found |= values.get(from).is_some_and(|v| !v.is_nan());
+            });
+            Ok(found)
+        };
+        if any(&w.decoder)? {
+            return Ok(());
+        }
+        masked = masked || any(&open)?;
+    }
+    match masked {
+        true => Err(all_out(variable, range).at(&w.label)),
+        false => Ok(()),
+    }
+}
 
 /// From sums to the columns of the output.
 struct Finisher<'a> {

@@ -225,6 +225,7 @@ fn shown(a: &Attr) -> String {
             let cut: String = t.chars().take(60).collect();
             if cut.len() < t.len() { format!("{cut}...") } else { cut }
         }
+        Attr::Other(kind) => (*kind).to_string(),
         Attr::Numbers(_, v) => {
             let texts: Vec<String> = v.iter().take(8).map(f64::to_string).collect();
             texts.join(", ")
@@ -255,6 +256,7 @@ impl Said<'_> {
         let numbers: Vec<f64> = match attr {
             Attr::Numbers(_, v) => v.clone(),
             Attr::Text(t) if t.trim().is_empty() => Vec::new(),
+            Attr::Other(_) => return Err(wrong("no number")),
             Attr::Text(t) => t
                 .split([' ', ';', '\t'])
                 .flat_map(|t| t.split(", "))
@@ -1093,6 +1095,7 @@ fn leftovers(said: &Said, name: &str) -> Result<()> {
             Attr::Numbers(_, v) if attr.starts_with("scale_factor") => v.iter().all(|v| *v == 1.0),
             Attr::Numbers(_, v) => v.iter().all(|v| *v == 0.0),
             Attr::Text(t) => t.trim().is_empty() || (!known && t.parse::<f64>().is_err()),
+            Attr::Other(_) => false,
         };
         if !neutral {
             return Err(NOT_HONOURED.error(&[attr, &shown(value), name]));

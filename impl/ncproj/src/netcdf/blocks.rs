@@ -6,6 +6,7 @@ use super::{Filter, Layout, Source};
 use crate::error::{Error, Result};
 use libdeflater::Decompressor;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// No block may be larger than this: a damaged header must not take the machine's memory.
 const MOST_BYTES: u64 = 1 << 30;
@@ -17,6 +18,7 @@ enum Places {
     Run(Option<u64>),
     Records { offset: u64, stride: u64 },
     Inline(Vec<u8>),
+    Library(Arc<super::hdf5::Slow>),
 }
 
 pub struct Blocks {
@@ -76,13 +78,7 @@ impl Blocks {
         }
         for filter in &var.filters {
             if let Filter::Unknown(name) = filter {
-                return Err(refuse(format!(
-                    "`{}` is packed with the filter `{name}`, which ncproj does not know",
-                    var.name
-                ))
-                .hint(
-                    "repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it",
-                ));
+                return Err(super::NO_FILTER.error(&[&var.name, name]).at(label));
             }
         }
         let total = shape.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));
@@ -108,10 +104,15 @@ impl Blocks {
                 (block, Places::Records { offset: *offset, stride: *stride })
             }
             Layout::Inline(bytes) => (shape.clone(), Places::Inline(bytes.clone())),
+            Layout::Library(slow) => {
+                let block = match &slow.chunk {
+                    Some(chunk) => chunk.clone(),
+                    None => run_shape(&shape, size as u64),
+                };
+                (block, Places::Library(slow.clone()))
+            }
             Layout::Unreadable(why) => {
-                return Err(refuse(format!("`{}` cannot be read: {why}", var.name)).hint(
-                    "copy the file first (`nccopy in.nc plain.nc`), or choose other variables",
-                ));
+                return Err(super::NO_LAYOUT.error(&[&var.name, why]).at(label));
             }
         };
         let bytes = block.iter().try_fold(size as u64, |a, n| a.checked_mul(*n));
@@ -213,6 +214,11 @@ impl Blocks {
         match &self.places {
             Places::Inline(bytes) => Ok(Raw { bytes, shuffled: false }),
             Places::Run(None) => Ok(self.unwritten(full, scratch)),
+            Places::Library(slow) => {
+                slow.read(at, &self.extents(at), &self.block, &mut scratch.plain)
+                    .map_err(|e| e.at(format!("{}, chunk at {at:?}", self.label)))?;
+                Ok(Raw { bytes: &scratch.plain, shuffled: false })
+            }
             Places::Run(Some(_)) | Places::Records { .. } => {
                 let extents = self.extents(at);
                 let len = extents.iter().product::<u64>() as usize * self.size;
@@ -311,6 +317,13 @@ impl Blocks {
                     .map_err(|e| self.damaged(at, &format!("it does not unpack ({e})")))?;
                     if got != wanted {
                         return Err(self.damaged(at, "it unpacks to the wrong size"));
+                    }
+                    std::mem::swap(&mut scratch.packed, &mut scratch.plain);
+                }
+                Filter::Lzf => {
+                    let done = super::filters::lzf(&scratch.packed, wanted, &mut scratch.plain);
+                    if done.is_none() || scratch.plain.len() != wanted {
+                        return Err(self.damaged(at, "it does not unpack (lzf)"));
                     }
                     std::mem::swap(&mut scratch.packed, &mut scratch.plain);
                 }

@@ -1,6 +1,6 @@
 //! Classic netCDF (CDF-1, 64-bit offset CDF-2, CDF-5): the header says where everything lies.
 
-use super::{Attr, Dim, Kind, Layout, Source, Var, truncated};
+use super::{Attr, Dim, Kind, Layout, Source, Var, text, truncated};
 use crate::error::{Error, Result};
 use std::os::unix::fs::FileExt;
 
@@ -61,9 +61,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn attrs(&mut self) -> Parsed<Vec<(String, Attr)>> {
+    /// The attributes, and those that are integers of 64 bits exactly.
+    fn attrs(&mut self) -> Parsed<(Vec<(String, Attr)>, Vec<(String, Vec<i128>)>)> {
         let n = self.list(12)?;
-        let mut out = Vec::new();
+        let (mut out, mut exact) = (Vec::new(), Vec::new());
         for _ in 0..n {
             let name = self.name()?;
             let kind = kind_of(self.four()?)?;
@@ -73,13 +74,21 @@ impl<'a> Reader<'a> {
             let bytes = self.take(len)?;
             self.take((4 - len % 4) % 4)?;
             let value = if kind == Kind::Char {
-                Attr::Text(String::from_utf8_lossy(bytes).trim_end_matches(['\0', ' ']).to_string())
+                Attr::Text(text(bytes))
             } else {
+                if matches!(kind, Kind::I8 | Kind::U8) {
+                    let (whole, _) = bytes.as_chunks::<8>();
+                    let one = |b: &[u8; 8]| match kind {
+                        Kind::I8 => i128::from(i64::from_be_bytes(*b)),
+                        _ => i128::from(u64::from_be_bytes(*b)),
+                    };
+                    exact.push((name.clone(), whole.iter().map(one).collect()));
+                }
                 Attr::Numbers(kind, bytes.chunks(size as usize).map(|b| number(kind, b)).collect())
             };
             out.push((name, value));
         }
-        Ok(out)
+        Ok((out, exact))
     }
 }
 
@@ -169,7 +178,7 @@ fn parse(bytes: &[u8], version: u8, source: &mut Source) -> Parsed<()> {
         }
         source.dims.push(Dim { name, len });
     }
-    source.attrs = r.attrs()?;
+    source.attrs = r.attrs()?.0;
     let mut record_bytes = 0u64;
     let mut record_vars = 0;
     let mut only_record = 0u64;
@@ -187,7 +196,7 @@ fn parse(bytes: &[u8], version: u8, source: &mut Source) -> Parsed<()> {
             }
             dims.push(d);
         }
-        let attrs = r.attrs()?;
+        let (attrs, exact) = r.attrs()?;
         let kind = kind_of(r.four()?)?;
         let _size = r.count()?;
         let begin = if version == 1 { r.four()? } else { r.eight()? };
@@ -211,6 +220,7 @@ fn parse(bytes: &[u8], version: u8, source: &mut Source) -> Parsed<()> {
             kind,
             big_endian: true,
             attrs,
+            exact,
             layout,
             filters: Vec::new(),
             fill: None,

@@ -1,7 +1,8 @@
 //! Bytes -> numbers: byte order, shuffle, missing values, packing.
 
 use super::blocks::{Raw, unshuffle};
-use super::{Attr, Kind, Var};
+use super::packing::Rules;
+use super::{Kind, Var};
 use crate::error::{Error, Result};
 
 /// Decoded values, missing ones as NaN. float32 stays float32, so that min and max are the file's own values.
@@ -18,6 +19,7 @@ pub struct Part<'a> {
 }
 
 /// What to do with the stored numbers of one variable.
+#[derive(Clone)]
 pub struct Decoder {
     kind: Kind,
     big_endian: bool,
@@ -25,92 +27,42 @@ pub struct Decoder {
     missing: Vec<f64>,
     /// Stored values outside are missing.
     valid: (f64, f64),
+    /// Both of integers of 64 bits, in their order.
+    whole: (Vec<i64>, (i64, i64)),
     /// value = stored * scale + offset
     packing: Option<(f64, f64)>,
     /// Never written chunks hold this.
     fill: Option<f64>,
+    range: Option<String>,
+    /// What the attributes say that a reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// Integers of 64 bits, signed or not, as signed ones in the same order.
+fn in_order(value: i128, kind: Kind) -> i64 {
+    let value = if kind == Kind::U8 { value + i128::from(i64::MIN) } else { value };
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 
 impl Decoder {
     pub fn new(var: &Var) -> Result<Decoder> {
-        let mut kind = var.kind;
-        if let Some(flag) = var.text("_Unsigned") {
-            let unsigned = flag.eq_ignore_ascii_case("true");
-            kind = match (kind, unsigned) {
-                (Kind::I1, true) => Kind::U1,
-                (Kind::I2, true) => Kind::U2,
-                (Kind::I4, true) => Kind::U4,
-                (Kind::I8, true) => Kind::U8,
-                (Kind::U1, false) => Kind::I1,
-                (Kind::U2, false) => Kind::I2,
-                (Kind::U4, false) => Kind::I4,
-                (Kind::U8, false) => Kind::I8,
-                (k, _) => k,
-            };
-        }
-        let numbers = |name: &str| -> Result<Option<Vec<f64>>> {
-            match var.attr(name) {
-                None => Ok(None),
-                // A signed attribute of an unsigned variable (and the reverse) means the same bits.
-                Some(Attr::Numbers(_, v)) => {
-                    Ok(Some(v.iter().map(|x| as_kind(*x, kind)).collect()))
-                }
-                Some(Attr::Text(t)) => {
-                    // `missing_value = "-9999"`: a text where a number belongs, seen in the wild.
-                    t.trim().parse::<f64>().map(|v| Some(vec![v])).map_err(|_| {
-                        Error::data(format!(
-                            "the attribute `{name}` is the text `{t}`, not a number"
-                        ))
-                        .hint("repair the attribute (`ncatted`)")
-                    })
-                }
-            }
+        let rules = Rules::of(var)?;
+        let kind = rules.kind;
+        let key = |v: i128| in_order(v, kind);
+        let mut decoder = Decoder {
+            kind,
+            big_endian: var.big_endian,
+            missing: rules.missing,
+            valid: rules.valid,
+            whole: (
+                rules.whole_missing.iter().map(|v| key(*v)).collect(),
+                (key(rules.whole_valid.0), key(rules.whole_valid.1)),
+            ),
+            packing: rules.packing,
+            fill: None,
+            range: rules.range,
+            warnings: rules.warnings,
         };
-        let mut missing = Vec::new();
-        match numbers("_FillValue")? {
-            Some(v) => missing.extend(v),
-            // As netCDF4-python has it: bytes may use all their values where the writer set no fill.
-            None if var.no_fill && kind.size() == 1 => {}
-            None => missing.extend(kind.default_fill()),
-        }
-        missing.extend(numbers("missing_value")?.unwrap_or_default());
-        let mut valid = (f64::NEG_INFINITY, f64::INFINITY);
-        if let Some(v) = numbers("valid_range")?
-            && v.len() == 2
-        {
-            valid = (v[0], v[1]);
-        } else {
-            if let Some(v) = numbers("valid_min")?.and_then(|v| v.first().copied()) {
-                valid.0 = v;
-            }
-            if let Some(v) = numbers("valid_max")?.and_then(|v| v.first().copied()) {
-                valid.1 = v;
-            }
-        }
-        if kind == Kind::F4 {
-            let narrow = |v: &mut f64| *v = f64::from(*v as f32);
-            missing.iter_mut().for_each(narrow);
-            if valid.0.is_finite() {
-                narrow(&mut valid.0);
-            }
-            if valid.1.is_finite() {
-                narrow(&mut valid.1);
-            }
-        }
-        missing.retain(|v| !v.is_nan());
-        missing.dedup();
-        let plain = |name: &str| match var.attr(name) {
-            Some(Attr::Numbers(_, v)) => v.first().copied(),
-            Some(Attr::Text(t)) => t.trim().parse().ok(),
-            None => None,
-        };
-        let packing = match (plain("scale_factor"), plain("add_offset")) {
-            (None, None) => None,
-            (s, o) => Some((s.unwrap_or(1.0), o.unwrap_or(0.0))),
-        }
-        .filter(|p| *p != (1.0, 0.0));
-        let mut decoder =
-            Decoder { kind, big_endian: var.big_endian, missing, valid, packing, fill: None };
         let mut one = Values::F64(Vec::new());
         let bytes = var.fill.clone().unwrap_or_else(|| vec![0; kind.size()]);
         decoder.decode(&Raw { bytes: &bytes, shuffled: false }, None, true, &mut one)?;
@@ -123,6 +75,18 @@ impl Decoder {
     /// Never written chunks are all missing.
     pub fn unwritten_is_missing(&self) -> bool {
         self.fill.is_none()
+    }
+
+    /// The range outside of which values are missing, in words.
+    pub fn range(&self) -> Option<&str> {
+        self.range.as_deref()
+    }
+
+    /// The same, whatever range is given.
+    pub fn without_range(&self) -> Decoder {
+        let valid = (f64::NEG_INFINITY, f64::INFINITY);
+        let whole = (self.whole.0.clone(), (i64::MIN, i64::MAX));
+        Decoder { valid, whole, range: None, ..self.clone() }
     }
 
     /// The values are float32 as they are stored.
@@ -209,11 +173,10 @@ impl Decoder {
             Kind::U2 => each!(u16),
             Kind::I4 => each!(i32),
             Kind::U4 => each!(u32),
-            Kind::I8 => each!(i64),
-            Kind::U8 => each!(u64),
+            Kind::I8 | Kind::U8 => return self.widen_whole(from, to),
             Kind::F4 => each!(f32),
             Kind::F8 => each!(f64),
-            Kind::Text | Kind::Other => {}
+            Kind::Text | Kind::Other(_) => {}
         }
         let (lo, hi) = self.valid;
         let fill = |k: usize| self.missing.get(k).copied().unwrap_or(f64::NAN);
@@ -224,6 +187,27 @@ impl Decoder {
         for m in self.missing.iter().skip(2) {
             to.iter_mut().filter(|x| *x == m).for_each(|x| *x = f64::NAN);
         }
+        self.unpack(to);
+    }
+
+    /// A float64 does not tell all integers of 64 bits apart: they are compared as what they are.
+    fn widen_whole(&self, from: &[u8], to: &mut [f64]) {
+        let (missing, (lo, hi)) = &self.whole;
+        let (chunks, _) = from.as_chunks::<8>();
+        for (o, b) in to.iter_mut().zip(chunks) {
+            let bits =
+                if self.big_endian { u64::from_be_bytes(*b) } else { u64::from_le_bytes(*b) };
+            let (value, key) = match self.kind {
+                Kind::U8 => (bits as f64, (bits ^ (1 << 63)) as i64),
+                _ => (bits as i64 as f64, bits as i64),
+            };
+            let there = key >= *lo && key <= *hi && !missing.contains(&key);
+            *o = if there { value } else { f64::NAN };
+        }
+        self.unpack(to);
+    }
+
+    fn unpack(&self, to: &mut [f64]) {
         if let Some((scale, offset)) = self.packing {
             for v in to.iter_mut() {
                 *v = *v * scale + offset;
@@ -259,32 +243,9 @@ fn floats(raw: &Raw, first: usize, big: bool, to: &mut [f32], keep: impl Fn(f32)
     }
 }
 
-/// An attribute's number as the variable's own type would hold it.
-fn as_kind(value: f64, to: Kind) -> f64 {
-    let wrap = |bits: u32, signed: bool| {
-        let span = 2f64.powi(bits as i32);
-        if signed && value >= span / 2.0 && value < span {
-            value - span
-        } else if !signed && value < 0.0 && value >= -span / 2.0 {
-            value + span
-        } else {
-            value
-        }
-    };
-    match to {
-        Kind::I1 => wrap(8, true),
-        Kind::U1 => wrap(8, false),
-        Kind::I2 => wrap(16, true),
-        Kind::U2 => wrap(16, false),
-        Kind::I4 => wrap(32, true),
-        Kind::U4 => wrap(32, false),
-        _ => value,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Layout;
+    use super::super::{Attr, Layout};
     use super::*;
 
     fn var(kind: Kind, attrs: Vec<(&str, Attr)>) -> Var {
@@ -294,6 +255,7 @@ mod tests {
             kind,
             big_endian: false,
             attrs: attrs.into_iter().map(|(n, a)| (n.to_string(), a)).collect(),
+            exact: vec![],
             layout: Layout::Contiguous { offset: None },
             filters: vec![],
             fill: None,
@@ -324,7 +286,7 @@ mod tests {
             Kind::I2,
             vec![
                 ("_FillValue", number(-9999.0)),
-                ("valid_min", number(2.0)),
+                ("valid_min", Attr::Numbers(Kind::I2, vec![2.0])),
                 ("scale_factor", number(0.1)),
                 ("add_offset", number(250.0)),
             ],

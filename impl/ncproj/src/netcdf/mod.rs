@@ -6,19 +6,27 @@
 mod blocks;
 mod classic;
 mod decode;
+mod filters;
 mod hdf5;
+mod packing;
 mod patience;
 
 pub use blocks::{Blocks, Scratch};
 pub use decode::{Decoder, Part, Values};
+pub use packing::all_out;
+
+/// What is honoured and refused of a variable's attributes.
+pub use packing::{FEATURES as PACKING, REFUSALS as NO_PACKING};
 
 use self::patience::Patience;
 use crate::error::{Error, Result, base_name, list, nearest, open, thousands};
+use crate::features::{Feature, Refusal};
 use crate::inputs;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -34,7 +42,8 @@ pub enum Kind {
     F8,
     Char,
     Text,
-    Other,
+    /// What is not made of numbers, by name.
+    Other(&'static str),
 }
 
 impl Kind {
@@ -44,12 +53,12 @@ impl Kind {
             Kind::I2 | Kind::U2 => 2,
             Kind::I4 | Kind::U4 | Kind::F4 => 4,
             Kind::I8 | Kind::U8 | Kind::F8 => 8,
-            Kind::Text | Kind::Other => 0,
+            Kind::Text | Kind::Other(_) => 0,
         }
     }
 
     pub fn is_number(self) -> bool {
-        !matches!(self, Kind::Char | Kind::Text | Kind::Other)
+        !matches!(self, Kind::Char | Kind::Text | Kind::Other(_))
     }
 
     pub fn is_integer(self) -> bool {
@@ -70,7 +79,7 @@ impl Kind {
             Kind::F8 => "float64",
             Kind::Char => "char",
             Kind::Text => "string",
-            Kind::Other => "other",
+            Kind::Other(name) => name,
         }
     }
 
@@ -95,6 +104,8 @@ impl Kind {
 pub enum Attr {
     Text(String),
     Numbers(Kind, Vec<f64>),
+    /// What is neither, by name.
+    Other(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +121,7 @@ pub enum Filter {
     Shuffle(usize),
     Fletcher32,
     Zstd,
+    Lzf,
     Unknown(String),
 }
 
@@ -120,6 +132,7 @@ impl Filter {
             Filter::Shuffle(_) => "shuffle".into(),
             Filter::Fletcher32 => "fletcher32".into(),
             Filter::Zstd => "zstd".into(),
+            Filter::Lzf => "lzf".into(),
             Filter::Unknown(n) => n.clone(),
         }
     }
@@ -142,6 +155,8 @@ pub enum Layout {
     Records { offset: u64, stride: u64 },
     /// The bytes themselves (HDF5's compact layout).
     Inline(Vec<u8>),
+    /// What only the HDF5 library can read.
+    Library(Arc<hdf5::Slow>),
     /// What we cannot read, and why.
     Unreadable(String),
 }
@@ -153,6 +168,8 @@ pub struct Var {
     pub kind: Kind,
     pub big_endian: bool,
     pub attrs: Vec<(String, Attr)>,
+    /// Those that are integers of 64 bits, exactly.
+    pub exact: Vec<(String, Vec<i128>)>,
     pub layout: Layout,
     pub filters: Vec<Filter>,
     /// The storage's own fill value (what never written chunks hold), in the file's byte order.
@@ -181,6 +198,61 @@ impl Var {
     }
 }
 
+/// What is read of files, and what is refused.
+pub const CONTAINERS: &[Feature] = &[
+    Feature::honoured(
+        "files",
+        "netCDF classic (CDF-1, CDF-2, CDF-5), netCDF-4, HDF5 with dimension scales, also behind a user block",
+        "read without a copy",
+    ),
+    Feature::honoured(
+        "files",
+        "deflate, shuffle, fletcher32, zstd, lzf",
+        "undone chunk by chunk on all cores; checksums are checked",
+    ),
+    Feature::honoured(
+        "files",
+        "nbit, scaleoffset",
+        "undone by the HDF5 library, one chunk at a time; so are other filters whose plugin it finds (`HDF5_PLUGIN_PATH`)",
+    ),
+    Feature::honoured(
+        "files",
+        "contiguous, compact, chunks never written, a chunk's filter mask",
+        "as HDF5 has them",
+    ),
+    Feature::converted(
+        "types",
+        "float16 and other floats of few bits, float128, integers of 24 bits and the like",
+        "by the HDF5 library, to float32, float64 or the next wider integer",
+    ),
+    Feature::honoured(
+        "types",
+        "attributes of any number, enum, string of fixed or variable length, UTF-8 or Latin-1, empty",
+        "as numbers and texts",
+    ),
+];
+
+static NO_FILTER: Refusal = Refusal {
+    of: "files",
+    name: "szip, blosc, bzip2, lz4, bitshuffle, zfp and other filters, without a plugin",
+    message: "`{}` is packed with the filter `{}`, which ncproj does not know",
+    hint: "repack it first: `nccopy -F none in.nc plain.nc`, or any tool that reads it",
+};
+static NO_LAYOUT: Refusal = Refusal {
+    of: "files",
+    name: "external storage, external links, virtual data sets",
+    message: "`{}` cannot be read: {}",
+    hint: "copy the file first (`nccopy in.nc plain.nc`), or choose other variables",
+};
+static NO_NETCDF: Refusal = Refusal {
+    of: "files",
+    name: "HDF4, GRIB, TIFF, CDL, JSON, archives, text",
+    message: "`{}` is not a netCDF file: it is {}",
+    hint: "{}",
+};
+
+pub const NO_CONTAINERS: &[&Refusal] = &[&NO_FILTER, &NO_LAYOUT, &NO_NETCDF];
+
 /// Values of a variable that is read whole.
 const MOST_VALUES: u64 = 1 << 27;
 
@@ -195,6 +267,8 @@ pub struct Source {
     pub groups: Vec<String>,
     /// The coordinates of the grid, where the user names them.
     pub named: Option<crate::grid::Named>,
+    /// Some dimensions are named by their length, as the file says nothing of them.
+    pub phony: bool,
     pub file: File,
     pub bytes: u64,
     library: Option<hdf5::Handle>,
@@ -233,6 +307,7 @@ impl Source {
             attrs: Vec::new(),
             groups: Vec::new(),
             named: None,
+            phony: false,
             file,
             bytes,
             library: None,
@@ -240,18 +315,18 @@ impl Source {
         if got >= 4 && &head[..3] == b"CDF" {
             return classic::open(source, head[3]);
         }
-        if got == 8 && &head == b"\x89HDF\r\n\x1a\n" {
-            let _patience = Patience::with(path);
-            return hdf5::open(source);
+        // HDF5 may begin behind a block of the user's: of 512 bytes, or twice as many, and so on.
+        let mut begin = 0u64;
+        while begin < bytes {
+            let there = source.file.read_at(&mut head, begin).is_ok_and(|n| n == 8);
+            if there && &head == b"\x89HDF\r\n\x1a\n" {
+                let _patience = Patience::with(path);
+                return hdf5::open(source);
+            }
+            begin = (begin * 2).max(512);
         }
-        let what = if bytes == 0 {
-            format!("`{}` is empty", source.name)
-        } else {
-            format!("`{}` is not a netCDF file", source.name)
-        };
-        Err(Error::data(what).at(path.display().to_string()).hint(
-            "netCDF files begin with `CDF` or `\\x89HDF`; a failed download is often an HTML page",
-        ))
+        let got = source.file.read_at(&mut head, 0).map_err(|e| Error::file("read", path, e))?;
+        Err(not_netcdf(&head[..got], &source.name, bytes).at(path.display().to_string()))
     }
 
     pub fn var(&self, name: &str) -> Option<&Var> {
@@ -346,6 +421,47 @@ impl Source {
         Ok(out)
     }
 
+    /// The values of a (small) variable of integers exactly; nothing where it is packed, or one is missing or too large.
+    pub fn read_integers(&mut self, name: &str) -> Result<Option<Vec<i64>>> {
+        let index = self.var_index(name)?;
+        let var = &self.vars[index];
+        let kind = var.kind;
+        let said = |name: &str| var.attr(name).is_some();
+        let wide = kind.size() == 8 && said("_Unsigned");
+        if !kind.is_integer() || wide || said("scale_factor") || said("add_offset") {
+            return Ok(None);
+        }
+        let values = self.read_numbers(name)?;
+        if !values.iter().all(|v| v.is_finite()) {
+            return Ok(None);
+        }
+        if kind.size() < 8 {
+            return Ok(Some(values.iter().map(|v| *v as i64).collect()));
+        }
+        let shape = self.shape(&self.vars[index]);
+        let big_endian = self.vars[index].big_endian;
+        let blocks = Blocks::new(self, index)?;
+        let mut out = vec![0i64; values.len()];
+        let mut whole = true;
+        let (mut scratch, mut plain) = (Scratch::default(), Vec::new());
+        for number in 0..blocks.count() {
+            let at = blocks.position(number);
+            let raw = blocks.read(self, &at, &mut scratch)?;
+            match raw.shuffled {
+                true => blocks::unshuffle(raw.bytes, 8, &mut plain),
+                false => plain = raw.bytes.to_vec(),
+            }
+            let (chunks, _) = plain.as_chunks::<8>();
+            blocks.each_value(&at, &shape, |from, to| {
+                if let (Some(o), Some(b)) = (out.get_mut(to), chunks.get(from)) {
+                    *o = if big_endian { i64::from_be_bytes(*b) } else { i64::from_le_bytes(*b) };
+                    whole &= kind == Kind::I8 || *o >= 0;
+                }
+            });
+        }
+        Ok(whole.then_some(out))
+    }
+
     /// The texts of a one-dimensional string variable (or char matrix), if it is one.
     pub fn read_texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
         let index = self.var_index(name)?;
@@ -357,10 +473,12 @@ impl Source {
                 }
                 None => Ok(None),
             },
-            Kind::Char if self.vars[index].dims.len() == 2 => {
+            Kind::Char if matches!(self.vars[index].dims.len(), 1 | 2) => {
                 self.locate(index)?;
-                let shape = self.shape(&self.vars[index]);
-                let mut bytes = vec![0u8; (shape[0] * shape[1]).min(1 << 26) as usize];
+                let mut shape = self.shape(&self.vars[index]);
+                let total =
+                    shape.iter().try_fold(1u64, |a, n| a.checked_mul(*n)).unwrap_or(u64::MAX);
+                let mut bytes = vec![0u8; total.min(1 << 26) as usize];
                 let blocks = Blocks::new(self, index)?;
                 let mut scratch = Scratch::default();
                 for number in 0..blocks.count() {
@@ -372,13 +490,74 @@ impl Source {
                         }
                     });
                 }
-                let text =
-                    |b: &[u8]| String::from_utf8_lossy(b).trim_end_matches(['\0', ' ']).to_string();
+                shape.resize(2, 1);
                 Ok(Some(bytes.chunks((shape[1] as usize).max(1)).map(text).collect()))
             }
             _ => Ok(None),
         }
     }
+}
+
+/// What the first bytes say that it is instead.
+fn not_netcdf(head: &[u8], name: &str, bytes: u64) -> Error {
+    if bytes == 0 {
+        return Error::data(format!("`{name}` is empty")).hint(NETCDF_BEGINS);
+    }
+    let begins = |with: &[u8]| head.starts_with(with);
+    let (what, hint) = if begins(b"\x0e\x03\x13\x01") {
+        (
+            "HDF4",
+            "write it as netCDF first: `h4toh5` and `nccopy`, `gdal_translate -of netCDF`, or xarray",
+        )
+    } else if begins(b"GRIB") {
+        (
+            "GRIB",
+            "write it as netCDF first: `cdo -f nc4 copy`, `grib_to_netcdf`, or xarray with cfgrib",
+        )
+    } else if begins(b"PK\x03\x04") {
+        ("a zip archive", "unpack it first (`unzip`)")
+    } else if begins(b"\x1f\x8b") {
+        ("packed with gzip", "unpack it first (`gunzip`)")
+    } else if begins(b"BZh") {
+        ("packed with bzip2", "unpack it first (`bunzip2`)")
+    } else if begins(b"\xfd7zXZ") {
+        ("packed with xz", "unpack it first (`unxz`)")
+    } else if begins(b"\x28\xb5\x2f\xfd") {
+        ("packed with zstd", "unpack it first (`unzstd`)")
+    } else if begins(b"II*\0") || begins(b"MM\0*") || begins(b"II+\0") || begins(b"MM\0+") {
+        ("a TIFF image", "write it as netCDF first: `gdal_translate -of netCDF`, or rioxarray")
+    } else if begins(b"PAR1") {
+        ("Parquet", "ncproj reads grids from netCDF files")
+    } else if begins(b"netcdf ") {
+        ("CDL, the text form of netCDF", "make a netCDF file of it first (`ncgen`)")
+    } else if begins(b"{") || begins(b"[") {
+        (
+            "JSON",
+            "references to chunks elsewhere (kerchunk) are not read: write netCDF first, with xarray",
+        )
+    } else if head.iter().all(|b| (0x20..0x7f).contains(b) || b"\r\n\t".contains(b)) {
+        ("text (CSV, HTML?)", NETCDF_BEGINS)
+    } else {
+        return Error::data(format!("`{name}` is not a netCDF file")).hint(NETCDF_BEGINS);
+    };
+    NO_NETCDF.error(&[name, what, hint])
+}
+
+const NETCDF_BEGINS: &str =
+    "netCDF files begin with `CDF` or `\\x89HDF`; a failed download is often an HTML page";
+
+/// A variable's or a dimension's own name, without its groups.
+pub fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Text as its bytes have it: UTF-8, else Latin-1.
+fn text(bytes: &[u8]) -> String {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(t) => t.to_string(),
+        Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
+    };
+    text.trim_end_matches(['\0', ' ']).to_string()
 }
 
 /// The file ends before what it promises.

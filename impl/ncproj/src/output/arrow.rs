@@ -47,7 +47,10 @@ impl Arrow {
             fields.push(Field::new(name, kind, true));
         }
         if shape.has_time {
-            let stamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            let stamp = match shape.dates.are_text() {
+                true => DataType::Utf8,
+                false => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            };
             fields.push(Field::new("time", stamp, false));
         }
         for (name, labels) in &shape.axes {
@@ -103,7 +106,14 @@ impl Arrow {
                 }
             });
         }
-        if self.shape.has_time {
+        if self.shape.has_time && self.shape.dates.are_text() {
+            let mut texts = StringBuilder::new();
+            for s in &rows.steps {
+                let text = self.shape.dates.text(s.time);
+                (0..regions).for_each(|_| texts.append_value(&text));
+            }
+            arrays.push(Arc::new(texts.finish()));
+        } else if self.shape.has_time {
             let times = rows.steps.iter().flat_map(|s| std::iter::repeat_n(s.time, regions));
             arrays.push(Arc::new(
                 TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"),

@@ -235,7 +235,7 @@ impl Netcdf {
             let attrs = vec![
                 attr("standard_name", "time"),
                 attr("units", "seconds since 1970-01-01 00:00:00"),
-                attr("calendar", "proleptic_gregorian"),
+                attr("calendar", shape.dates.calendar()),
             ];
             vars.push(Var {
                 name: "time".to_string(),
