@@ -27,5 +27,6 @@ pub mod select;
 pub mod stats;
 pub mod threads;
 pub mod time;
+pub mod units;
 pub mod weights;
 pub mod work;

@@ -98,7 +98,6 @@ fn leave(code: i32) -> ! {
 pub fn run(main: fn() -> ExitCode) -> ExitCode {
     inputs::watch();
     allow_files();
-    hear_signals();
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         // How the libraries, and Rust's own for a thread's stack, say that there is no memory.
@@ -111,6 +110,7 @@ pub fn run(main: fn() -> ExitCode) -> ExitCode {
         }
         usual(about);
     }));
+    hear_signals();
     // The main thread's stack may be limited (`ulimit -s`), a thread's own is what is asked for.
     if small_stack()
         && let Ok(thread) = Builder::new().name("main".into()).stack_size(8 << 20).spawn(main)
