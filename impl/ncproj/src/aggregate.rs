@@ -1,5 +1,6 @@
 //! netCDF files through an index -> rows. Files are walked by chunk, on all cores, with bounded memory.
 
+use crate::alike::Convert;
 use crate::error::{Error, Result, base_name, list, thousands};
 use crate::index::Index;
 use crate::inputs;
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     pub times: Option<&'a Times>,
     pub files: &'a [PathBuf],
     pub picks: &'a [Pick],
+    /// Units that are asked for.
+    pub converts: &'a [Convert],
     pub stats: &'a [Stat],
     pub weights: &'a Weights,
     pub min_valid: f64,
@@ -62,7 +65,7 @@ pub fn run(
     let start = Instant::now();
     let mut seconds = Vec::new();
     let mut warnings = Vec::new();
-    let spans = plan(&index, request.files, request.picks, request.times)?;
+    let spans = plan(&index, request.files, request.picks, request.times, request.converts)?;
     let first = &spans[0];
     let (mut columns, mut about) = (Vec::new(), Vec::new());
     for m in &first.members {

@@ -3,6 +3,7 @@
 use crate::{print, say, threads};
 use clap::{Args, ValueEnum};
 use ncproj::aggregate::{self, Request, Summary};
+use ncproj::alike::Convert;
 use ncproj::error::{Error, Result, base_name, refuse_input, thousands};
 use ncproj::index::Index;
 use ncproj::output::Format;
@@ -25,6 +26,10 @@ pub struct AggregateArgs {
     /// [default: all on the grid]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     variables: Vec<String>,
+    /// Bring the values to a unit: NAME=UNIT for a column's name in `--variables`, UNIT for all, by commas; written as UDUNITS has
+    /// them: K, degC, mm/day, "kg m-2 s-1"
+    #[arg(long, value_name = "[NAME=]UNIT", value_delimiter = ',')]
+    convert: Vec<String>,
     /// Statistics, by commas: min, max, mean, sum, count, variance, stdev, median, quantiles by percentage (q05, q97.5), mode,
     /// valid; one column `{stat}_{NAME}` each
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "min,max,mean,valid")]
@@ -110,6 +115,7 @@ struct PartArgs {
 pub fn run(a: &AggregateArgs) -> Result<()> {
     let threads = threads(a.threads)?;
     let picks = a.variables.iter().map(|v| Pick::parse(v)).collect::<Result<Vec<_>>>()?;
+    let converts = a.convert.iter().map(|c| Convert::parse(c)).collect::<Result<Vec<_>>>()?;
     let mut stats: Vec<Stat> = Vec::new();
     for name in &a.stats {
         let stat = Stat::parse(name)?;
@@ -161,6 +167,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         times: times.as_ref(),
         files: &a.files,
         picks: &picks,
+        converts: &converts,
         stats: &stats,
         weights: &weights,
         min_valid: a.min_valid,

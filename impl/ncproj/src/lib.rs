@@ -3,6 +3,7 @@
 //! The library does the work and never prints; `main` parses the command line and prints.
 
 pub mod aggregate;
+pub mod alike;
 pub mod check;
 pub mod coverage;
 pub mod crs;

@@ -5,7 +5,6 @@ use ncproj::error::{MEMORY_HINT, TOO_LITTLE_MEMORY};
 use ncproj::{inputs, partial, resume};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
@@ -68,8 +67,7 @@ fn out_of_memory(size: usize) -> ! {
         let _ = write!(text, ": {size} bytes more are not to be had");
     }
     let _ = write!(text, "\n\nhint: {MEMORY_HINT}\n");
-    // SAFETY: the bytes are there.
-    unsafe { libc::write(2, text.bytes.as_ptr().cast(), text.len) };
+    text.say();
     partial::remove_all_now();
     leave(1)
 }
@@ -77,6 +75,19 @@ fn out_of_memory(size: usize) -> ! {
 struct Line {
     bytes: [u8; 512],
     len: usize,
+}
+
+impl Line {
+    /// To stderr, past its lock, which a thread that waits for its reader may hold; not where there is no room for it.
+    fn say(&self) {
+        let mut stderr = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: the struct and the bytes are there.
+        unsafe {
+            if libc::poll(&mut stderr, 1, 0) == 1 && stderr.revents & libc::POLLOUT != 0 {
+                libc::write(2, self.bytes.as_ptr().cast(), self.len);
+            }
+        }
+    }
 }
 
 impl std::fmt::Write for Line {
@@ -176,7 +187,9 @@ fn hear_signals() {
             true => "the same command goes on from what is finished",
             false => "the unfinished output was removed",
         };
-        let _ = write!(std::io::stderr(), "\nerror: {what}\n\nhint: {hint}\n");
+        let mut text = Line { bytes: [0; 512], len: 0 };
+        let _ = writeln!(text, "\nerror: {what}\n\nhint: {hint}");
+        text.say();
         leave(if signal == libc::SIGXCPU { 1 } else { 128 + signal });
     };
     if Builder::new().stack_size(128 << 10).spawn(wait).is_err() {

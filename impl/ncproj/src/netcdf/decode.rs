@@ -29,6 +29,8 @@ pub struct Decoder {
     packing: Option<(f64, f64)>,
     /// Never written chunks hold this.
     fill: Option<f64>,
+    /// Another unit: factor and summand for the unpacked value.
+    convert: Option<(f64, f64)>,
 }
 
 impl Decoder {
@@ -109,8 +111,15 @@ impl Decoder {
             (s, o) => Some((s.unwrap_or(1.0), o.unwrap_or(0.0))),
         }
         .filter(|p| *p != (1.0, 0.0));
-        let mut decoder =
-            Decoder { kind, big_endian: var.big_endian, missing, valid, packing, fill: None };
+        let mut decoder = Decoder {
+            kind,
+            big_endian: var.big_endian,
+            missing,
+            valid,
+            packing,
+            fill: None,
+            convert: None,
+        };
         let mut one = Values::F64(Vec::new());
         let bytes = var.fill.clone().unwrap_or_else(|| vec![0; kind.size()]);
         decoder.decode(&Raw { bytes: &bytes, shuffled: false }, None, true, &mut one)?;
@@ -127,7 +136,12 @@ impl Decoder {
 
     /// The values are float32 as they are stored.
     pub fn is_f32(&self) -> bool {
-        self.kind == Kind::F4 && self.packing.is_none()
+        self.kind == Kind::F4 && self.packing.is_none() && self.convert.is_none()
+    }
+
+    /// Brings all values to another unit.
+    pub fn convert(&mut self, (scale, offset): (f64, f64)) {
+        self.convert = Some((scale, offset)).filter(|c| *c != (1.0, 0.0));
     }
 
     /// Decodes `raw`, or a part of it, into `out`. `wide` asks for float64 whatever is stored.
@@ -225,6 +239,11 @@ impl Decoder {
             to.iter_mut().filter(|x| *x == m).for_each(|x| *x = f64::NAN);
         }
         if let Some((scale, offset)) = self.packing {
+            for v in to.iter_mut() {
+                *v = *v * scale + offset;
+            }
+        }
+        if let Some((scale, offset)) = self.convert {
             for v in to.iter_mut() {
                 *v = *v * scale + offset;
             }

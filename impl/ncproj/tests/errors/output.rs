@@ -95,7 +95,7 @@ fn the_systems_own_errors() {
         a.library(&format!("write: {place}"), e.err());
     }
     let index = ncproj::index::Index::load(&a.t.0.join("v.idx")).expect("the index");
-    a.library("no file to aggregate", ncproj::plan::plan(&index, &[], &[], None).err());
+    a.library("no file to aggregate", ncproj::plan::plan(&index, &[], &[], None, &[]).err());
     let time = ncproj::time::TimeUnits::parse("days after 2005-01-01", "");
     a.library("no `since`", time.err());
     a.finish();
