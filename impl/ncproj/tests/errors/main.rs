@@ -9,6 +9,7 @@ mod common;
 mod command_line;
 mod complete;
 mod crs;
+mod files;
 mod grid;
 mod index;
 mod make;
