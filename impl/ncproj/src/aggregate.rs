@@ -1,5 +1,6 @@
 //! netCDF files through an index -> rows. Files are walked by chunk, on all cores, with bounded memory.
 
+use crate::alike::Convert;
 use crate::classes::{Classes, Columns, Wish, resolve};
 use crate::error::{Error, Result, base_name, list, thousands};
 use crate::index::Index;
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     pub times: Option<&'a Times>,
     pub files: &'a [PathBuf],
     pub picks: &'a [Pick],
+    /// Units that are asked for.
+    pub converts: &'a [Convert],
     pub stats: &'a [Stat],
     /// The classes of `frac` and `weighted_frac`.
     pub classes: &'a [Wish],
@@ -64,7 +67,7 @@ pub fn run(
     let start = Instant::now();
     let mut seconds = Vec::new();
     let mut warnings = Vec::new();
-    let spans = plan(&index, request.files, request.picks, request.times)?;
+    let spans = plan(&index, request.files, request.picks, request.times, request.converts)?;
     let first = &spans[0];
     let plans = plans(&index, request, &spans, &mut warnings)?;
     let every = || plans.iter().flat_map(|p| &p.columns);

@@ -3,6 +3,7 @@
 use crate::{print, say, threads};
 use clap::{Args, ValueEnum};
 use ncproj::aggregate::{self, Request, Summary};
+use ncproj::alike::Convert;
 use ncproj::classes::Wish;
 use ncproj::error::{Error, Result, base_name, refuse_input, thousands};
 use ncproj::index::Index;
@@ -29,6 +30,10 @@ pub struct AggregateArgs {
     /// The group of the files that holds the variables; `--variables GROUP/NAME` says the same
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// Bring the values to a unit: NAME=UNIT for a column's name in `--variables`, UNIT for all, by commas; written as UDUNITS has
+    /// them: K, degC, mm/day, "kg m-2 s-1"
+    #[arg(long, value_name = "[NAME=]UNIT", value_delimiter = ',')]
+    convert: Vec<String>,
     /// Statistics, by commas: min, max, mean, sum, count, variance, stdev, coefficient_of_variation, median, quantiles by
     /// percentage (q05, q97.5), mode, variety (how many different values), valid; one column `{stat}_{NAME}` each. frac and
     /// weighted_frac: the share of each class by covered share, and by `--weights`; one column `{stat}_{CLASS}_{NAME}` each
@@ -127,6 +132,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         }
         picks.iter_mut().for_each(|p| p.variable = format!("{group}/{}", p.variable));
     }
+    let converts = a.convert.iter().map(|c| Convert::parse(c)).collect::<Result<Vec<_>>>()?;
     let mut stats: Vec<Stat> = Vec::new();
     for name in &a.stats {
         let stat = Stat::parse(name)?;
@@ -179,6 +185,7 @@ pub fn run(a: &AggregateArgs) -> Result<()> {
         times: times.as_ref(),
         files: &a.files,
         picks: &picks,
+        converts: &converts,
         stats: &stats,
         classes: &classes,
         weights: &weights,

@@ -64,7 +64,9 @@ impl Error {
                 format!("cannot {doing} `{shown}`: too many files are open"),
                 "`ulimit -n` says how many are allowed here: allow more (`ulimit -n 4096`), or give fewer files at once",
             ),
-            Kind::OutOfMemory => (format!("cannot {doing} `{shown}`: {TOO_LITTLE_MEMORY}"), MEMORY_HINT),
+            Kind::OutOfMemory => {
+                (format!("cannot {doing} `{shown}`: {TOO_LITTLE_MEMORY}"), MEMORY_HINT)
+            }
             Kind::NotFound if path.is_symlink() => (
                 format!("cannot {doing} `{shown}`: it is a link to a file that is not there"),
                 "`ls -l` shows where the link leads to",
@@ -82,7 +84,9 @@ impl Error {
                 "look after the disk (`dmesg`); the file may be whole on another",
             ),
             Kind::StaleNetworkFileHandle => (
-                format!("cannot {doing} `{shown}`: the file on the other machine is gone or was replaced (ESTALE)"),
+                format!(
+                    "cannot {doing} `{shown}`: the file on the other machine is gone or was replaced (ESTALE)"
+                ),
                 "begin again when it is whole",
             ),
             Kind::NotFound if doing == "write" => (

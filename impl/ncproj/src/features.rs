@@ -87,6 +87,7 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::time::FEATURES, crate::time::REFUSALS),
         (crate::plan::FEATURES, crate::plan::REFUSALS),
         (crate::netcdf::CONTAINERS, crate::netcdf::NO_CONTAINERS),
+        (crate::alike::FEATURES, crate::alike::REFUSALS),
     ]
 }
 

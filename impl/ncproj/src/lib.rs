@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod angle;
 pub mod carry;
+pub mod alike;
 pub mod check;
 pub mod classes;
 pub mod coverage;
@@ -34,5 +35,6 @@ pub mod select;
 pub mod stats;
 pub mod threads;
 pub mod time;
+pub mod units;
 pub mod weights;
 pub mod work;

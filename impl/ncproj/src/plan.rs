@@ -1,5 +1,6 @@
 //! What is asked of which file: variables, their axes, and how files stand side by side or follow each other.
 
+use crate::alike::{self, Convert, Meaning};
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
 use crate::features::{Feature, Refusal};
 use crate::grid::{self, Grid, shape_text};
@@ -171,7 +172,11 @@ pub struct Member {
     pub file: String,
     pub variable: String,
     pub name: String,
+    /// Of the output.
     pub units: String,
+    /// Factor and summand that bring its values to these units.
+    pub convert: Option<(f64, f64)>,
+    pub meaning: Meaning,
     /// Columns stand in the order of `--variables`, else of the files' names, whatever the order of the files.
     pub order: (usize, String, usize),
     pub axes: Arc<Axes>,
@@ -201,6 +206,7 @@ pub fn plan(
     files: &[PathBuf],
     picks: &[Pick],
     times: Option<&Times>,
+    converts: &[Convert],
 ) -> Result<Vec<Span>> {
     if files.is_empty() {
         return Err(Error::usage("no netCDF file is given")
@@ -256,6 +262,8 @@ pub fn plan(
             let grid = grid::find(&mut source, Some(&variable))?;
             check_grid(index, &grid, &source, &variable)?;
             let axes = Arc::new(axes(&mut source, &variable)?);
+            let others: Vec<String> = axes.others.iter().map(|(n, _)| n.clone()).collect();
+            let meaning = Meaning::read(&mut source, &variable, axes.time.as_deref(), &others)?;
             let units =
                 source.var(&variable).and_then(|v| v.text("units")).unwrap_or("").to_string();
             let file = source.name.clone();
@@ -271,7 +279,20 @@ pub fn plan(
             let warnings = decoder.warnings.iter().map(warn).collect();
             let cut = Cut::of(&Blocks::new(&source, at)?, sides);
             let path = path.clone();
-            members.push(Member { path, file, variable, name, units, order, axes, cut, warnings });
+            let convert = None;
+            members.push(Member {
+                path,
+                file,
+                variable,
+                name,
+                units,
+                convert,
+                meaning,
+                order,
+                axes,
+                cut,
+                warnings,
+            });
         }
     }
     if let Some(k) = used.iter().position(|u| !u) {
@@ -291,7 +312,11 @@ pub fn plan(
         Some(times) => within(members, times)?,
         None => members,
     };
+    let mut members = members;
+    alike::convert(&mut members, converts)?;
+    alike::check_calendars(&members)?;
     let mut spans = arrange(members)?;
+    alike::check(&spans)?;
     for span in &mut spans {
         if let (Some(times), Some(axis)) = (times, &span.axes.time) {
             span.runs = times.of(span.axes.dates)?.runs(axis);
@@ -658,6 +683,13 @@ fn arrange(mut members: Vec<Member>) -> Result<Vec<Span>> {
                             m.variable, m.file
                         ))
                         .hint("name each file once, and each variable once in `--variables`"));
+                    }
+                    if other.path == m.path {
+                        return Err(Error::data(format!(
+                            "`{}` and `{}` of `{}` would both be called `{}`",
+                            other.variable, m.variable, m.file, m.name
+                        ))
+                        .hint("give them different names: `--variables V1=NAME1,V2=NAME2`"));
                     }
                     let (a, b) = match other.file == m.file {
                         true => (other.path.display().to_string(), m.path.display().to_string()),

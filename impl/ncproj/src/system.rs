@@ -5,7 +5,6 @@ use ncproj::error::{MEMORY_HINT, TOO_LITTLE_MEMORY};
 use ncproj::{inputs, partial, resume};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
@@ -68,8 +67,7 @@ fn out_of_memory(size: usize) -> ! {
         let _ = write!(text, ": {size} bytes more are not to be had");
     }
     let _ = write!(text, "\n\nhint: {MEMORY_HINT}\n");
-    // SAFETY: the bytes are there.
-    unsafe { libc::write(2, text.bytes.as_ptr().cast(), text.len) };
+    text.say();
     partial::remove_all_now();
     leave(1)
 }
@@ -77,6 +75,19 @@ fn out_of_memory(size: usize) -> ! {
 struct Line {
     bytes: [u8; 512],
     len: usize,
+}
+
+impl Line {
+    /// To stderr, past its lock, which a thread that waits for its reader may hold; not where there is no room for it.
+    fn say(&self) {
+        let mut stderr = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: the struct and the bytes are there.
+        unsafe {
+            if libc::poll(&mut stderr, 1, 0) == 1 && stderr.revents & libc::POLLOUT != 0 {
+                libc::write(2, self.bytes.as_ptr().cast(), self.len);
+            }
+        }
+    }
 }
 
 impl std::fmt::Write for Line {
@@ -98,7 +109,6 @@ fn leave(code: i32) -> ! {
 pub fn run(main: fn() -> ExitCode) -> ExitCode {
     inputs::watch();
     allow_files();
-    hear_signals();
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         // How the libraries, and Rust's own for a thread's stack, say that there is no memory.
@@ -111,6 +121,7 @@ pub fn run(main: fn() -> ExitCode) -> ExitCode {
         }
         usual(about);
     }));
+    hear_signals();
     // The main thread's stack may be limited (`ulimit -s`), a thread's own is what is asked for.
     if small_stack()
         && let Ok(thread) = Builder::new().name("main".into()).stack_size(8 << 20).spawn(main)
@@ -176,7 +187,9 @@ fn hear_signals() {
             true => "the same command goes on from what is finished",
             false => "the unfinished output was removed",
         };
-        let _ = write!(std::io::stderr(), "\nerror: {what}\n\nhint: {hint}\n");
+        let mut text = Line { bytes: [0; 512], len: 0 };
+        let _ = writeln!(text, "\nerror: {what}\n\nhint: {hint}");
+        text.say();
         leave(if signal == libc::SIGXCPU { 1 } else { 128 + signal });
     };
     if Builder::new().stack_size(128 << 10).spawn(wait).is_err() {

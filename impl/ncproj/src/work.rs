@@ -84,7 +84,10 @@ fn prepare(index: &Index, span: &Span) -> Result<Vec<Work>> {
             let rest: Vec<usize> = (0..var.dims.len()).filter(|k| *k != lat && *k != lon).collect();
             let time = rest.iter().copied().find(|k| time_dim(k));
             let others: Vec<usize> = rest.into_iter().filter(|k| Some(*k) != time).collect();
-            let decoder = Decoder::new(var).map_err(|e| e.at(label.clone()))?;
+            let mut decoder = Decoder::new(var).map_err(|e| e.at(label.clone()))?;
+            if let Some(convert) = m.convert {
+                decoder.convert(convert);
+            }
             let blocks = Blocks::new(&source, index)?;
             let strides = blocks.strides();
             let cut = Cut::of(&blocks, (lat, lon));

@@ -33,6 +33,8 @@ pub struct Decoder {
     packing: Option<(f64, f64)>,
     /// Never written chunks hold this.
     fill: Option<f64>,
+    /// Another unit: factor and summand for the unpacked value.
+    convert: Option<(f64, f64)>,
     range: Option<String>,
     /// What the attributes say that a reader should know.
     pub warnings: Vec<String>,
@@ -60,6 +62,7 @@ impl Decoder {
             ),
             packing: rules.packing,
             fill: None,
+            convert: None,
             range: rules.range,
             warnings: rules.warnings,
         };
@@ -91,7 +94,12 @@ impl Decoder {
 
     /// The values are float32 as they are stored.
     pub fn is_f32(&self) -> bool {
-        self.kind == Kind::F4 && self.packing.is_none()
+        self.kind == Kind::F4 && self.packing.is_none() && self.convert.is_none()
+    }
+
+    /// Brings all values to another unit.
+    pub fn convert(&mut self, (scale, offset): (f64, f64)) {
+        self.convert = Some((scale, offset)).filter(|c| *c != (1.0, 0.0));
     }
 
     /// Decodes `raw`, or a part of it, into `out`. `wide` asks for float64 whatever is stored.
@@ -209,6 +217,11 @@ impl Decoder {
 
     fn unpack(&self, to: &mut [f64]) {
         if let Some((scale, offset)) = self.packing {
+            for v in to.iter_mut() {
+                *v = *v * scale + offset;
+            }
+        }
+        if let Some((scale, offset)) = self.convert {
             for v in to.iter_mut() {
                 *v = *v * scale + offset;
             }

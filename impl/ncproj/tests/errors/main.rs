@@ -11,6 +11,7 @@ mod classes;
 mod command_line;
 mod complete;
 mod crs;
+mod files;
 mod grid;
 mod index;
 mod make;

@@ -89,13 +89,27 @@ fn the_systems_own_errors() {
         let e = Error::file(doing, Path::new("folder/o.csv"), kind.into());
         a.library(&format!("{doing}: {kind:?}"), Some(e));
     }
+    for (name, number) in [
+        ("EMFILE", libc::EMFILE),
+        ("ELOOP", libc::ELOOP),
+        ("ENAMETOOLONG", libc::ENAMETOOLONG),
+        ("EIO", libc::EIO),
+        ("ESTALE", libc::ESTALE),
+        ("ENOMEM", libc::ENOMEM),
+    ] {
+        let system = std::io::Error::from_raw_os_error(number);
+        let e = Error::file("read", Path::new("folder/v.nc"), system);
+        a.library(&format!("read: {name}"), Some(e));
+    }
+    std::os::unix::fs::symlink("none.nc", a.t.0.join("link.nc")).expect("a link");
+    a.says("a link to nowhere", "info link.nc");
     for place in ["/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         // Where root tries this by the program, a fault would cost the device.
         let e = ncproj::error::needs_file("write", Path::new(place), "name a file");
         a.library(&format!("write: {place}"), e.err());
     }
     let index = ncproj::index::Index::load(&a.t.0.join("v.idx")).expect("the index");
-    a.library("no file to aggregate", ncproj::plan::plan(&index, &[], &[], None).err());
+    a.library("no file to aggregate", ncproj::plan::plan(&index, &[], &[], None, &[]).err());
     let time = ncproj::time::TimeUnits::parse("days after 2005-01-01", "");
     a.library("no `since`", time.err());
     a.finish();
