@@ -148,7 +148,7 @@ fn threads(wanted: Option<usize>) -> Result<usize> {
 fn run_index(a: &IndexArgs) -> Result<()> {
     let threads = threads(a.threads)?;
     refuse_input(&a.output, &[&a.regions, &a.grid])?;
-    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref())?;
+    let found = regions::read(&a.regions, &a.key, a.key_name.as_deref(), a.layer.as_deref(), &[])?;
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;
     let (index, notes) = index::build(grid, &source.name, &found, threads)?;

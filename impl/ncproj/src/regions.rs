@@ -12,6 +12,7 @@ mod zip;
 
 pub(crate) use self::system::{Crs, crs_of_epsg, crs_of_json, crs_of_wkt};
 use crate::error::{Error, Result, base_name, list, nearest, thousands};
+use crate::features::Refusal;
 use crate::repair::{Point, Shape};
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,16 +24,99 @@ pub struct Regions {
     pub keys: Vec<String>,
     /// The polygons of each region; their rings may turn either way.
     pub shapes: Vec<Shape>,
+    /// What joins two corners.
+    pub edges: Edges,
+    /// Further fields, one value for each region, in the order of asking.
+    pub carried: Vec<(String, Column)>,
     pub warnings: Vec<String>,
+}
+
+/// The values of a field that is carried along with the key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    Text(Vec<Option<String>>),
+    Int(Vec<Option<i64>>),
+    Float(Vec<Option<f64>>),
+}
+
+/// What joins two corners of a ring: a straight line in the file's coordinates, or a part of a great circle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Edges {
+    #[default]
+    Planar,
+    Spherical,
 }
 
 /// What a reader hands over: the fields' values, and the rings.
 pub(crate) struct Features {
-    /// One list of texts per field asked for, in the order of asking.
-    pub values: Vec<Vec<String>>,
+    /// One for each field asked for, in the order of asking.
+    pub values: Vec<Field>,
     pub shapes: Vec<Shape>,
     pub crs: Crs,
+    pub edges: Edges,
+    pub warnings: Vec<String>,
 }
+
+/// The values of one field, as people read them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Field {
+    pub texts: Vec<Option<String>>,
+    pub kind: Kind,
+}
+
+/// What the texts of a field stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Text,
+    Int,
+    /// A number in decimal digits, all of them.
+    Decimal,
+    /// A number in binary: beyond 2^53 its digits are not those that somebody wrote.
+    Float,
+}
+
+impl Field {
+    pub fn of(kind: Kind, texts: Vec<Option<String>>) -> Field {
+        Field { texts, kind }
+    }
+
+    pub fn of_texts(texts: Vec<String>) -> Field {
+        Field::of(Kind::Text, texts.into_iter().map(Some).collect())
+    }
+
+    fn column(&self) -> Column {
+        fn all<T: std::str::FromStr>(texts: &[Option<String>]) -> Option<Vec<Option<T>>> {
+            texts
+                .iter()
+                .map(|t| t.as_ref().map(|t| t.parse().ok()).map_or(Some(None), |v| v.map(Some)))
+                .collect()
+        }
+        // A number too long for 64 bits stays as it is written.
+        let as_numbers = match self.kind {
+            Kind::Text => None,
+            Kind::Int => all(&self.texts).map(Column::Int),
+            Kind::Decimal | Kind::Float => all(&self.texts).map(Column::Float),
+        };
+        as_numbers.unwrap_or_else(|| Column::Text(self.texts.clone()))
+    }
+}
+
+/// A number as people read it: `12`, not `12.0`; nothing for what is no number.
+pub(crate) fn float_text(v: f64) -> Option<String> {
+    match v {
+        v if v.is_nan() => None,
+        0.0 => Some("0".to_string()), // and not `-0`
+        v => Some(v.to_string()),
+    }
+}
+
+static LOST_DIGITS: Refusal = Refusal {
+    of: "region keys",
+    name: "floating-point number of 2^53 or more",
+    message: "the key field `{}` holds the floating-point number {}, too large for its last digits to be right",
+    hint: "write the field as text or as whole numbers, or choose another for `--key`",
+};
 
 /// The key of a region: a field, or a text with fields in braces.
 struct Template {
@@ -79,12 +163,13 @@ impl Template {
 }
 
 /// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column, `layer` one of those
-/// in the file.
+/// in the file, `carry` names further fields.
 pub fn read(
     path: &Path,
     key: &str,
     key_name: Option<&str>,
     layer: Option<&str>,
+    carry: &[String],
 ) -> Result<Regions> {
     let text = path.to_string_lossy();
     if text.contains("://") {
@@ -96,7 +181,8 @@ pub fn read(
         return Err(Error::usage("`--key-name` is empty")
             .hint("name the key's column, or leave `--key-name` away"));
     }
-    let wanted = template.fields();
+    let mut wanted = template.fields();
+    wanted.extend_from_slice(carry);
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     if layer.is_some() && !["zip", "gpkg"].contains(&extension.as_str()) {
@@ -118,7 +204,7 @@ pub fn read(
         }
     };
     let file = base_name(path);
-    let mut warnings = Vec::new();
+    let mut warnings = std::mem::take(&mut found.warnings);
     match &found.crs {
         Crs::Geographic => {}
         Crs::Projected(name, Err(why)) => {
@@ -161,9 +247,16 @@ pub fn read(
         let mut text = String::new();
         let mut missing = None;
         for ((before, field), values) in template.parts.iter().zip(&found.values) {
-            let value = values.get(k).map_or("", String::as_str);
+            let value = values.texts.get(k).and_then(Option::as_deref).unwrap_or("");
             if value.is_empty() {
                 missing = Some(field);
+            }
+            if values.kind == Kind::Float
+                && value.parse().is_ok_and(|v: f64| v.abs() >= 9007199254740992.0)
+            {
+                return Err(LOST_DIGITS
+                    .error(&[field, &format!("{:e}", value.parse::<f64>().unwrap_or(0.0))])
+                    .at(format!("{file}, row {}", thousands(k as u64 + 1))));
             }
             text.push_str(before);
             text.push_str(value);
@@ -217,7 +310,20 @@ pub fn read(
         None if template.plain => key.to_string(),
         None => "key".to_string(),
     };
-    Ok(Regions { file, key_name, keys, shapes: found.shapes, warnings })
+    let carried = carry
+        .iter()
+        .zip(&found.values[template.parts.len()..])
+        .map(|(name, field)| (name.clone(), field.column()))
+        .collect();
+    Ok(Regions {
+        file,
+        key_name,
+        keys,
+        shapes: found.shapes,
+        edges: found.edges,
+        carried,
+        warnings,
+    })
 }
 
 impl Regions {

@@ -56,7 +56,9 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
         geometry(&feature["geometry"], &mut out, row, &name)?;
         shapes.push(out);
     }
-    Ok(Features { values, shapes, crs })
+    let values: Vec<Vec<String>> = values;
+    let values = values.into_iter().map(super::Field::of_texts).collect();
+    Ok(Features { values, shapes, crs, edges: super::Edges::Planar, warnings: Vec::new() })
 }
 
 fn geometry(g: &Value, out: &mut Shape, row: usize, file: &str) -> Result<()> {

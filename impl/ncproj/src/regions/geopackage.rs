@@ -60,16 +60,22 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
         .collect();
     places(wanted, &known, &name)?;
     let fields = places(wanted, &table.columns, &name)?;
-    let mut out = Features { values: vec![Vec::new(); fields.len()], shapes: Vec::new(), crs };
+    let mut out = Features {
+        values: vec![super::Field::default(); fields.len()],
+        shapes: Vec::new(),
+        crs,
+        edges: super::Edges::Planar,
+        warnings: Vec::new(),
+    };
     db.rows(table, &mut |row| {
         let number = out.shapes.len();
         for (values, place) in out.values.iter_mut().zip(&fields) {
-            values.push(match &row[*place] {
+            values.texts.push(Some(match &row[*place] {
                 Cell::Text(t) => t.clone(),
                 Cell::Int(v) => v.to_string(),
                 Cell::Real(v) => v.to_string(),
                 Cell::Null | Cell::Blob(_) => String::new(),
-            });
+            }));
         }
         let broken = || {
             Error::data(format!("the geometry of row {} is damaged", thousands(number as u64 + 1)))

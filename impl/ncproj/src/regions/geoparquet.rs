@@ -91,7 +91,8 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
             });
         }
     }
-    Ok(Features { values, shapes: out, crs })
+    let values = values.into_iter().map(super::Field::of_texts).collect();
+    Ok(Features { values, shapes: out, crs, edges: super::Edges::Planar, warnings: Vec::new() })
 }
 
 /// The values of one column of one row group; nothing where a row has none.

@@ -85,7 +85,8 @@ fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> 
         .at(file.to_string())
         .hint("they do not belong together: copy both from the same place"));
     }
-    Ok(Features { values, shapes, crs })
+    let values = values.into_iter().map(super::Field::of_texts).collect();
+    Ok(Features { values, shapes, crs, edges: super::Edges::Planar, warnings: Vec::new() })
 }
 
 fn shapes(b: &[u8], file: &str) -> Result<Vec<Shape>> {
