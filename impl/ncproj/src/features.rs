@@ -70,7 +70,7 @@ impl Refusal {
 
 /// The lists of all modules: what is done, and what is refused.
 fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
-    vec![]
+    vec![(crate::regions::FEATURES, crate::regions::REFUSALS)]
 }
 
 /// Everything there is, by group, in the order of the modules.
