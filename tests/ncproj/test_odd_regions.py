@@ -152,8 +152,8 @@ def test_a_key_is_read_in_the_encoding_that_byte_29_names(desk, table, driver, e
 
 
 def test_the_cpg_file_counts_more_than_byte_29(desk, table):
-    path = by_hand(desk, ID, ids("Москва".encode(), b"b"), driver=0x57, cpg="UTF-8")
-    assert table(path) == {"Москва": 8, "b": 8}
+    path = by_hand(desk, ID, ids("Киев".encode(), b"b"), driver=0x57, cpg="UTF-8")
+    assert table(path) == {"Киев": 8, "b": 8}
 
 
 def test_without_a_word_on_encoding_it_is_utf8_where_all_is_and_else_latin1_with_a_warning(desk, table):
@@ -310,10 +310,19 @@ def test_files_with_endings_in_capitals_belong_together(desk, table):
     assert table(desk.folder / "R.SHP") == {"Ł": 8, "b": 8}
 
 
-@pytest.mark.parametrize("z", ["POLYGON Z ((10 0 5, 14 0 5, 14 4 5, 10 4 5, 10 0 5))", "POLYGON M ((10 0 5, 14 0 5, 14 4 5, 10 4 5, 10 0 5))"])
 @pytest.mark.parametrize("name", ["r.shp", "r.gpkg", "r.fgb"])
-def test_heights_and_measures_are_passed_over(desk, table, z, name):
-    assert table(saved(desk, ["a"], name, [shapely.from_wkt(z)])) == {"a": 16}
+def test_heights_are_passed_over(desk, table, name):
+    shape = shapely.from_wkt("POLYGON Z ((10 0 5, 14 0 5, 14 4 5, 10 4 5, 10 0 5))")
+    assert table(saved(desk, ["a"], name, [shape])) == {"a": 16}
+
+
+def test_the_measures_of_a_shapefile_are_passed_over(desk, table):
+    path = by_hand(desk, ID, ids(b"a", b"b"), shx=False)
+    body = record(WEST)
+    body = struct.pack("<i", 25) + body[4:] + np.array([0, 9, 5, 6, 7, 8, 9], "<f8").tobytes()  # range, and one for each corner
+    other = record(EAST)
+    path.write_bytes(header(116 + len(body) + len(other), 25) + b"".join(struct.pack(">2i", k, len(b) // 2) + b for k, b in ((1, body), (2, other))))
+    assert table(path) == {"a": 8, "b": 8}
 
 
 @pytest.mark.parametrize("kind, name", [(shapely.Point(11, 1), "point"), (shapely.LineString([(10, 0), (11, 1)]), "line")])
@@ -533,7 +542,7 @@ def test_of_nested_collections_the_polygons_count(desk, table, depth):
 
 def test_collections_too_deep_or_without_polygons_are_refused(desk, table):
     whole = features({"id": "a"}, shapes=[WEST])
-    whole["features"][0]["geometry"] = nested(5000, {"type": "Polygon", "coordinates": [ALL]}) if False else nested(100, {"type": "Polygon", "coordinates": [ALL]})
+    whole["features"][0]["geometry"] = nested(100, {"type": "Polygon", "coordinates": [ALL]})
     assert "recursion" in table(text(desk, whole))
     whole["features"][0]["geometry"] = nested(1, {"type": "Point", "coordinates": [1, 2]})
     assert "Point" in table(text(desk, whole))
@@ -757,7 +766,7 @@ def test_shapes_as_the_lists_of_geoarrow(desk, table, multi):
     frame(["a", "b"], shapes).to_parquet(desk.folder / "r.parquet", geometry_encoding="geoarrow", schema_version="1.1.0")
     about = json.loads(parquet.read_schema(desk.folder / "r.parquet").metadata[b"geo"])
     assert about["columns"]["geometry"]["encoding"] == ("multipolygon" if multi else "polygon")
-    assert table(desk.folder / "r.parquet") == {"a": 8, "b": 8}  # a cell that is covered in part counts too
+    assert table(desk.folder / "r.parquet") == {"a": 7, "b": 8}  # without a hole of the size of a cell
 
 
 def coordinates(shape):
@@ -843,6 +852,9 @@ def test_null_shapes_and_nested_collections_in_flatgeobuf(desk, table):
 def package(desk, sql=(), **how):
     path = saved(desk, ["a", "b"], "r.gpkg", **how)
     with sqlite3.connect(path) as db:
+        # those of the spatial index call functions that Python's SQLite does not have
+        for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f'DROP TRIGGER "{trigger}"')
         for statement in sql:
             db.execute(statement)
     db.close()
@@ -913,8 +925,6 @@ def header_of(shape, flags=1, srs=4326):
 def test_empty_shapes_of_a_geopackage(desk, table, flags, shape, expected):
     path = package(desk)
     with sqlite3.connect(path) as db:
-        for trigger in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            db.execute(f'DROP TRIGGER "{trigger[0]}"')
         db.execute("UPDATE r SET geom = ? WHERE id = 'b'", (header_of(shape, flags),))
     db.close()
     assert table(path) == {"a": 8, "b": expected}
@@ -923,8 +933,6 @@ def test_empty_shapes_of_a_geopackage(desk, table, flags, shape, expected):
 def stored(desk, blob):
     path = package(desk)
     with sqlite3.connect(path) as db:
-        for trigger in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            db.execute(f'DROP TRIGGER "{trigger[0]}"')
         db.execute("UPDATE r SET geom = ? WHERE id = 'b'", (blob,))
     db.close()
     return path

@@ -246,7 +246,10 @@ impl Kept<'_> {
             None | Some(Json::Null) => {}
             Some(g) => {
                 named |= self.note_crs(g)?;
-                geometry(g, &mut out, row, self.file, 0)?;
+                let other = geometry(g, &mut out, row, self.file, 0)?;
+                if let (Some(kind), true) = (other, out.is_empty()) {
+                    return Err(not_polygons(kind, row, self.file));
+                }
             }
         }
         self.of_features += usize::from(named);
@@ -486,7 +489,14 @@ fn system(name: &str) -> Crs {
     }
 }
 
-fn geometry(g: &Json, out: &mut Shape, row: usize, file: &str, depth: u32) -> Result<()> {
+/// Adds the polygons of a geometry; says what else a collection has in it.
+fn geometry<'g>(
+    g: &'g Json,
+    out: &mut Shape,
+    row: usize,
+    file: &str,
+    depth: u32,
+) -> Result<Option<&'g str>> {
     let damaged = || {
         let number = thousands(row as u64 + 1);
         Error::data(format!("the geometry of feature {number} is damaged"))
@@ -524,28 +534,21 @@ fn geometry(g: &Json, out: &mut Shape, row: usize, file: &str, depth: u32) -> Re
         // Of a collection only the polygons count (`make_valid` leaves lines and points beside them).
         "GeometryCollection" if depth < 64 => {
             let Some(Json::List(inner)) = g.get("geometries") else { return Err(damaged()) };
-            let (mut other, before) = (None, out.len());
+            let mut other = None;
             for g in inner {
-                match g.kind() {
-                    kind if is_geometry(kind)
-                        && !kind.ends_with("Polygon")
-                        && kind != "GeometryCollection" =>
-                    {
-                        other = Some(kind);
-                    }
-                    _ => geometry(g, out, row, file, depth + 1)?,
+                let kind = g.kind();
+                if is_geometry(kind) && !kind.ends_with("Polygon") && kind != "GeometryCollection" {
+                    other = Some(kind);
+                } else if let Some(kind) = geometry(g, out, row, file, depth + 1)? {
+                    other = Some(kind);
                 }
             }
-            match other {
-                Some(kind) if out.len() == before && depth == 0 => {
-                    Err(not_polygons(kind, row, file))
-                }
-                _ => Ok(()),
-            }
+            return Ok(other);
         }
         "" => Err(damaged()),
         kind => Err(not_polygons(kind, row, file)),
     }
+    .map(|()| None)
 }
 
 #[cfg(test)]

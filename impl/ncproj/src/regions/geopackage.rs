@@ -275,7 +275,9 @@ fn system(db: &Connection, srs: Option<i64>) -> rusqlite::Result<Crs> {
             && let ValueRef::Text(t) = row.get_ref(k)?
         {
             let text = String::from_utf8_lossy(t);
-            if !text.trim().is_empty() && !text.trim().eq_ignore_ascii_case("undefined") {
+            // "undefined" is the standard's word, "Undefined SRS" the name that GDAL gives.
+            let named = text.split('"').nth(1).unwrap_or(&text).trim();
+            if !named.is_empty() && !named.to_lowercase().starts_with("undefined") {
                 return Ok(crs_of_wkt(&text));
             }
         }
