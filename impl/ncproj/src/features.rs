@@ -89,6 +89,7 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::netcdf::CONTAINERS, crate::netcdf::NO_CONTAINERS),
         (crate::alike::FEATURES, crate::alike::REFUSALS),
     ]
+    vec![(crate::regions::FEATURES, crate::regions::REFUSALS)]
 }
 
 /// Everything there is, by group, in the order of the modules.

@@ -122,6 +122,9 @@ fn damaged_regions() {
         ("r.zip", std::fs::read(data("layers.zip")).unwrap(), "id", Some("one"), 600),
         ("r.parquet", std::fs::read(data("mercator.parquet")).unwrap(), "id", None, 1200),
         ("r.geojson", json.into_bytes(), "id", None, 800),
+        ("r.fgb", std::fs::read(data("boxes.fgb")).unwrap(), "id", None, 1200),
+        ("lists.parquet", std::fs::read(data("lists.parquet")).unwrap(), "id", None, 1200),
+        ("zipped.zip", std::fs::read(data("packages.zip")).unwrap(), "id", Some("boxes"), 400),
     ] {
         let path = t.0.join(name);
         survives(name, &whole, count, |bytes| {
@@ -156,7 +159,16 @@ fn shapefiles(t: &Folder, regions_of: &dyn Fn(&Path, &str, Option<&str>) -> bool
     let prj = "PROJCS[\"x\",GEOGCS[\"x\",DATUM[\"x\",SPHEROID[\"x\",57.29577951308232,0]],PRIMEM[\"Greenwich\",0],\
                UNIT[\"Degree\",0.0174532925199433]],PROJECTION[\"Equirectangular_or_so\"],UNIT[\"Meter\",1]]";
     let path = t.0.join("s.shp");
+    let mut shx = shp[..100].to_vec();
+    shx.extend([0, 0, 0, 50]);
+    shx.extend(((shp.len() - 108) as i32 / 2).to_be_bytes());
     t.write("s.dbf", &dbf);
+    t.write("s.shp", &shp);
+    survives("s.shx", &shx, 600, |bytes| {
+        std::fs::write(t.0.join("s.shx"), bytes).unwrap();
+        regions_of(&path, "id", None)
+    });
+    std::fs::remove_file(t.0.join("s.shx")).unwrap();
     survives("s.shp", &shp, 600, |bytes| {
         std::fs::write(&path, bytes).unwrap();
         regions_of(&path, "id", None)

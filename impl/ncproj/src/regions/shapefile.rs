@@ -1,65 +1,26 @@
-//! Shapefiles: .shp for the rings, .dbf for the fields, .prj for the coordinate system.
+//! Shapefiles: .shp for the rings, .shx for where they stand, .dbf for the fields, .cpg for their encoding, .prj for the
+//! coordinate system.
 
-use super::zip::Archive;
-use super::{Crs, Features, choose_layer, crs_of_wkt, not_polygons, places};
-use crate::error::{Error, Result, base_name, list, read_whole, thousands};
+use super::{Crs, Edges, Features, LYING_SHX, crs_of_wkt, dbf, not_polygons};
+use crate::error::{Error, Result, base_name, read_whole, thousands};
 use crate::outlines::polygons_of;
 use crate::repair::Shape;
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
-pub fn read_zip(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Features> {
-    let archive = Archive::open(path)?;
-    let names = archive.names();
-    let ending =
-        |name: &str, e: &str| name.to_lowercase().ends_with(e) && !name.contains("__MACOSX");
-    let shapes: Vec<String> = names.iter().filter(|n| ending(n, ".shp")).cloned().collect();
-    let lacks = |what: &str| {
-        Error::data(format!("the archive has no {what}"))
-            .at(format!("{}: {}", archive.name, list(&names, 12)))
-            .hint("a zipped shapefile needs its .shp, .dbf and .prj together")
-    };
-    if shapes.is_empty() {
-        return Err(lacks(".shp file"));
-    }
-    // A layer is named by its file: `counties`, `counties.shp` or `folder/counties.shp`.
-    let own = |n: &String| {
-        let base = n.rsplit('/').next().unwrap_or(n);
-        base[..base.len().saturating_sub(4)].to_string()
-    };
-    let place =
-        layer.and_then(|l| shapes.iter().position(|n| n == l || n.ends_with(&format!("/{l}"))));
-    let shape = match place {
-        Some(k) => &shapes[k],
-        None => {
-            let names: Vec<String> = shapes.iter().map(own).collect();
-            &shapes[choose_layer(&names, layer, &archive.name, "shapefiles")?]
-        }
-    };
-    let stem = &shape[..shape.len() - 4];
-    let sister = |e: &str| {
-        names.iter().find(|n| {
-            ending(n, e) && n.get(..n.len() - 4).is_some_and(|s| s.eq_ignore_ascii_case(stem))
-        })
-    };
-    let Some(table) = sister(".dbf") else {
-        return Err(lacks(".dbf file (the fields)"));
-    };
-    let crs = match sister(".prj") {
-        Some(p) => crs_of_wkt(&String::from_utf8_lossy(&archive.read(p)?)),
-        None => Crs::Unknown,
-    };
-    let (shp, dbf) = (archive.read(shape)?, archive.read(table)?);
-    assemble(&shp, &dbf, crs, wanted, &archive.name)
+/// The files of one shapefile.
+pub struct Parts {
+    pub shp: Vec<u8>,
+    pub shx: Option<Vec<u8>>,
+    pub dbf: Vec<u8>,
+    pub cpg: Option<Vec<u8>>,
+    pub prj: Option<Vec<u8>>,
 }
 
 pub fn read_files(path: &Path, wanted: &[String]) -> Result<Features> {
-    let sister = |e: &str| {
-        [path.with_extension(e), path.with_extension(e.to_uppercase())]
-            .into_iter()
-            .find(|p| p.exists())
-    };
     let shp = read_whole(path)?;
-    let Some(table) = sister("dbf") else {
+    let sister = |e: &str| sister(path, e).map(|p| read_whole(&p)).transpose();
+    let Some(dbf) = sister("dbf")? else {
         return Err(Error::data(format!(
             "`{}` has no .dbf file (the fields) beside it",
             base_name(path)
@@ -67,151 +28,201 @@ pub fn read_files(path: &Path, wanted: &[String]) -> Result<Features> {
         .at(path.display().to_string())
         .hint("a shapefile is several files: copy .shp, .dbf and .prj together"));
     };
-    let crs = match sister("prj") {
-        Some(p) => crs_of_wkt(&String::from_utf8_lossy(&read_whole(&p)?)),
-        None => Crs::Unknown,
-    };
-    assemble(&shp, &read_whole(&table)?, crs, wanted, &base_name(path))
+    let cpg = sister("cpg")?;
+    let cpg = if cpg.is_some() { cpg } else { sister("cst")? };
+    let parts = Parts { shp, shx: sister("shx")?, dbf, cpg, prj: sister("prj")? };
+    assemble(&parts, wanted, &base_name(path))
 }
 
-fn assemble(shp: &[u8], dbf: &[u8], crs: Crs, wanted: &[String], file: &str) -> Result<Features> {
-    let shapes = shapes(shp, file)?;
-    let values = fields(dbf, wanted, file)?;
-    if values.first().is_some_and(|v| v.len() != shapes.len()) {
+/// The file of the same name with another extension, in whatever case.
+fn sister(path: &Path, extension: &str) -> Option<PathBuf> {
+    let near = [path.with_extension(extension), path.with_extension(extension.to_uppercase())];
+    if let Some(found) = near.into_iter().find(|p| p.exists()) {
+        return Some(found);
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let wanted = path.with_extension(extension).file_name()?.to_string_lossy().to_lowercase();
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().to_lowercase() == wanted))
+        .collect();
+    found.sort();
+    found.into_iter().next()
+}
+
+pub fn assemble(parts: &Parts, wanted: &[String], file: &str) -> Result<Features> {
+    let crs = match &parts.prj {
+        Some(p) => crs_of_wkt(&String::from_utf8_lossy(p)),
+        None => Crs::Unknown,
+    };
+    let table = dbf::read(&parts.dbf, parts.cpg.as_deref(), wanted, file)?;
+    let places = match &parts.shx {
+        Some(shx) => listed(shx, &parts.shp, file)?,
+        None => walked(&parts.shp, file)?,
+    };
+    if table.deleted.len() != places.len() {
         return Err(Error::data(format!(
-            "the numbers of shapes ({}, in the .shp) and of rows ({}, in the .dbf) differ",
-            thousands(shapes.len() as u64),
-            thousands(values[0].len() as u64)
+            "the numbers of shapes ({}, in the .sh{}) and of rows ({}, in the .dbf) differ",
+            thousands(places.len() as u64),
+            if parts.shx.is_some() { 'x' } else { 'p' },
+            thousands(table.deleted.len() as u64)
         ))
         .at(file.to_string())
         .hint("they do not belong together: copy both from the same place"));
     }
-    Ok(Features { values, shapes, crs })
+    let mut shapes = Vec::with_capacity(places.len());
+    for (k, place) in places.iter().enumerate().filter(|(k, _)| !table.deleted[*k]) {
+        shapes.push(match place {
+            Some((from, end)) => shape(&parts.shp[..*end], *from, k, file)?,
+            None => Vec::new(),
+        });
+    }
+    Ok(Features {
+        values: table.values,
+        shapes,
+        crs,
+        edges: Edges::Planar,
+        warnings: table.warnings,
+    })
 }
 
-fn shapes(b: &[u8], file: &str) -> Result<Vec<Shape>> {
-    let damaged = |why: &str| {
-        Error::data(format!("the .shp file is damaged: {why}"))
-            .at(file.to_string())
-            .hint("fetch the file again")
-    };
+fn damaged(why: &str, file: &str) -> Error {
+    Error::data(format!("the .shp file is damaged: {why}"))
+        .at(file.to_string())
+        .hint("fetch the file again")
+}
+
+/// A number of the headers: of 32 bits, most significant byte first.
+fn big(b: &[u8], at: usize) -> Option<usize> {
+    Some(u32::from_be_bytes(b.get(at..at + 4)?.try_into().ok()?) as usize)
+}
+
+fn begins_like_one(b: &[u8]) -> bool {
+    b.len() >= 100 && b[..4] == [0, 0, 0x27, 0x0a]
+}
+
+/// Where a record's content begins and ends; nothing for a shape that is not there.
+type Places = Vec<Option<(usize, usize)>>;
+
+/// By the .shx: the records may stand in any order, with gaps between them.
+fn listed(shx: &[u8], shp: &[u8], file: &str) -> Result<Places> {
+    if !begins_like_one(shp) {
+        return Err(damaged("it does not begin like one", file));
+    }
+    let lies = |why: &str| LYING_SHX.error(&[why]).at(file.to_string());
+    if !begins_like_one(shx) {
+        return Err(lies("does not begin like one"));
+    }
+    let bytes = 2 * big(shx, 24).unwrap_or(0);
+    // Writers that broke off leave the length 0; what is there counts then.
+    let bytes = if bytes < 100 { shx.len() } else { bytes };
+    if bytes > shx.len() {
+        return Err(lies("ends too early"));
+    }
+    let mut out = Vec::with_capacity((bytes - 100) / 8);
+    let mut seen = HashSet::with_capacity((bytes - 100) / 8);
+    for (k, entry) in shx[100..bytes].chunks_exact(8).enumerate() {
+        let at = 2 * big(entry, 0).unwrap_or(0);
+        let length = 2 * big(entry, 4).unwrap_or(0);
+        if at == 0 && length == 0 {
+            out.push(None);
+            continue;
+        }
+        let number = thousands(k as u64 + 1);
+        let (from, end) = (at + 8, at + 8 + length);
+        if at < 100 || length < 4 || end > shp.len() {
+            return Err(lies(&format!("leads out of the .shp with record {number}")));
+        }
+        if big(shp, at + 4) != Some(length / 2) {
+            return Err(lies(&format!("leads to no record of the .shp with record {number}")));
+        }
+        if !seen.insert(at) {
+            return Err(lies(&format!("leads to the same place twice with record {number}")));
+        }
+        out.push(Some((from, end)));
+    }
+    Ok(out)
+}
+
+/// One after the other, where there is no .shx.
+fn walked(b: &[u8], file: &str) -> Result<Places> {
+    if !begins_like_one(b) {
+        return Err(damaged("it does not begin like one", file));
+    }
+    let bytes = 2 * big(b, 24).unwrap_or(0);
+    let bytes = if bytes < 100 { b.len() } else { bytes };
+    if bytes > b.len() {
+        return Err(damaged(
+            &format!(
+                "it should have {} bytes, and has {}",
+                thousands(bytes as u64),
+                thousands(b.len() as u64)
+            ),
+            file,
+        ));
+    }
+    let mut out = Vec::new();
+    let mut at = 100;
+    while at + 8 <= bytes {
+        let (from, end) = (at + 8, at + 8 + 2 * big(b, at + 4).unwrap_or(0));
+        if end > bytes || end - from < 4 {
+            let number = thousands(out.len() as u64 + 1);
+            return Err(damaged(&format!("record {number} is cut short"), file));
+        }
+        out.push(Some((from, end)));
+        at = end;
+    }
+    Ok(out)
+}
+
+/// The rings of one record, which ends with `b`.
+fn shape(b: &[u8], from: usize, row: usize, file: &str) -> Result<Shape> {
     let int = |at: usize| -> Option<i32> {
         Some(i32::from_le_bytes(b.get(at..at + 4)?.try_into().ok()?))
     };
     let float = |at: usize| -> Option<f64> {
         Some(f64::from_le_bytes(b.get(at..at + 8)?.try_into().ok()?))
     };
-    if b.len() < 100 || b[..4] != [0, 0, 0x27, 0x0a] {
-        return Err(damaged("it does not begin like one"));
+    let name = match int(from).unwrap_or(-1) {
+        0 => return Ok(Vec::new()),
+        5 | 15 | 25 => "",
+        1 | 11 | 21 => "point",
+        3 | 13 | 23 => "line",
+        8 | 18 | 28 => "set of points",
+        31 => "multipatch",
+        _ => "shape of an unknown type",
+    };
+    if !name.is_empty() {
+        return Err(not_polygons(name, row, file));
     }
-    let mut out = Vec::new();
-    let mut at = 100;
-    while at + 8 <= b.len() {
-        let words = u32::from_be_bytes([b[at + 4], b[at + 5], b[at + 6], b[at + 7]]) as usize;
-        let (from, end) = (at + 8, at + 8 + 2 * words);
-        let number = thousands(out.len() as u64 + 1);
-        let kind = match int(from) {
-            Some(kind) if end <= b.len() && words >= 2 => kind,
-            _ => return Err(damaged(&format!("record {number} is cut short"))),
-        };
-        at = end;
-        let name = match kind {
-            0 => {
-                out.push(Vec::new());
-                continue;
-            }
-            5 | 15 | 25 => "",
-            1 | 11 | 21 => "point",
-            3 | 13 | 23 => "line",
-            8 | 18 | 28 => "set of points",
-            31 => "multipatch",
-            _ => "shape of an unknown type",
-        };
-        if !name.is_empty() {
-            return Err(not_polygons(name, out.len(), file));
+    let rings = (|| -> Option<Vec<_>> {
+        let parts = usize::try_from(int(from + 36)?).ok()?;
+        let points = usize::try_from(int(from + 40)?).ok()?;
+        let first = from + 44 + parts.checked_mul(4)?;
+        if first.checked_add(points.checked_mul(16)?)? > b.len() {
+            return None;
         }
-        let rings = (|| -> Option<Shape> {
-            let parts = usize::try_from(int(from + 36)?).ok()?;
-            let points = usize::try_from(int(from + 40)?).ok()?;
-            let first = from + 44 + parts.checked_mul(4)?;
-            if first.checked_add(points.checked_mul(16)?)? > end {
+        let mut rings = Vec::with_capacity(parts);
+        for k in 0..parts {
+            let a = usize::try_from(int(from + 44 + 4 * k)?).ok()?;
+            let z =
+                if k + 1 < parts { usize::try_from(int(from + 48 + 4 * k)?).ok()? } else { points };
+            if a > z || z > points {
                 return None;
             }
-            let mut rings = Vec::with_capacity(parts);
-            for k in 0..parts {
-                let a = usize::try_from(int(from + 44 + 4 * k)?).ok()?;
-                let z = if k + 1 < parts {
-                    usize::try_from(int(from + 48 + 4 * k)?).ok()?
-                } else {
-                    points
-                };
-                if a > z || z > points {
-                    return None;
-                }
-                let mut ring = Vec::with_capacity(z - a);
-                for p in a..z {
-                    ring.push([float(first + 16 * p)?, float(first + 16 * p + 8)?]);
-                }
-                rings.push(ring);
+            let mut ring = Vec::with_capacity(z - a);
+            for p in a..z {
+                ring.push([float(first + 16 * p)?, float(first + 16 * p + 8)?]);
             }
-            Some(polygons_of(rings))
-        })();
-        out.push(
-            rings.ok_or_else(|| {
-                damaged(&format!("the rings of record {number} lie outside of it"))
-            })?,
-        );
-    }
-    Ok(out)
-}
-
-/// The values of the wanted fields.
-fn fields(b: &[u8], wanted: &[String], file: &str) -> Result<Vec<Vec<String>>> {
-    let damaged = || {
-        Error::data("the .dbf file is damaged").at(file.to_string()).hint("fetch the file again")
-    };
-    if b.len() < 33 {
-        return Err(damaged());
-    }
-    let rows = u32::from_le_bytes([b[4], b[5], b[6], b[7]]) as usize;
-    let head = usize::from(u16::from_le_bytes([b[8], b[9]]));
-    let width = usize::from(u16::from_le_bytes([b[10], b[11]]));
-    let (mut names, mut spans) = (Vec::new(), Vec::new());
-    let (mut at, mut offset) = (32, 1);
-    while at + 32 <= head.min(b.len()) && b[at] != 0x0d {
-        let name: Vec<u8> = b[at..at + 11].iter().take_while(|c| **c != 0).copied().collect();
-        names.push(text(&name));
-        let len = usize::from(b[at + 16]);
-        spans.push((offset, offset + len));
-        offset += len;
-        at += 32;
-    }
-    if rows.checked_mul(width).and_then(|n| n.checked_add(head)).is_none_or(|n| n > b.len() + 1)
-        || offset > width.max(1)
-        || (rows > 0 && width == 0)
-    {
-        return Err(damaged());
-    }
-    let mut values = Vec::new();
-    for place in places(wanted, &names, file)? {
-        let (from, to) = spans[place];
-        let mut column = Vec::with_capacity(rows);
-        for r in 0..rows {
-            let row = head + r * width;
-            column.push(text(b.get(row + from..row + to).ok_or_else(damaged)?));
+            rings.push(ring);
         }
-        values.push(column);
-    }
-    Ok(values)
-}
-
-/// UTF-8 where it is, else Latin-1, without the padding.
-fn text(bytes: &[u8]) -> String {
-    let bytes = bytes.split(|c| *c == 0).next().unwrap_or(&[]);
-    match std::str::from_utf8(bytes) {
-        Ok(t) => t.trim().to_string(),
-        Err(_) => bytes.iter().map(|b| char::from(*b)).collect::<String>().trim().to_string(),
-    }
+        Some(rings)
+    })();
+    let number = thousands(row as u64 + 1);
+    let rings = rings
+        .ok_or_else(|| damaged(&format!("the rings of record {number} lie outside of it"), file))?;
+    Ok(polygons_of(rings))
 }
 
 #[cfg(test)]
@@ -220,13 +231,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_shapefile_is_an_error() {
-        assert!(shapes(b"hello", "x.shp").is_err());
-        assert!(fields(b"hello", &[], "x.dbf").is_err());
-    }
-
-    #[test]
-    fn text_is_utf8_or_latin1() {
-        assert_eq!(text("Doña Ana  ".as_bytes()), "Doña Ana");
-        assert_eq!(text(b"Do\xf1a Ana\0\0"), "Doña Ana");
+        assert!(walked(b"hello", "x.shp").is_err());
+        assert!(listed(b"hello", b"hello", "x.shp").is_err());
     }
 }

@@ -1,11 +1,29 @@
 //! Well-known binary -> polygons. Z and M values are skipped.
 
+use super::{NOT_STRAIGHT, not_polygons};
+use crate::error::{Error, thousands};
 use crate::repair::Shape;
 
 /// What stands where a polygon should, or nothing when the bytes are damaged.
 pub enum Problem {
     NotPolygon(&'static str),
+    /// A surface whose edges are arcs.
+    Curve(&'static str),
     Damaged,
+}
+
+impl Problem {
+    /// The error of the row counted from 0.
+    pub fn error(&self, row: usize, file: &str) -> Error {
+        let number = thousands(row as u64 + 1);
+        match self {
+            Problem::NotPolygon(what) => not_polygons(what, row, file),
+            Problem::Curve(what) => NOT_STRAIGHT.error(&[&number, what]).at(file.to_string()),
+            Problem::Damaged => Error::data(format!("the geometry of row {number} is damaged"))
+                .at(file.to_string())
+                .hint("fetch the file again"),
+        }
+    }
 }
 
 struct Cursor<'a> {
@@ -44,7 +62,7 @@ pub fn shape(bytes: &[u8]) -> Result<Shape, Problem> {
 }
 
 fn geometry(c: &mut Cursor, out: &mut Shape, depth: u32) -> Result<(), Problem> {
-    if depth > 16 {
+    if depth > 64 {
         return Err(Problem::Damaged);
     }
     c.big = match c.bytes::<1>()? {
@@ -66,29 +84,36 @@ fn geometry(c: &mut Cursor, out: &mut Shape, depth: u32) -> Result<(), Problem> 
             3 => 2,
             _ => return Err(Problem::Damaged),
         };
+    let corners = |c: &mut Cursor| -> Result<_, Problem> {
+        let n = c.count(8 * (2 + more as usize))?;
+        let mut ring = Vec::with_capacity(n);
+        for _ in 0..n {
+            ring.push([c.float()?, c.float()?]);
+            for _ in 0..more {
+                c.float()?;
+            }
+        }
+        Ok(ring)
+    };
     match plain % 1000 {
         3 => {
             let mut rings = Vec::new();
             for _ in 0..c.count(4)? {
-                let n = c.count(16)?;
-                let mut ring = Vec::with_capacity(n);
-                for _ in 0..n {
-                    ring.push([c.float()?, c.float()?]);
-                    for _ in 0..more {
-                        c.float()?;
-                    }
-                }
-                rings.push(ring);
+                rings.push(corners(c)?);
             }
-            out.push(rings);
+            if !rings.is_empty() {
+                out.push(rings);
+            }
+            Ok(())
         }
         6 => {
             for _ in 0..c.count(5)? {
                 geometry(c, out, depth + 1)?;
             }
+            Ok(())
         }
-        7 => {
-            // Of a collection only the polygons count (`make_valid` leaves lines and points beside them).
+        // Of a collection only the polygons count (`make_valid` leaves lines and points beside them).
+        7 | 12 => {
             let mut other = None;
             let before = out.len();
             for _ in 0..c.count(5)? {
@@ -97,21 +122,38 @@ fn geometry(c: &mut Cursor, out: &mut Shape, depth: u32) -> Result<(), Problem> 
                     r => r?,
                 }
             }
-            if let (Some(name), true) = (other, out.len() == before) {
-                return Err(Problem::NotPolygon(name));
+            match other {
+                Some(name) if out.len() == before => Err(Problem::NotPolygon(name)),
+                _ => Ok(()),
             }
+        }
+        // With straight rings alone it is a polygon.
+        10 => {
+            let mut rings = Vec::new();
+            for _ in 0..c.count(5)? {
+                let order = c.bytes::<1>()?;
+                c.big = order == [0];
+                let b = c.bytes::<4>()?;
+                let code = if c.big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) };
+                if (code & 0x0fff_ffff) % 1000 != 2 {
+                    return Err(Problem::Curve("CurvePolygon"));
+                }
+                rings.push(corners(c)?);
+            }
+            if !rings.is_empty() {
+                out.push(rings);
+            }
+            Ok(())
         }
         1 => {
             for _ in 0..2 + more {
                 c.float()?;
             }
-            return Err(Problem::NotPolygon("point"));
+            Err(Problem::NotPolygon("point"))
         }
         2 => {
-            for _ in 0..c.count(16)? * (2 + more as usize) {
-                c.float()?;
-            }
-            return Err(Problem::NotPolygon("line"));
+            corners(c)?;
+            Err(Problem::NotPolygon("line"))
         }
         4 | 5 => {
             for _ in 0..c.count(5)? {
@@ -119,11 +161,13 @@ fn geometry(c: &mut Cursor, out: &mut Shape, depth: u32) -> Result<(), Problem> 
                     return Err(Problem::Damaged);
                 }
             }
-            return Err(Problem::NotPolygon("set of points or lines"));
+            Err(Problem::NotPolygon("set of points or lines"))
         }
-        _ => return Err(Problem::NotPolygon("geometry of an unknown type")),
+        8 | 9 | 11 | 13 => Err(Problem::Curve("curve")),
+        15 => Err(Problem::NotPolygon("polyhedral surface")),
+        16 | 17 => Err(Problem::NotPolygon("triangulated surface")),
+        _ => Err(Problem::NotPolygon("geometry of an unknown type")),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,110 +1,193 @@
-//! Just enough of zip to read the members of an archive: stored or deflated, checked by CRC.
+//! Zipped files of regions: shapefiles and whatever else is read here. The crate `zip` finds the members; they are inflated
+//! by the library that inflates netCDF, and checked by their CRC.
 
-use crate::error::{Error, Result, base_name, read_whole};
+use super::{
+    Features, Input, NO_SUCH_METHOD, PASSWORD, choose_layer, flatgeobuf, geojson, geopackage,
+    geoparquet, shapefile,
+};
+use crate::error::{Error, Result, base_name, list, read_whole};
+use ::zip::{CompressionMethod, ZipArchive};
+use bytes::Bytes;
+use std::io::Cursor;
 use std::path::Path;
 
+const MOST: u64 = 4 << 30;
+
 pub struct Archive {
-    pub name: String,
-    bytes: Vec<u8>,
-    /// (name, method, crc, packed size, size, offset of the local header)
-    members: Vec<Member>,
-}
-
-struct Member {
     name: String,
-    method: u16,
-    crc: u32,
-    packed: usize,
-    size: usize,
-    offset: usize,
-}
-
-const MOST: usize = 4 << 30;
-
-fn two(b: &[u8], at: usize) -> Option<usize> {
-    Some(u16::from_le_bytes(b.get(at..at + 2)?.try_into().ok()?) as usize)
-}
-
-fn four(b: &[u8], at: usize) -> Option<usize> {
-    Some(u32::from_le_bytes(b.get(at..at + 4)?.try_into().ok()?) as usize)
+    bytes: Bytes,
+    inner: ZipArchive<Cursor<Bytes>>,
+    names: Vec<String>,
 }
 
 impl Archive {
-    pub fn open(path: &Path) -> Result<Archive> {
-        let bytes = read_whole(path)?;
+    fn open(path: &Path) -> Result<Archive> {
+        let bytes = Bytes::from(read_whole(path)?);
         let name = base_name(path);
-        let members = directory(&bytes).ok_or_else(|| {
+        let broken = || {
             Error::data(format!("`{name}` is not a whole zip archive"))
                 .at(path.display().to_string())
                 .hint("fetch the file again: the download or the copy broke off")
-        })?;
-        Ok(Archive { name, bytes, members })
+        };
+        let mut inner = ZipArchive::new(Cursor::new(bytes.clone())).map_err(|_| broken())?;
+        let mut names = Vec::new();
+        for k in 0..inner.len() {
+            let member = inner.by_index_raw(k).map_err(|_| broken())?;
+            let shown = member.name().map(|n| n.into_owned());
+            names.push(
+                shown.unwrap_or_else(|_| String::from_utf8_lossy(member.name_raw()).into_owned()),
+            );
+        }
+        Ok(Archive { name, bytes, inner, names })
     }
 
-    pub fn names(&self) -> Vec<String> {
-        self.members.iter().map(|m| m.name.clone()).collect()
-    }
-
-    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+    fn read(&mut self, k: usize) -> Result<Vec<u8>> {
+        let member = self.names[k].clone();
         let damaged = |why: &str| {
-            Error::data(format!("`{name}` in the archive is damaged: {why}"))
+            Error::data(format!("`{member}` in the archive is damaged: {why}"))
                 .at(self.name.clone())
                 .hint("fetch the file again")
         };
-        let Some(m) = self.members.iter().find(|m| m.name == name) else {
-            return Err(Error::data(format!("the archive has no `{name}`")).at(self.name.clone()));
-        };
-        let packed = (|| {
-            let names = two(&self.bytes, m.offset + 26)? + two(&self.bytes, m.offset + 28)?;
-            let from = m.offset + 30 + names;
-            self.bytes.get(from..from.checked_add(m.packed)?)
-        })()
-        .ok_or_else(|| damaged("it ends too early"))?;
+        let found = self.inner.by_index_raw(k).map_err(|_| damaged("it ends too early"))?;
+        if found.encrypted() {
+            return Err(PASSWORD.error(&[&member]).at(self.name.clone()));
+        }
+        let (size, packed) = (found.size(), found.compressed_size());
+        let range = found.data_start().and_then(|from| {
+            Some((usize::try_from(from).ok()?, usize::try_from(from.checked_add(packed)?).ok()?))
+        });
+        let packed = range
+            .and_then(|(from, to)| self.bytes.get(from..to))
+            .ok_or_else(|| damaged("it ends too early"))?;
         // Deflate packs at most 1:1032; a larger size is a lie.
-        if m.size > MOST || m.size / 1040 > m.packed + 1 {
+        if size > MOST || size / 1040 > packed.len() as u64 + 1 {
             return Err(damaged("its size cannot be true"));
         }
-        let out = match m.method {
-            0 => packed.to_vec(),
-            8 => {
-                let mut out = vec![0u8; m.size];
+        let out = match found.compression() {
+            CompressionMethod::Stored => packed.to_vec(),
+            CompressionMethod::DEFLATE => {
+                let mut out = vec![0u8; size as usize];
                 let got = libdeflater::Decompressor::new()
                     .deflate_decompress(packed, &mut out)
                     .map_err(|e| damaged(&format!("it does not inflate ({e:?})")))?;
                 out.truncate(got);
                 out
             }
-            n => return Err(damaged(&format!("it is packed by method {n}, not by deflate"))),
+            other => {
+                return Err(NO_SUCH_METHOD.error(&[&member, &method(other)]).at(self.name.clone()));
+            }
         };
-        if out.len() != m.size || libdeflater::crc32(&out) != m.crc {
+        if out.len() as u64 != size || libdeflater::crc32(&out) != found.crc32() {
             return Err(damaged("its checksum is wrong"));
         }
         Ok(out)
     }
 }
 
-fn directory(b: &[u8]) -> Option<Vec<Member>> {
-    let from = b.len().saturating_sub(66_000);
-    let end =
-        (from..b.len().checked_sub(21)?).rev().find(|&i| b[i..].starts_with(b"PK\x05\x06"))?;
-    let count = two(b, end + 10)?;
-    let mut at = four(b, end + 16)?;
-    let mut out = Vec::with_capacity(count);
-    for _ in 0..count {
-        if !b.get(at..)?.starts_with(b"PK\x01\x02") {
-            return None;
-        }
-        let (names, extra, comment) = (two(b, at + 28)?, two(b, at + 30)?, two(b, at + 32)?);
-        let name = b.get(at + 46..at + 46 + names)?;
-        out.push(Member {
-            name: String::from_utf8_lossy(name).into_owned(),
-            method: two(b, at + 10)? as u16,
-            crc: four(b, at + 16)? as u32,
-            packed: four(b, at + 20)?,
-            size: four(b, at + 24)?,
-            offset: four(b, at + 42)?,
-        });
-        at += 46 + names + extra + comment;
+fn method(m: CompressionMethod) -> String {
+    match m {
+        CompressionMethod::DEFLATE64 => "deflate64".to_string(),
+        CompressionMethod::BZIP2 => "bzip2".to_string(),
+        CompressionMethod::LZMA => "LZMA".to_string(),
+        CompressionMethod::ZSTD => "Zstandard".to_string(),
+        CompressionMethod::XZ => "XZ".to_string(),
+        CompressionMethod::AES => "encryption (AES)".to_string(),
+        other => format!("method {other}"),
     }
-    Some(out)
+}
+
+/// What a member holds, by its name's ending.
+fn kind(name: &str) -> Option<&'static str> {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    if name.split('/').any(|f| f == "__MACOSX") || base.starts_with("._") {
+        return None;
+    }
+    let extension = base.rsplit_once('.')?.1.to_lowercase();
+    Some(match extension.as_str() {
+        "shp" => "shp",
+        "gpkg" => "gpkg",
+        "parquet" | "geoparquet" => "parquet",
+        "geojson" | "geojsonl" | "geojsons" | "ndjson" | "jsonl" => "geojson",
+        "fgb" => "fgb",
+        // A shapefile's .json is about its text alone.
+        "json" => "json",
+        _ => return None,
+    })
+}
+
+pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Features> {
+    let mut archive = Archive::open(path)?;
+    let names = archive.names.clone();
+    let mut members: Vec<(usize, &str)> =
+        names.iter().enumerate().filter_map(|(k, n)| Some((k, kind(n)?))).collect();
+    if members.iter().any(|m| m.1 != "json") {
+        members.retain(|m| m.1 != "json");
+    }
+    let lacks = |what: &str| {
+        Error::data(format!("the archive has no {what}"))
+            .at(format!("{}: {}", base_name(path), list(&names, 12)))
+            .hint("a zipped shapefile needs its .shp, .dbf and .prj together")
+    };
+    if members.is_empty() {
+        return Err(lacks(".shp file"));
+    }
+    let base = |n: &str| n.rsplit('/').next().unwrap_or(n).to_string();
+    let stem = |n: &str| base(n).rsplit_once('.').map_or_else(|| base(n), |(s, _)| s.to_string());
+    // A layer is named by its file: `counties`, `counties.shp` or `folder/counties.shp`. A GeoPackage alone in its archive has
+    // layers of its own.
+    let by_file = layer
+        .and_then(|l| members.iter().position(|(k, _)| names[*k] == l || base(&names[*k]) == l));
+    let within = members.len() == 1 && members[0].1 == "gpkg" && by_file.is_none();
+    let chosen = match by_file {
+        Some(k) => k,
+        None if within => 0,
+        None => {
+            let stems: Vec<String> = members.iter().map(|(k, _)| stem(&names[*k])).collect();
+            let what = if members.iter().all(|m| m.1 == "shp") {
+                "shapefiles"
+            } else {
+                "files of regions"
+            };
+            choose_layer(&stems, layer, &archive.name, what)?
+        }
+    };
+    let (place, kind) = members[chosen];
+    let file = archive.name.clone();
+    if kind != "shp" {
+        let input = Input {
+            name: format!("{file}: {}", names[place]),
+            bytes: Bytes::from(archive.read(place)?),
+        };
+        return match kind {
+            "gpkg" => geopackage::read_bytes(&input, wanted, layer.filter(|_| within)),
+            "parquet" => geoparquet::read_bytes(&input, wanted),
+            "fgb" => flatgeobuf::read(&input, wanted),
+            _ => geojson::read(&input, wanted),
+        };
+    }
+    let shape = &names[place];
+    let own = &shape[..shape.len() - 4];
+    let sister = |e: &str| {
+        names
+            .iter()
+            .position(|n| {
+                n.rsplit_once('.').is_some_and(|(s, x)| s == own && x.eq_ignore_ascii_case(e))
+            })
+            .or_else(|| {
+                names.iter().position(|n| {
+                    n.rsplit_once('.').is_some_and(|(s, x)| {
+                        s.to_lowercase() == own.to_lowercase() && x.eq_ignore_ascii_case(e)
+                    })
+                })
+            })
+    };
+    let Some(table) = sister("dbf") else {
+        return Err(lacks(".dbf file (the fields)"));
+    };
+    let (shx, cpg, prj) = (sister("shx"), sister("cpg").or_else(|| sister("cst")), sister("prj"));
+    let mut optional = |k: Option<usize>| k.map(|k| archive.read(k)).transpose();
+    let (shx, cpg, prj) = (optional(shx)?, optional(cpg)?, optional(prj)?);
+    let parts =
+        shapefile::Parts { shp: archive.read(place)?, shx, dbf: archive.read(table)?, cpg, prj };
+    shapefile::assemble(&parts, wanted, &file)
 }

@@ -2,7 +2,8 @@
 
 regions.gpkg: the layer `boxes` with `a` (263..264.25 E, 42..43 N) and `b`, a box of 300 corners that goes on over several
 pages of 512 bytes; the layer `mercator` with `a` in EPSG:3857. layers.zip: the same `a` in one.shp, and in two.shp.
-mercator.parquet: `a` in EPSG:3857 as geopandas writes it.
+mercator.parquet: `a` in EPSG:3857 as geopandas writes it. boxes.fgb: `a` and `b` as FlatGeobuf with an index; lists.parquet: both in the
+lists of GeoArrow, with fields of many types; packages.zip: boxes.fgb and regions.gpkg.
 """
 
 import math
@@ -66,7 +67,18 @@ with zipfile.ZipFile("layers.zip", "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr(zipfile.ZipInfo(f"{name}.{ending}"), content)
 
 import geopandas  # noqa: E402
+import pandas  # noqa: E402
 from shapely.geometry import Polygon  # noqa: E402
 
 frame = geopandas.GeoDataFrame({"id": ["a"]}, geometry=[Polygon(A)], crs=4326)
 frame.to_crs(3857).to_parquet("mercator.parquet", index=False)
+
+boxes = geopandas.GeoDataFrame({"id": ["a", "b"], "size": [1.5, 2.0], "n": [7, 400]}, geometry=[Polygon(A), Polygon(B)], crs=4326)
+boxes.to_file("boxes.fgb")
+boxes["kind"] = boxes["id"].astype("category")
+boxes["day"] = pandas.to_datetime(["2024-02-29", "2024-03-01"])
+boxes.to_parquet("lists.parquet", index=False, geometry_encoding="geoarrow", schema_version="1.1.0", compression="gzip")
+with zipfile.ZipFile("packages.zip", "w", zipfile.ZIP_DEFLATED) as file:
+    for name in ("boxes.fgb", "regions.gpkg"):
+        with open(name, "rb") as content:
+            file.writestr(zipfile.ZipInfo(name), content.read())
