@@ -405,6 +405,18 @@ def test_deflate64_and_encrypted_members_are_refused_by_name(desk, table):
     assert "encrypted" in table(path)
 
 
+def test_folders_parted_by_backslashes_are_folders(desk, table):
+    by_hand(desk, ID, ids(b"a", b"b"), cpg="1251")
+    path = desk.folder / "r.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in SHAPEFILE:
+            member = zipfile.ZipInfo("x")
+            member.filename = f"folder\\{name}"
+            archive.writestr(member, (desk.folder / name).read_bytes())
+    assert table(path) == {"a": 8, "b": 8}
+    assert table(path, "--layer", "r") == {"a": 8, "b": 8}
+
+
 def test_zip64_archives_are_read(desk, table):
     by_hand(desk, ID, ids(b"a", b"b"), cpg="1251")
     path = desk.folder / "r.zip"
@@ -806,6 +818,53 @@ def test_an_encoding_that_nobody_knows_and_parquet_without_shapes_are_refused(de
     path = desk.folder / "r.parquet"
     parquet.write_table(pyarrow.table({"id": column}).replace_schema_metadata({"geo": "{"}), path)
     assert "not whole JSON" in table(path)
+
+
+class Wkb(pyarrow.ExtensionType):
+    """What pyarrow writes as Parquet's own GEOMETRY and GEOGRAPHY."""
+
+    def __init__(self, about="{}"):
+        self.about = about
+        super().__init__(pyarrow.binary(), "geoarrow.wkb")
+
+    def __arrow_ext_serialize__(self):
+        return self.about.encode()
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage, about):
+        return cls(about.decode())
+
+
+@pytest.fixture
+def own_types():
+    pyarrow.register_extension_type(Wkb())
+    yield
+    pyarrow.unregister_extension_type("geoarrow.wkb")
+
+
+def own(desk, about, shapes=HALVES):
+    column = pyarrow.ExtensionArray.from_storage(Wkb(json.dumps(about)), arrow([shapely.to_wkb(s) for s in shapes], pyarrow.binary()))
+    parquet.write_table(pyarrow.table({"id": ["a", "b"], "geometry": column}), desk.folder / "r.parquet", store_schema=False)
+    return desk.folder / "r.parquet"
+
+
+def test_the_types_geometry_and_geography_of_parquet_itself(desk, table, own_types):
+    assert table(own(desk, {})) == {"a": 8, "b": 8}
+    assert "Geometry(" in str(parquet.ParquetFile(desk.folder / "r.parquet").schema)
+    assert table(own(desk, {"crs": "OGC:CRS84"})) == {"a": 8, "b": 8}
+    projected = geopandas.GeoSeries(HALVES, crs=4326).to_crs(3857)
+    assert table(own(desk, {"crs": "EPSG:3857"}, projected)) == pytest.approx({"a": 8, "b": 8})
+    assert table(own(desk, {"crs": projected.crs.to_json_dict()}, projected)) == pytest.approx({"a": 8, "b": 8})
+
+
+def test_spherical_edges_are_never_taken_as_straight(desk, table, own_types):
+    # by either way of saying it: drawn as parts of great circles, or refused
+    for path in (own(desk, {"edges": "spherical"}), columnar(desk, arrow(["a", "b"], pyarrow.string()), geo={"edges": "spherical"})):
+        got = table(path)
+        if isinstance(got, str):
+            assert "great circle" in got
+        else:  # the upper edge from (10, 4) to (12, 4) bulges to the north by less than a cell, the lower one is the equator
+            assert 8 < got["a"] + 1e-9 < 8.01 or got["a"] == 8
 
 
 # --- FlatGeobuf

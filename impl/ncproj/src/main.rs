@@ -48,14 +48,15 @@ enum Command {
 
 #[derive(Args)]
 struct IndexArgs {
-    /// Polygons: shapefile (.zip or .shp), GeoPackage (.gpkg), GeoParquet (.parquet) or .geojson; in longitude and
-    /// latitude, or in a projected system that the file names
+    /// Polygons: shapefile (.zip or .shp), GeoPackage (.gpkg), GeoParquet (.parquet), GeoJSON (.geojson, .geojsonl) or
+    /// FlatGeobuf (.fgb); in longitude and latitude, or in a projected system that the file names
     #[arg(long, value_name = "FILE")]
     regions: PathBuf,
-    /// The layer meant, where a .gpkg has several, or a .zip several shapefiles
+    /// The layer meant, where a .gpkg has several, or a .zip several files of regions
     #[arg(long, value_name = "NAME")]
     layer: Option<String>,
-    /// The field that names a region, or a text with fields in braces: G{STATEFP10}0{COUNTYFP10}0
+    /// The field that names a region, or a text with fields in braces: G{STATEFP10}0{COUNTYFP10}0; @id is the features' own
+    /// id in GeoJSON and GeoPackage
     #[arg(long, value_name = "FIELD")]
     key: String,
     /// The name of the key's column in the output [default: the field, or `key` for a text with fields]

@@ -213,6 +213,12 @@ static SPATIALITE: Refusal = Refusal {
     message: "`{}` is a data base of SpatiaLite, which ncproj does not read",
     hint: "make a GeoPackage of it first: `ogr2ogr -f GPKG out.gpkg in.sqlite`",
 };
+static SPHERICAL: Refusal = Refusal {
+    of: "GeoParquet",
+    name: "`edges` spherical",
+    message: "the edges between corners are parts of great circles (`edges` is `spherical`), and ncproj takes them as straight",
+    hint: "put further corners on long edges first, and write the file again as `planar`",
+};
 static ENCODING: Refusal = Refusal {
     of: "GeoParquet",
     name: "`encoding` other than WKB and GeoArrow's polygons",
@@ -280,6 +286,7 @@ pub const REFUSALS: &[&Refusal] = &[
     &NO_SUCH_CODE_PAGE,
     &NOT_THE_ENCODING,
     &EXTENDED_SHAPE,
+    &SPHERICAL,
     &ENCODING,
     &EDGES,
     &BARE_GEOMETRY,
@@ -484,6 +491,10 @@ pub fn read(
     wanted.extend_from_slice(carry);
     let mut found = read_any(path, &wanted, layer)?;
     let file = base_name(path);
+    // What cannot be drawn as it is meant is not drawn otherwise.
+    if found.edges == Edges::Spherical {
+        return Err(SPHERICAL.error(&[]).at(file));
+    }
     let mut warnings = std::mem::take(&mut found.warnings);
     reproject::bring(&mut found, &file, datum, &mut warnings)?;
     if found.shapes.is_empty() {
@@ -659,7 +670,7 @@ fn by_content(path: &Path) -> Result<&'static str> {
 }
 
 fn other_format(what: &str, file: &str) -> Error {
-    OTHER_FORMAT.error(&[file, what, file])
+    OTHER_FORMAT.error(&[file, what, file]).at(file.to_string())
 }
 
 /// What gzip made of it, which is at most 1,032 times as much.
@@ -757,5 +768,37 @@ mod tests {
             ("G", "0", "0")
         );
         assert!(Template::parse("G{A").is_err());
+    }
+
+    #[test]
+    fn carried_fields_come_with_their_types_and_a_key_is_text() {
+        let folder = std::env::temp_dir().join(format!("ncproj-carry-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("r.geojson");
+        let feature = |properties: &str| {
+            format!(
+                r#"{{"type": "Feature", "id": 9, "properties": {properties},
+                "geometry": {{"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}}}}"#
+            )
+        };
+        let features = [
+            feature(r#"{"k": 1, "n": 7, "f": 1.5, "t": "a", "m": 1, "u": 18446744073709551615}"#),
+            feature(r#"{"k": 2, "n": null, "f": 2, "t": null, "m": "x", "u": 1}"#),
+        ];
+        std::fs::write(&path, features.join("\n")).unwrap();
+        let carry = ["n", "f", "t", "m", "u", "k"].map(String::from);
+        let got = read(&path, "k", None, None, &carry).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(got.keys, ["1", "2"]);
+        let text = |v: &[&str]| Column::Text(v.iter().map(|t| Some(t.to_string())).collect());
+        let columns: Vec<Column> = got.carried.iter().map(|c| c.1.clone()).collect();
+        assert_eq!(columns[0], Column::Int(vec![Some(7), None]));
+        assert_eq!(columns[1], Column::Float(vec![Some(1.5), Some(2.0)]));
+        assert_eq!(columns[2], Column::Text(vec![Some("a".to_string()), None]));
+        assert_eq!(columns[3], text(&["1", "x"]));
+        // too large for 64 bits with a sign
+        assert_eq!(columns[4], text(&["18446744073709551615", "1"]));
+        assert_eq!(columns[5], Column::Int(vec![Some(1), Some(2)]));
+        assert_eq!(got.carried[0].0, "n");
     }
 }

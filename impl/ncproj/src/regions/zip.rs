@@ -96,10 +96,15 @@ fn method(m: CompressionMethod) -> String {
     }
 }
 
+/// Without its folders, which some programs of Windows part by `\\`.
+fn own_name(member: &str) -> &str {
+    member.rsplit(['/', '\\']).next().unwrap_or(member)
+}
+
 /// What a member holds, by its name's ending.
 fn kind(name: &str) -> Option<&'static str> {
-    let base = name.rsplit('/').next().unwrap_or(name);
-    if name.split('/').any(|f| f == "__MACOSX") || base.starts_with("._") {
+    let base = own_name(name);
+    if name.split(['/', '\\']).any(|f| f == "__MACOSX") || base.starts_with("._") {
         return None;
     }
     let extension = base.rsplit_once('.')?.1.to_lowercase();
@@ -131,7 +136,7 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
     if members.is_empty() {
         return Err(lacks(".shp file"));
     }
-    let base = |n: &str| n.rsplit('/').next().unwrap_or(n).to_string();
+    let base = |n: &str| own_name(n).to_string();
     let stem = |n: &str| base(n).rsplit_once('.').map_or_else(|| base(n), |(s, _)| s.to_string());
     // A layer is named by its file: `counties`, `counties.shp` or `folder/counties.shp`. A GeoPackage alone in its archive has
     // layers of its own.
