@@ -153,7 +153,7 @@ fn run_index(a: &IndexArgs) -> Result<()> {
     let mut source = Source::open(&a.grid)?;
     let grid = grid::find(&mut source, a.variable.as_deref())?;
     let (key_name, layer) = (a.key_name.as_deref(), a.layer.as_deref());
-    let found = regions::read(&a.regions, &a.key, key_name, layer, grid.datum.as_ref())?;
+    let found = regions::read_onto(&a.regions, &a.key, key_name, layer, grid.datum.as_ref())?;
     let (index, notes) = index::build(grid, &source.name, &found, threads)?;
     index.save(&a.output)?;
     for w in &found.warnings {

@@ -81,9 +81,17 @@ impl Template {
 
 /// Reads regions; `key` is a field's name or a template, `key_name` the name of the key's column, `layer` one of those
 /// in the file.
-///
-/// `datum`: that of the grid, where it is not WGS 84.
 pub fn read(
+    path: &Path,
+    key: &str,
+    key_name: Option<&str>,
+    layer: Option<&str>,
+) -> Result<Regions> {
+    read_onto(path, key, key_name, layer, None)
+}
+
+/// As `read`, onto the datum of a grid where that is not WGS 84.
+pub fn read_onto(
     path: &Path,
     key: &str,
     key_name: Option<&str>,

@@ -5,7 +5,7 @@
 //! thread that made it.
 
 use proj_sys as sys;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::rc::Rc;
@@ -130,8 +130,10 @@ impl Drop for Context {
 
 thread_local! {
     static HERE: Rc<Context> = Rc::new(Context::new());
-    /// Operations by their projection's number, the last used first.
+    /// Operations by their projection's number.
     static OPERATIONS: RefCell<Vec<(u64, Option<Object>)>> = const { RefCell::new(Vec::new()) };
+    /// The one that was used last; numbers begin at 1.
+    static LAST: Cell<(u64, *mut sys::PJ)> = const { Cell::new((0, null_mut())) };
 }
 
 /// Something of PROJ's: a coordinate system, an operation, an ellipsoid.
@@ -198,11 +200,7 @@ impl Object {
 
     /// x and y; longitude first and in degrees for systems, in radians for plain projections.
     fn transform(&self, back: bool, x: f64, y: f64) -> Option<[f64; 2]> {
-        let way = if back { sys::PJ_DIRECTION_PJ_INV } else { sys::PJ_DIRECTION_PJ_FWD };
-        let at = sys::PJ_COORD { v: [x, y, 0.0, f64::INFINITY] };
-        // SAFETY: all views of the union are four numbers.
-        let [x, y, ..] = unsafe { sys::proj_trans(self.raw, way, at).v };
-        (x.is_finite() && y.is_finite()).then_some([x, y])
+        unsafe { trans(self.raw, back, x, y) }
     }
 
     /// What a file means by this system: the part in the plane, without heights.
@@ -455,7 +453,9 @@ impl Candidate {
 
 /// The way from one system to longitude and latitude on another's datum, in degrees from Greenwich.
 pub struct Transfer {
-    way: Object,
+    ends: (Object, Object),
+    /// Made when a point needs it: most regions stay where they are.
+    way: OnceCell<Option<Object>>,
     /// For a projected system: its own longitude and latitude, to see whether a point is on the map at all.
     own: Option<Object>,
     /// It goes on beyond 180 degrees east and west.
@@ -470,8 +470,11 @@ pub struct Transfer {
 
 fn between(from: &Object, to: &Object) -> Option<Object> {
     let c = &from.context;
-    let way =
-        unsafe { sys::proj_create_crs_to_crs_from_pj(c.0, from.raw, to.raw, null_mut(), null()) };
+    // There are no grids: leave out at once what needs them, which PROJ would find out at each point.
+    let options = [c"ONLY_BEST=NO".as_ptr(), null()];
+    let way = unsafe {
+        sys::proj_create_crs_to_crs_from_pj(c.0, from.raw, to.raw, null_mut(), options.as_ptr())
+    };
     Object::own(way, c)?.normalized()
 }
 
@@ -529,7 +532,10 @@ impl Transfer {
     pub fn new(from: &System, to: &System) -> Result<Transfer, String> {
         let (source, target) = (from.object()?, to.object()?);
         let none = || format!("PROJ knows no way from `{}` to `{}`", from.name, to.name);
-        let way = between(&source, &target).ok_or_else(none)?;
+        let candidates = candidates(&source, &target);
+        if candidates.is_empty() {
+            return Err(none());
+        }
         let (own, endless) = match from.geographic {
             true => (None, false),
             false => {
@@ -548,8 +554,9 @@ impl Transfer {
             false => None,
         };
         Ok(Transfer {
-            candidates: candidates(&source, &target),
-            way,
+            candidates,
+            way: OnceCell::new(),
+            ends: (source, target),
             own,
             endless,
             unit: to.unit()?.0,
@@ -560,7 +567,8 @@ impl Transfer {
 
     /// Longitude and latitude in degrees, and the longitude of a geographic source on the turn on which it was.
     pub fn point(&self, x: f64, y: f64) -> Option<[f64; 2]> {
-        let [lon, lat] = self.way.transform(false, x, y)?;
+        let way = self.way.get_or_init(|| between(&self.ends.0, &self.ends.1)).as_ref()?;
+        let [lon, lat] = way.transform(false, x, y)?;
         let (mut lon, lat) = (lon * self.unit + self.meridian, lat * self.unit);
         match (self.from, &self.own) {
             (Some((unit, meridian)), _) => {
@@ -619,17 +627,36 @@ impl Transfer {
 
 /// A plain projection in PROJ's words, as the thread has it: x and y from radians, or radians from x and y.
 pub(super) fn project(id: u64, words: &str, back: bool, x: f64, y: f64) -> Option<[f64; 2]> {
+    let (last, raw) = LAST.get();
+    let raw = if last == id { raw } else { operation(id, words) };
+    // SAFETY: what `LAST` names lives in `OPERATIONS` of this thread until `operation` names another.
+    (!raw.is_null()).then(|| unsafe { trans(raw, back, x, y) }).flatten()
+}
+
+#[cold]
+fn operation(id: u64, words: &str) -> *mut sys::PJ {
     OPERATIONS.with_borrow_mut(|known| {
-        let at = match known.iter().position(|(k, _)| *k == id) {
-            Some(at) => at,
-            None => {
-                known.truncate(7);
-                known.insert(0, (id, Object::create(words)));
-                0
+        let at = known.iter().position(|(k, _)| *k == id).unwrap_or_else(|| {
+            if known.len() > 7 {
+                known.clear();
             }
-        };
-        known[at].1.as_ref()?.transform(back, x, y)
+            known.push((id, Object::create(words)));
+            known.len() - 1
+        });
+        let raw = known[at].1.as_ref().map_or(null_mut(), |o| o.raw);
+        LAST.set((id, raw));
+        raw
     })
+}
+
+/// # Safety
+/// `raw` is a living operation of this thread.
+unsafe fn trans(raw: *mut sys::PJ, back: bool, x: f64, y: f64) -> Option<[f64; 2]> {
+    let way = if back { sys::PJ_DIRECTION_PJ_INV } else { sys::PJ_DIRECTION_PJ_FWD };
+    let at = sys::PJ_COORD { v: [x, y, 0.0, f64::INFINITY] };
+    // SAFETY: all views of the union are four numbers.
+    let [x, y, ..] = unsafe { sys::proj_trans(raw, way, at).v };
+    (x.is_finite() && y.is_finite()).then_some([x, y])
 }
 
 /// The first thing of this kind that has the name, under one of the ways to write it.
