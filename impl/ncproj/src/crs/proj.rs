@@ -242,6 +242,9 @@ impl Object {
 
     /// How many of the system's units are a metre (a radian), and what the unit is called.
     fn unit(&self) -> Option<(f64, String)> {
+        if self.kind() == sys::PJ_TYPE_PJ_TYPE_BOUND_CRS {
+            return self.made(sys::proj_get_source_crs)?.unit();
+        }
         let cs = self.made(sys::proj_crs_get_coordinate_system)?;
         let (mut factor, mut name) = (0.0, null());
         let fine = unsafe {
@@ -395,8 +398,17 @@ impl System {
 
     /// The longitudes and latitudes below a projection, or the system itself.
     pub fn base(&self) -> Result<System, String> {
-        let o = self.object()?;
-        let o = o.made(sys::proj_crs_get_geodetic_crs).ok_or("it has no geographic system")?;
+        let whole = self.object()?;
+        let mut o =
+            whole.made(sys::proj_crs_get_geodetic_crs).ok_or("it has no geographic system")?;
+        if whole.kind() == sys::PJ_TYPE_PJ_TYPE_BOUND_CRS
+            && let Some(hub) = whole.made(sys::proj_get_target_crs)
+            && let Some(change) = whole.made(sys::proj_crs_get_coordoperation)
+        {
+            let c = &o.context;
+            let bound = unsafe { sys::proj_crs_create_bound_crs(c.0, o.raw, hub.raw, change.raw) };
+            o = Object::own(bound, c).unwrap_or(o);
+        }
         let text = o.json().ok_or("its geographic system cannot be written")?;
         Ok(System { name: o.name(), text, geographic: true })
     }
