@@ -543,7 +543,12 @@ const ENDLESS: [&str; 7] = ["merc", "webmerc", "eqc", "cea", "mill", "gall", "lo
 impl Transfer {
     pub fn new(from: &System, to: &System) -> Result<Transfer, String> {
         let (source, target) = (from.object()?, to.object()?);
-        let none = || format!("PROJ knows no way from `{}` to `{}`", from.name, to.name);
+        let none = || {
+            format!(
+                "PROJ knows no way from `{}` to `{}`: a parameter is missing or does not fit",
+                from.name, to.name
+            )
+        };
         let candidates = candidates(&source, &target);
         if candidates.is_empty() {
             return Err(none());
@@ -561,19 +566,34 @@ impl Transfer {
                 (between(&base, plain.as_ref().unwrap_or(&source)), endless)
             }
         };
-        let from = match from.geographic {
+        let own_units = match from.geographic {
             true => Some((from.unit()?.0, from.meridian()?)),
             false => None,
         };
+        let way = OnceCell::new();
+        if own_units.is_none() {
+            let computed = match from.words() {
+                Ok(words) => Object::create(&words.replace("+type=crs", "")).is_some(),
+                // SAFETY: `source` lives; what PROJ has no old words for may be computed yet.
+                Err(_) => between(&source, &target).is_some_and(|w| unsafe {
+                    sys::proj_coordoperation_is_instantiable(w.context.0, w.raw) != 0
+                }),
+            };
+            if !computed {
+                return Err(none());
+            }
+            // Its parameters may not fit each other: said at once.
+            way.set(Some(between(&source, &target).ok_or_else(none)?)).ok();
+        }
         Ok(Transfer {
             candidates,
-            way: OnceCell::new(),
+            way,
             ends: (source, target),
             own,
             endless,
             unit: to.unit()?.0,
             meridian: to.meridian()?,
-            from,
+            from: own_units,
         })
     }
 

@@ -34,15 +34,18 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
     let chosen = &layers[choose_layer(&names, layer, &name, "layers")?];
     let srs = chosen[2].int();
     let mut crs = Crs::Unknown;
-    let systems = ["srs_id", "definition", "organization", "organization_coordsys_id"];
-    for row in all("gpkg_spatial_ref_sys", &systems)? {
-        // 0 and -1 mean "unknown"
-        if row[0].int() == srs && srs.is_some_and(|s| s > 0) {
+    let known = srs.is_some_and(|s| s > 0); // 0 and -1 mean "unknown"
+    for row in all("gpkg_spatial_ref_sys", &["srs_id", "definition"])? {
+        if row[0].int() == srs && known {
             crs = crs_of_wkt(&text(&row[1]));
-            // What the older well-known text has no words for is named by its code.
-            let code = row[3].int().filter(|c| *c > 0);
-            if let (Crs::Unknown, Some(code)) = (&crs, code) {
-                crs = crs_of_wkt(&format!("{}:{code}", text(&row[2]).to_uppercase()));
+        }
+    }
+    if known && matches!(crs, Crs::Unknown) {
+        // What the older well-known text has no words for is named by its code.
+        let columns = ["srs_id", "organization", "organization_coordsys_id"];
+        for row in all("gpkg_spatial_ref_sys", &columns).unwrap_or_default() {
+            if let (true, Some(code @ 1..)) = (row[0].int() == srs, row[2].int()) {
+                crs = crs_of_wkt(&format!("{}:{code}", text(&row[1]).to_uppercase()));
             }
         }
     }
