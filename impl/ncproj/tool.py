@@ -14,12 +14,13 @@ from impl.run.errors import EtlError
 from impl.run.files import replacing
 
 CRATE = Path(__file__).parent
-HINT = "install Rust (https://rustup.rs, or your system's `cargo` and `rustc` of version {version} or later), a C compiler and cmake"
+HINT = "install Rust (https://rustup.rs, or your system's `cargo` and `rustc` of version {version} or later), a C and a C++ compiler and cmake"
 
 
 def sources() -> list[Path]:
     """The files that the program is made of."""
-    return [CRATE / "Cargo.toml", CRATE / "Cargo.lock", *sorted(CRATE.glob("src/**/*.rs"))]
+    made_with = [CRATE / ".cargo/config.toml", CRATE / "build-tools/sqlite3"]
+    return [CRATE / "Cargo.toml", CRATE / "Cargo.lock", *made_with, *sorted(CRATE.glob("src/**/*.rs"))]
 
 
 def toolchain() -> str:
