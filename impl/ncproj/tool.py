@@ -14,7 +14,7 @@ from impl.run.errors import EtlError
 from impl.run.files import replacing
 
 CRATE = Path(__file__).parent
-HINT = "install Rust (https://rustup.rs, or your system's `cargo` and `rustc` of version {version} or later), a C compiler and cmake"
+HINT = "install Rust (https://rustup.rs, or your system's `cargo` and `rustc` of version {version} or later), a C and a C++ compiler and cmake"
 
 
 def sources() -> list[Path]:

@@ -571,7 +571,7 @@ fn mapping_names(text: &str) -> Vec<(&str, Vec<&str>)> {
 fn is_mapping(m: &Var) -> bool {
     const TEXTS: [&str; 3] = ["crs_wkt", "spatial_ref", "esri_pe_string"];
     m.attr("grid_mapping_name").is_some()
-        || (m.dims.is_empty()
+        || (m.dims.len() < 2
             && (TEXTS.iter().any(|a| m.text(a).is_some_and(|t| !t.trim().is_empty()))
                 || PROJ_WORDS.iter().any(|a| m.text(a).is_some_and(|t| t.contains("proj=")))))
 }

@@ -5,7 +5,7 @@
 //! thread that made it.
 
 use proj_sys as sys;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::rc::Rc;
@@ -130,8 +130,10 @@ impl Drop for Context {
 
 thread_local! {
     static HERE: Rc<Context> = Rc::new(Context::new());
-    /// Operations by their projection's number, the last used first.
+    /// Operations by their projection's number.
     static OPERATIONS: RefCell<Vec<(u64, Option<Object>)>> = const { RefCell::new(Vec::new()) };
+    /// The one that was used last; numbers begin at 1.
+    static LAST: Cell<(u64, *mut sys::PJ)> = const { Cell::new((0, null_mut())) };
 }
 
 /// Something of PROJ's: a coordinate system, an operation, an ellipsoid.
@@ -198,11 +200,7 @@ impl Object {
 
     /// x and y; longitude first and in degrees for systems, in radians for plain projections.
     fn transform(&self, back: bool, x: f64, y: f64) -> Option<[f64; 2]> {
-        let way = if back { sys::PJ_DIRECTION_PJ_INV } else { sys::PJ_DIRECTION_PJ_FWD };
-        let at = sys::PJ_COORD { v: [x, y, 0.0, f64::INFINITY] };
-        // SAFETY: all views of the union are four numbers.
-        let [x, y, ..] = unsafe { sys::proj_trans(self.raw, way, at).v };
-        (x.is_finite() && y.is_finite()).then_some([x, y])
+        unsafe { trans(self.raw, back, x, y) }
     }
 
     /// What a file means by this system: the part in the plane, without heights.
@@ -244,6 +242,9 @@ impl Object {
 
     /// How many of the system's units are a metre (a radian), and what the unit is called.
     fn unit(&self) -> Option<(f64, String)> {
+        if self.kind() == sys::PJ_TYPE_PJ_TYPE_BOUND_CRS {
+            return self.made(sys::proj_get_source_crs)?.unit();
+        }
         let cs = self.made(sys::proj_crs_get_coordinate_system)?;
         let (mut factor, mut name) = (0.0, null());
         let fine = unsafe {
@@ -397,8 +398,17 @@ impl System {
 
     /// The longitudes and latitudes below a projection, or the system itself.
     pub fn base(&self) -> Result<System, String> {
-        let o = self.object()?;
-        let o = o.made(sys::proj_crs_get_geodetic_crs).ok_or("it has no geographic system")?;
+        let whole = self.object()?;
+        let mut o =
+            whole.made(sys::proj_crs_get_geodetic_crs).ok_or("it has no geographic system")?;
+        if whole.kind() == sys::PJ_TYPE_PJ_TYPE_BOUND_CRS
+            && let Some(hub) = whole.made(sys::proj_get_target_crs)
+            && let Some(change) = whole.made(sys::proj_crs_get_coordoperation)
+        {
+            let c = &o.context;
+            let bound = unsafe { sys::proj_crs_create_bound_crs(c.0, o.raw, hub.raw, change.raw) };
+            o = Object::own(bound, c).unwrap_or(o);
+        }
         let text = o.json().ok_or("its geographic system cannot be written")?;
         Ok(System { name: o.name(), text, geographic: true })
     }
@@ -455,7 +465,9 @@ impl Candidate {
 
 /// The way from one system to longitude and latitude on another's datum, in degrees from Greenwich.
 pub struct Transfer {
-    way: Object,
+    ends: (Object, Object),
+    /// Made when a point needs it: most regions stay where they are.
+    way: OnceCell<Option<Object>>,
     /// For a projected system: its own longitude and latitude, to see whether a point is on the map at all.
     own: Option<Object>,
     /// It goes on beyond 180 degrees east and west.
@@ -470,8 +482,11 @@ pub struct Transfer {
 
 fn between(from: &Object, to: &Object) -> Option<Object> {
     let c = &from.context;
-    let way =
-        unsafe { sys::proj_create_crs_to_crs_from_pj(c.0, from.raw, to.raw, null_mut(), null()) };
+    // There are no grids: leave out at once what needs them, which PROJ would find out at each point.
+    let options = [c"ONLY_BEST=NO".as_ptr(), null()];
+    let way = unsafe {
+        sys::proj_create_crs_to_crs_from_pj(c.0, from.raw, to.raw, null_mut(), options.as_ptr())
+    };
     Object::own(way, c)?.normalized()
 }
 
@@ -528,8 +543,16 @@ const ENDLESS: [&str; 7] = ["merc", "webmerc", "eqc", "cea", "mill", "gall", "lo
 impl Transfer {
     pub fn new(from: &System, to: &System) -> Result<Transfer, String> {
         let (source, target) = (from.object()?, to.object()?);
-        let none = || format!("PROJ knows no way from `{}` to `{}`", from.name, to.name);
-        let way = between(&source, &target).ok_or_else(none)?;
+        let none = || {
+            format!(
+                "PROJ knows no way from `{}` to `{}`: a parameter is missing or does not fit",
+                from.name, to.name
+            )
+        };
+        let candidates = candidates(&source, &target);
+        if candidates.is_empty() {
+            return Err(none());
+        }
         let (own, endless) = match from.geographic {
             true => (None, false),
             false => {
@@ -543,24 +566,41 @@ impl Transfer {
                 (between(&base, plain.as_ref().unwrap_or(&source)), endless)
             }
         };
-        let from = match from.geographic {
+        let own_units = match from.geographic {
             true => Some((from.unit()?.0, from.meridian()?)),
             false => None,
         };
+        let way = OnceCell::new();
+        if own_units.is_none() {
+            let computed = match from.words() {
+                Ok(words) => Object::create(&words.replace("+type=crs", "")).is_some(),
+                // SAFETY: `source` lives; what PROJ has no old words for may be computed yet.
+                Err(_) => between(&source, &target).is_some_and(|w| unsafe {
+                    sys::proj_coordoperation_is_instantiable(w.context.0, w.raw) != 0
+                }),
+            };
+            if !computed {
+                return Err(none());
+            }
+            // Its parameters may not fit each other: said at once.
+            way.set(Some(between(&source, &target).ok_or_else(none)?)).ok();
+        }
         Ok(Transfer {
-            candidates: candidates(&source, &target),
+            candidates,
             way,
+            ends: (source, target),
             own,
             endless,
             unit: to.unit()?.0,
             meridian: to.meridian()?,
-            from,
+            from: own_units,
         })
     }
 
     /// Longitude and latitude in degrees, and the longitude of a geographic source on the turn on which it was.
     pub fn point(&self, x: f64, y: f64) -> Option<[f64; 2]> {
-        let [lon, lat] = self.way.transform(false, x, y)?;
+        let way = self.way.get_or_init(|| between(&self.ends.0, &self.ends.1)).as_ref()?;
+        let [lon, lat] = way.transform(false, x, y)?;
         let (mut lon, lat) = (lon * self.unit + self.meridian, lat * self.unit);
         match (self.from, &self.own) {
             (Some((unit, meridian)), _) => {
@@ -619,17 +659,36 @@ impl Transfer {
 
 /// A plain projection in PROJ's words, as the thread has it: x and y from radians, or radians from x and y.
 pub(super) fn project(id: u64, words: &str, back: bool, x: f64, y: f64) -> Option<[f64; 2]> {
+    let (last, raw) = LAST.get();
+    let raw = if last == id { raw } else { operation(id, words) };
+    // SAFETY: what `LAST` names lives in `OPERATIONS` of this thread until `operation` names another.
+    (!raw.is_null()).then(|| unsafe { trans(raw, back, x, y) }).flatten()
+}
+
+#[cold]
+fn operation(id: u64, words: &str) -> *mut sys::PJ {
     OPERATIONS.with_borrow_mut(|known| {
-        let at = match known.iter().position(|(k, _)| *k == id) {
-            Some(at) => at,
-            None => {
-                known.truncate(7);
-                known.insert(0, (id, Object::create(words)));
-                0
+        let at = known.iter().position(|(k, _)| *k == id).unwrap_or_else(|| {
+            if known.len() > 7 {
+                known.clear();
             }
-        };
-        known[at].1.as_ref()?.transform(back, x, y)
+            known.push((id, Object::create(words)));
+            known.len() - 1
+        });
+        let raw = known[at].1.as_ref().map_or(null_mut(), |o| o.raw);
+        LAST.set((id, raw));
+        raw
     })
+}
+
+/// # Safety
+/// `raw` is a living operation of this thread.
+unsafe fn trans(raw: *mut sys::PJ, back: bool, x: f64, y: f64) -> Option<[f64; 2]> {
+    let way = if back { sys::PJ_DIRECTION_PJ_INV } else { sys::PJ_DIRECTION_PJ_FWD };
+    let at = sys::PJ_COORD { v: [x, y, 0.0, f64::INFINITY] };
+    // SAFETY: all views of the union are four numbers.
+    let [x, y, ..] = unsafe { sys::proj_trans(raw, way, at).v };
+    (x.is_finite() && y.is_finite()).then_some([x, y])
 }
 
 /// The first thing of this kind that has the name, under one of the ways to write it.

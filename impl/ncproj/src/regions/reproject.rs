@@ -7,8 +7,8 @@ use crate::features::{Feature, Refusal};
 use crate::project::close_round_a_pole;
 use crate::repair::{Point, Shape, signed_area};
 
-/// How far, in degrees, a piece of an edge may lie from where it should: about 1 cm.
-const TOLERANCE: f64 = 1e-7;
+/// How far, in degrees, a piece of an edge may lie from where it should: about 1 mm.
+const TOLERANCE: f64 = 1e-8;
 /// No piece of a projected edge spans more degrees.
 const LONGEST: f64 = 0.5;
 
@@ -85,6 +85,8 @@ pub(super) fn bring(
     let mut ballpark = false;
     for (row, shape) in found.shapes.iter_mut().enumerate() {
         if way.is_geographic() && bounds(shape).is_none_or(|b| way.is_null_within(b)) {
+            let first = shape.iter().flatten().flatten().next();
+            ballpark |= first.is_some_and(|p| way.is_ballpark_at(*p));
             continue;
         }
         for ring in shape.iter_mut().flatten() {

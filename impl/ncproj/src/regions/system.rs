@@ -19,6 +19,9 @@ pub(crate) fn crs_of_wkt(text: &str) -> Crs {
     if text.is_empty() || text.eq_ignore_ascii_case("undefined") {
         return Crs::Unknown;
     }
+    if is_wgs84(text) {
+        return Crs::Geographic;
+    }
     let name = || {
         let quoted = text.split('"').nth(1).unwrap_or(text);
         quoted.chars().take(80).collect::<String>()
@@ -29,6 +32,19 @@ pub(crate) fn crs_of_wkt(text: &str) -> Crs {
     }
 }
 
+/// The commonest texts of WGS 84, for which PROJ need not look into its data base.
+fn is_wgs84(text: &str) -> bool {
+    let bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let esri = r#"GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,298.257223563]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]"#;
+    let gdal = r#"GEOGCS["WGS84",DATUM["WGS_1984",SPHEROID["WGS84",6378137,298.257223563"#;
+    bare == esri
+        || (bare.starts_with(gdal)
+            && bare.ends_with(r#"AUTHORITY["EPSG","4326"]]"#)
+            && bare.contains(r#"PRIMEM["Greenwich",0"#)
+            && !bare.contains("TOWGS84"))
+        || ["EPSG:4326", "OGC:CRS84", "urn:ogc:def:crs:OGC:1.3:CRS84"].contains(&text)
+}
+
 /// By a code of EPSG.
 pub(crate) fn crs_of_epsg(name: &str, code: u32) -> Crs {
     let code = match code {
@@ -37,6 +53,9 @@ pub(crate) fn crs_of_epsg(name: &str, code: u32) -> Crs {
         102_100 | 102_113 => 3857,
         c => c,
     };
+    if code == 4326 {
+        return Crs::Geographic;
+    }
     match System::read(&format!("EPSG:{code}")) {
         Ok(system) => Crs::Known(system),
         Err(why) => Crs::Refused(name.to_string(), why),
@@ -48,7 +67,14 @@ pub(crate) fn crs_of_json(c: &Value) -> Crs {
     match c {
         Value::Null => Crs::Unknown,
         Value::String(text) => crs_of_wkt(text),
-        _ if c["id"]["authority"] == "OGC" && c["id"]["code"] == "CRS84" => Crs::Geographic,
+        // the commonest of all, without a look into the data base
+        _ if c["type"] == "GeographicCRS"
+            && [("OGC", Value::from("CRS84")), ("EPSG", Value::from(4326))]
+                .iter()
+                .any(|(a, code)| c["id"]["authority"] == *a && c["id"]["code"] == *code) =>
+        {
+            Crs::Geographic
+        }
         _ => match System::read(&c.to_string()) {
             Ok(system) => Crs::Known(system),
             Err(why) => {
@@ -79,8 +105,11 @@ mod tests {
             "https://www.opengis.net/def/crs/EPSG/0/4326",
             "EPSG:4979",
         ] {
-            let Crs::Known(s) = crs_of_wkt(text) else { panic!("{text}") };
-            assert_eq!((s.name.as_str(), s.geographic), ("WGS 84", true), "{text}");
+            match crs_of_wkt(text) {
+                Crs::Geographic => {}
+                Crs::Known(s) => assert_eq!((s.name.as_str(), s.geographic), ("WGS 84", true)),
+                _ => panic!("{text}"),
+            }
         }
     }
 }

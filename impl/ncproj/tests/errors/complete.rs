@@ -5,6 +5,110 @@ use std::path::{Path, PathBuf};
 
 /// Texts that no file and no command can bring about, each with the reason. The rest of the message does not matter.
 const UNPROVOKED: &[(&str, &str)] = &[
+    ("not finite", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    ("one number is needed", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    (
+        "a length of the Earth is positive",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    ("it is 0 or above 1", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    ("with `semi_major_axis`", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    ("for the half axes", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    (
+        "and there is no `semi_major_axis`",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    ("it is positive", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    (
+        "one or two numbers are needed",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "and a polar projection has 90 or -90",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "CF wants metres above the ellipsoid",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "and a geostationary satellite stands over the equator",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    ("`x` or `y` is needed", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    ("a name is needed", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    (
+        "longitude and latitude (`{}`)",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "the attributes of the grid mapping",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    ("3, 6 or 7 numbers are needed", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    ("the datums differ:", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
+    (
+        "the grid mapping is longitude and latitude, but",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "give the variable the grid mapping of its projection",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "which PROJ cannot change exactly to that of",
+        "tests/ncproj/test_odd_systems.py asks for it, beside pyproj",
+    ),
+    (
+        "its ellipsoid has the half axes",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "its parameters do not fit each other",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "PROJ does not know the meridian",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    ("is no number", "PROJ itself reads the text before, and says what is wrong with it"),
+    (
+        "ncproj does not know `+",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "ncproj does not know the ellipsoid",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "ncproj does not know the unit `{u}`",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    ("it lacks `+", "PROJ itself reads the text before, and says what is wrong with it"),
+    (
+        "ncproj knows `+proj=ob_tran`",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    ("is no projection", "PROJ itself reads the text before, and says what is wrong with it"),
+    (
+        "PROJ cannot read `{}` again",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "it has no geographic system",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "its geographic system cannot be written",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    (
+        "PROJ has no words for the projection",
+        "PROJ itself reads the text before, and says what is wrong with it",
+    ),
+    ("it has no unit", "PROJ itself reads the text before, and says what is wrong with it"),
+    ("it names no ellipsoid", "PROJ itself reads the text before, and says what is wrong with it"),
+    ("WGS 84", "a name, no message"),
     ("a worker stopped without a result", "a thread died without a word: a fault of ncproj itself"),
     ("the file changed while it was read", "another program writes at that very moment"),
     ("begin again when it is whole", "as above"),
