@@ -379,7 +379,8 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<(String, String, Opti
         None => {
             let mut v: Vec<&Var> =
                 source.vars.iter().filter(|v| v.dims.len() >= 2 && v.kind.is_number()).collect();
-            v.sort_by_key(|v| std::cmp::Reverse(v.dims.len()));
+            // What lies in a group has to be asked for.
+            v.sort_by_key(|v| (v.name.contains('/'), std::cmp::Reverse(v.dims.len())));
             v
         }
     };

@@ -11,7 +11,7 @@ use crate::plan::{Member, Span, gridded};
 use crate::reduce::{Kept, More, Sums, Tile, add, add_more};
 use crate::resume::Journal;
 use crate::stats::{Ordered, Stat};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -216,6 +216,9 @@ pub struct Run<'a> {
     /// Steps that are done, and chunks that were read.
     pub done: u64,
     pub chunks: u64,
+    /// Columns of which a value was found, and errors of those that their range leaves none, file by file.
+    pub seen: HashSet<String>,
+    pub masked: Vec<(String, Error)>,
 }
 
 impl Run<'_> {
@@ -300,8 +303,10 @@ impl Run<'_> {
         })?;
         self.chunks += read.load(Ordering::Relaxed);
         for (w, m) in work.iter().zip(&span.members) {
-            if !w.seen.load(Ordering::Relaxed) {
-                within_range(w, &m.variable)?;
+            let seen = w.seen.load(Ordering::Relaxed);
+            if !self.seen.contains(&m.name) && (seen || within_range(w, &m.name, &mut self.masked)?)
+            {
+                self.seen.insert(m.name.clone());
             }
         }
         Ok(())
@@ -392,9 +397,10 @@ fn step(span: &Span, number: usize) -> Step {
     Step { time, places }
 }
 
-/// Nothing was found of a variable: that its range masks all there is may not pass for missing values.
-fn within_range(w: &Work, variable: &str) -> Result<()> {
-    let Some(range) = w.decoder.range() else { return Ok(()) };
+/// Nothing was found of a variable: does its file hold a value elsewhere? That its range masks all there is may not pass for missing
+/// values.
+fn within_range(w: &Work, name: &str, masked_too: &mut Vec<(String, Error)>) -> Result<bool> {
+    let Some(range) = w.decoder.range() else { return Ok(false) };
     let open = w.decoder.without_range();
     let (mut scratch, mut values) = (Scratch::default(), Values::F64(Vec::new()));
     let mut masked = false;
@@ -414,14 +420,14 @@ fn within_range(w: &Work, variable: &str) -> Result<()> {
             Ok(found)
         };
         if any(&w.decoder)? {
-            return Ok(());
+            return Ok(true);
         }
         masked = masked || any(&open)?;
     }
-    match masked {
-        true => Err(all_out(variable, range).at(&w.label)),
-        false => Ok(()),
+    if masked {
+        masked_too.push((name.to_string(), all_out(name, range).at(&w.label)));
     }
+    Ok(false)
 }
 
 /// From sums to the columns of the output.

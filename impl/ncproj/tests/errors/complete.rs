@@ -5,6 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// Texts that no file and no command can bring about, each with the reason. The rest of the message does not matter.
 const UNPROVOKED: &[(&str, &str)] = &[
+    ("it does not unpack (lzf)", "HDF5 here does not pack with lzf"),
+    ("an external link", "a file by h5py: tests/ncproj/test_odd_values.py"),
+    ("very long", "HDF5 keeps no such attributes but in dense storage"),
+    ("HDF5 cannot read a chunk", "a file by h5py, damaged within a chunk of an odd type"),
+    ("`h5dump` shows whether others", "as above"),
+    ("it has an odd type and a filter", "a file by h5py with a plugin"),
+    ("one is", "a part of another message: tests/ncproj/test_odd_values.py"),
+    ("two are", "a part of another message: tests/ncproj/test_odd_values.py"),
+    ("its numbers are taken as unsigned", "a warning: tests/ncproj/test_odd_values.py"),
+    ("it is not CF's", "a warning: tests/ncproj/test_odd_values.py"),
     ("a worker stopped without a result", "a thread died without a word: a fault of ncproj itself"),
     ("the file changed while it was read", "another program writes at that very moment"),
     ("begin again when it is whole", "as above"),
