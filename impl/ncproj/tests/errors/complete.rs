@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Texts that no file and no command can bring about, each with the reason. The rest of the message does not matter.
 const UNPROVOKED: &[(&str, &str)] = &[
+    ("its storage layout is not one", "HDF5 has no other layouts at present"),
     ("it does not unpack (lzf)", "HDF5 here does not pack with lzf"),
     ("an external link", "a file by h5py: tests/ncproj/test_odd_values.py"),
     ("very long", "HDF5 keeps no such attributes but in dense storage"),
