@@ -167,9 +167,15 @@ def test_years_of_360_days_are_texts(desk, units, value, text):
         assert cftime.num2date(value, units, "360_day").strftime("%Y-%m-%dT%H:%M:%S") == text
 
 
-def test_all_leap_years_are_texts(desk):
-    timed(desk, "days since 2001-01-01", [59], calendar="all_leap")
-    assert times(desk) == ["2001-02-29T00:00:00"]
+def test_all_leap_years_are_texts_where_a_date_is_none(desk):
+    timed(desk, "days since 2001-01-01", [58, 59], calendar="all_leap")
+    assert times(desk) == ["2001-02-28T00:00:00", "2001-02-29T00:00:00"]
+    timed(desk, "days since 2001-01-01", [58, 60], calendar="all_leap", name="b.nc")
+    assert times(desk, grids=("b.nc",)) == ["2001-02-28T00:00:00Z", "2001-03-01T00:00:00Z"]
+    timed(desk, "days since 2000-01-01", [58, 60], calendar="366_day", name="a.nc")
+    rows = times(desk, grids=("a.nc", "t.nc"))
+    assert rows == ["2000-02-28T00:00:00", "2000-03-01T00:00:00", "2001-02-28T00:00:00", "2001-02-29T00:00:00"]
+    assert times(desk, "--time", "2000", grids=("a.nc", "b.nc")) == ["2000-02-28T00:00:00Z", "2000-03-01T00:00:00Z"]
 
 
 @pytest.mark.parametrize(

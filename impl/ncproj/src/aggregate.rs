@@ -151,12 +151,18 @@ pub fn run(
         progress: &mut |done| progress(done, total),
         done: 0,
         chunks: 0,
+        seen: Default::default(),
+        masked: Vec::new(),
     };
     for (number, span) in spans.iter().enumerate() {
         steps += span.steps();
         run.span(number, span, &mut layouts)?;
     }
     let chunks = run.chunks;
+    let seen = std::mem::take(&mut run.seen);
+    if let Some((_, e)) = run.masked.into_iter().find(|(name, _)| !seen.contains(name)) {
+        return Err(e);
+    }
     seconds.push(("rows", begun.elapsed().as_secs_f64()));
     let begun = Instant::now();
     inputs::verify()?;

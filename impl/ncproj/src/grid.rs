@@ -733,8 +733,11 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<Found> {
         None => {
             let mut v: Vec<&Var> =
                 source.vars.iter().filter(|v| v.dims.len() >= 2 && v.kind.is_number()).collect();
-            // Data before the coordinates of cells.
-            v.sort_by_key(|v| (std::cmp::Reverse(v.dims.len()), curvilinear::is_helper(source, v)));
+            // Data before the coordinates of cells; what lies in a group has to be asked for.
+            v.sort_by_key(|v| {
+                let helper = curvilinear::is_helper(source, v);
+                (v.name.contains('/'), std::cmp::Reverse(v.dims.len()), helper)
+            });
             v
         }
     };

@@ -307,6 +307,7 @@ pub fn plan(
         }
         .at(format!("{}: {}", list(&names, 3), list(&known, 12))));
     }
+    make_real(&mut members);
     one_measure(&members)?;
     let members = match times {
         Some(times) => within(members, times)?,
@@ -323,6 +324,21 @@ pub fn plan(
         }
     }
     Ok(spans)
+}
+
+/// A calendar that has a 29 February in every year is a real one as long as that does not occur in another than a leap year.
+fn make_real(members: &mut [Member]) {
+    let leap = |m: &&mut Member| m.axes.dates == Dates::AllLeap;
+    let mut real: Vec<Option<Vec<i64>>> = Vec::new();
+    for m in members.iter_mut().filter(leap) {
+        let times = m.axes.time.iter().flatten();
+        real.push(times.map(|t| Dates::AllLeap.real(*t)).collect());
+    }
+    let Some(real) = real.into_iter().collect::<Option<Vec<_>>>() else { return };
+    for (m, times) in members.iter_mut().filter(leap).zip(real) {
+        let axes = Axes { time: Some(times), dates: Dates::Real, ..(*m.axes).clone() };
+        m.axes = Arc::new(axes);
+    }
 }
 
 /// All count their times in one kind of days, and each other axis in one unit.

@@ -16,6 +16,7 @@ pub(crate) use self::system::{Crs, crs_of_epsg, crs_of_json, crs_of_wkt};
 use crate::crs::System;
 use crate::error::{Error, Result, base_name, list, nearest, open, read_whole, thousands};
 use crate::features::{Feature, Refusal};
+use crate::great_circle::along_great_circles;
 use crate::repair::{Point, Shape};
 use std::collections::HashMap;
 use std::path::Path;
@@ -213,11 +214,11 @@ static SPATIALITE: Refusal = Refusal {
     message: "`{}` is a data base of SpatiaLite, which ncproj does not read",
     hint: "make a GeoPackage of it first: `ogr2ogr -f GPKG out.gpkg in.sqlite`",
 };
-static SPHERICAL: Refusal = Refusal {
+static SPHERICAL_PLANE: Refusal = Refusal {
     of: "GeoParquet",
-    name: "`edges` spherical",
-    message: "the edges between corners are parts of great circles (`edges` is `spherical`), and ncproj takes them as straight",
-    hint: "put further corners on long edges first, and write the file again as `planar`",
+    name: "`edges` spherical in a projected system",
+    message: "the edges are parts of great circles (`edges` is `spherical`), but the system `{}` is a plane",
+    hint: "write the file in longitude and latitude, or its edges as `planar`",
 };
 static ENCODING: Refusal = Refusal {
     of: "GeoParquet",
@@ -286,9 +287,9 @@ pub const REFUSALS: &[&Refusal] = &[
     &NO_SUCH_CODE_PAGE,
     &NOT_THE_ENCODING,
     &EXTENDED_SHAPE,
-    &SPHERICAL,
     &ENCODING,
     &EDGES,
+    &SPHERICAL_PLANE,
     &BARE_GEOMETRY,
     &NO_FEATURE_ID,
     &TWO_CRS,
@@ -491,9 +492,11 @@ pub fn read(
     wanted.extend_from_slice(carry);
     let mut found = read_any(path, &wanted, layer)?;
     let file = base_name(path);
-    // What cannot be drawn as it is meant is not drawn otherwise.
-    if found.edges == Edges::Spherical {
-        return Err(SPHERICAL.error(&[]).at(file));
+    let spherical = found.edges == Edges::Spherical;
+    if let (true, Crs::Known(system)) = (spherical, &found.crs)
+        && !system.geographic
+    {
+        return Err(SPHERICAL_PLANE.error(&[&system.name]).at(file));
     }
     let mut warnings = std::mem::take(&mut found.warnings);
     reproject::bring(&mut found, &file, datum, &mut warnings)?;
@@ -534,6 +537,11 @@ pub fn read(
                 .hint("choose a field that every region has"));
         }
         keys.push(text);
+    }
+    if spherical {
+        for (shape, key) in found.shapes.iter_mut().zip(&keys) {
+            *shape = along_great_circles(shape).map_err(|o| o.error(key).at(file.clone()))?;
+        }
     }
     let mut first: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
     let mut twice: Vec<String> = Vec::new();

@@ -42,6 +42,19 @@ impl Dates {
         }
     }
 
+    /// The same date as a real one, if it is one.
+    pub fn real(self, us: i64) -> Option<i64> {
+        let calendar = match self {
+            Dates::Real => return Some(us),
+            Dates::Days360 => Calendar::Days360,
+            Dates::AllLeap => Calendar::AllLeap,
+        };
+        let day = day_number(calendar, 1970, 1, 1) + us.div_euclid(DAY_US);
+        let (y, m, d) = own_date(calendar, day);
+        let there = Calendar::Proleptic.has(y, m, d);
+        there.then(|| (gregorian_jdn(y, m, d) - EPOCH_JDN) * DAY_US + us.rem_euclid(DAY_US))
+    }
+
     /// "2005-01-31T06:00:00Z"; without the Z where the day is no real one.
     pub fn text(self, us: i64) -> String {
         let calendar = match self {
@@ -101,7 +114,12 @@ pub const FEATURES: &[Feature] = &[
     ),
     Feature::honoured(
         OF,
-        "`calendar` `360_day`, `all_leap`, `366_day`",
+        "`calendar` `all_leap`, `366_day`",
+        "the real dates, if all of a run are real; else as `360_day`",
+    ),
+    Feature::honoured(
+        OF,
+        "`calendar` `360_day`",
         "the column `time` is a text in that calendar, `2005-02-30T00:00:00`; `--time` compares its years, months and days; in netCDF a number with that calendar",
     ),
     Feature::honoured(OF, "units without `since`, texts", "the values themselves are the column"),

@@ -233,6 +233,9 @@ pub struct Run<'a> {
     /// Steps that are done, and chunks that were read.
     pub done: u64,
     pub chunks: u64,
+    /// Columns of which a value was found, and errors of those that their range leaves none, file by file.
+    pub seen: HashSet<String>,
+    pub masked: Vec<(String, Error)>,
 }
 
 impl Run<'_> {
@@ -352,8 +355,10 @@ impl Run<'_> {
         outcome?;
         self.chunks += read.load(Ordering::Relaxed);
         for (w, m) in work.iter().zip(&span.members) {
-            if !w.seen.load(Ordering::Relaxed) {
-                within_range(w, &m.variable)?;
+            let seen = w.seen.load(Ordering::Relaxed);
+            if !self.seen.contains(&m.name) && (seen || within_range(w, &m.name, &mut self.masked)?)
+            {
+                self.seen.insert(m.name.clone());
             }
         }
         Ok(())
@@ -448,9 +453,10 @@ fn step(span: &Span, number: usize) -> Step {
 const NOTHING: f64 = 4.0 * f64::EPSILON;
 /// Sums of the same weights in another order differ by less, for millions of cells too.
 const ROUNDING: f64 = 1e-10;
-/// Nothing was found of a variable: that its range masks all there is may not pass for missing values.
-fn within_range(w: &Work, variable: &str) -> Result<()> {
-    let Some(range) = w.decoder.range() else { return Ok(()) };
+/// Nothing was found of a variable: does its file hold a value elsewhere? That its range masks all there is may not pass for missing
+/// values.
+fn within_range(w: &Work, name: &str, masked_too: &mut Vec<(String, Error)>) -> Result<bool> {
+    let Some(range) = w.decoder.range() else { return Ok(false) };
     let open = w.decoder.without_range();
     let (mut scratch, mut values) = (Scratch::default(), Values::F64(Vec::new()));
     let mut masked = false;
@@ -470,14 +476,14 @@ fn within_range(w: &Work, variable: &str) -> Result<()> {
             Ok(found)
         };
         if any(&w.decoder)? {
-            return Ok(());
+            return Ok(true);
         }
         masked = masked || any(&open)?;
     }
-    match masked {
-        true => Err(all_out(variable, range).at(&w.label)),
-        false => Ok(()),
+    if masked {
+        masked_too.push((name.to_string(), all_out(name, range).at(&w.label)));
     }
+    Ok(false)
 }
 
 /// From sums to the columns of the output.

@@ -110,7 +110,7 @@ fn the_systems_own_errors() {
     }
     let index = ncproj::index::Index::load(&a.t.0.join("v.idx")).expect("the index");
     a.library("no file to aggregate", ncproj::plan::plan(&index, &[], &[], None, &[]).err());
-    let time = ncproj::time::TimeUnits::parse("days after 2005-01-01", "");
+    let time = ncproj::time::TimeUnits::parse("days until 2005-01-01", "");
     a.library("no `since`", time.err());
     a.finish();
 }

@@ -62,16 +62,18 @@ fn variables_and_axes() {
     a.says("too many steps", &format!("{run} x.nc"));
     for (title, units, calendar, value) in [
         ("months have no length", "months since 2005-01-01", "", 0.0),
-        ("a unit that nobody knows", "fortnights since 2005-01-01", "", 0.0),
+        ("a unit that nobody knows", "moons since 2005-01-01", "", 0.0),
+        ("a unit of nothing", "0 days since 2005-01-01", "", 0.0),
+        ("dates as numbers of another form", "month as %Y%m.%f", "", 200501.0),
         ("no date", "days since yesterday", "", 0.0),
         ("no time of day", "days since 2005-01-01 noon", "", 0.0),
         ("an hour that is none", "days since 2005-01-01 25:00", "", 0.0),
         ("a zone that is none", "days since 2005-01-01 00:00 +99:99", "", 0.0),
         ("a zone that is no number", "days since 2005-01-01 00:00 +9\u{e9}9", "", 0.0),
         ("no such date", "days since 2005-13-41", "", 0.0),
-        ("360 days", "days since 2005-01-01", "360_day", 0.0),
+        ("a day that months of 30 days lack", "days since 2005-01-31", "360_day", 0.0),
         ("a calendar that nobody knows", "days since 2005-01-01", "mayan", 0.0),
-        ("29 February of no leap year", "days since 2005-02-28", "all_leap", 1.0),
+        ("seconds that are counted otherwise", "days since 2005-02-28", "tai", 1.0),
         ("a time that is missing", "days since 2005-01-01", "", f64::NAN),
         ("a time that cannot be", "days since 2005-01-01", "", 1e30),
     ] {
@@ -79,6 +81,16 @@ fn variables_and_axes() {
         a.says(title, &format!("{run} x.nc"));
     }
     a.says("info: a time that cannot be", "info x.nc");
+    for (title, calendar) in
+        [("a calendar of another era", "julian"), ("days before a reform", "standard")]
+    {
+        a.write("x.nc", timed("days since 1500-01-01", calendar, &[0.0]));
+        a.says(title, &format!("{run} x.nc"));
+    }
+    a.says(
+        "no such group",
+        "index --regions r.geojson --key id --grid v.nc --group nodel -o o.idx",
+    );
     a.finish();
 }
 
