@@ -13,7 +13,7 @@
 
 use crate::error::Error;
 use crate::features::{Feature, Refusal};
-use crate::repair::{Point, Polygon, Ring, is_simple, signed_area};
+use crate::repair::{Point, Polygon, Ring, bounds, is_simple, signed_area};
 
 /// Rounding of longitudes, in degrees.
 const HAIR: f64 = 1e-9;
@@ -213,7 +213,7 @@ fn read(points: &Ring, turns: f64, seen: &mut Understood) -> Result<Option<Ring>
         match (is_simple(points), is_simple(&s.joined)) {
             (true, false) => Some(false),
             (false, true) => Some(true),
-            _ if wide && joined && !drawn && !strip => Some(true),
+            _ if wide && joined && !strip => Some(true),
             _ if wide && drawn && !joined && strip => Some(false),
             _ => None,
         }
@@ -382,16 +382,19 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
     Ok(Some(rings))
 }
 
+const NOWHERE: [f64; 4] = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+
 /// Do parts lie upon each other when longitudes are counted round the globe?
 pub fn wraps_upon_itself(polygons: &[Polygon]) -> bool {
     let (mut west, mut east) = (f64::INFINITY, f64::NEG_INFINITY);
     let boxes: Vec<[f64; 4]> = polygons
         .iter()
-        .filter_map(|p| p.first())
-        .map(|r| {
-            let ((a, b), (s, n)) = (span(r, 0), span(r, 1));
-            (west, east) = (west.min(a), east.max(b));
-            [a, s, b, n]
+        .map(|p| {
+            let b = p.iter().map(|r| bounds(r)).fold(NOWHERE, |a, b| {
+                [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+            });
+            (west, east) = (west.min(b[0]), east.max(b[2]));
+            b
         })
         .collect();
     if !(east - west > 360.0 + HAIR) {
