@@ -454,13 +454,30 @@ fn apart(shell: &Ring, hole: &Ring) -> bool {
     if contains(shell, hole[0]) {
         return false;
     }
-    // Where they only touch nothing is taken away, and nothing added.
-    if look(&[shell, hole], true).is_none_or(|t| t.any) {
+    let (outline, inner) = (mended(shell), mended(hole));
+    let both = outline.overlay_as::<i64>(&inner, OverlayRule::Intersect, FillRule::NonZero);
+    if !both.is_empty() {
         return false;
     }
-    let both =
-        mended(shell).overlay_as::<i64>(&mended(hole), OverlayRule::Intersect, FillRule::NonZero);
-    both.is_empty()
+    // Where they only touch nothing is taken away, and nothing added. What a spike of the ring touches does not count: it
+    // is not in `outline`, of which corners may have moved by their last bit.
+    look(&[shell, hole], true).is_some_and(|t| !t.any)
+        || !outline.iter().flatten().any(|a| inner.iter().flatten().any(|b| near(a, b)))
+}
+
+/// Does a corner of either lie upon the other, but for rounding?
+fn near(a: &Ring, b: &Ring) -> bool {
+    let upon = |p: &Point, ring: &Ring| {
+        let mut from = ring[ring.len() - 1];
+        ring.iter().any(|to| {
+            let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
+            let (x, y) = (p[0] - from[0], p[1] - from[1]);
+            let part = ((x * dx + y * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+            from = *to;
+            (x - part * dx).hypot(y - part * dy) <= 1e-12
+        })
+    };
+    a.iter().any(|p| upon(p, b)) || b.iter().any(|p| upon(p, a))
 }
 
 /// The union of polygons, each its outline without its holes, by overlay.
