@@ -241,7 +241,7 @@ fn close_at_pole(s: &Sketch) -> Option<Ring> {
         (_, true) => 90.0,
         _ => return None,
     };
-    let (n, around) = (s.joined.len(), -s.winding);
+    let n = s.joined.len();
     // Where the next corner lies after the last one: a turn further on.
     let next = |k: usize| match k + 1 < n {
         true => s.joined[k + 1],
@@ -270,7 +270,6 @@ fn close_at_pole(s: &Sketch) -> Option<Ring> {
     let shift = -180.0 - cut[0].min(end);
     out.iter_mut().for_each(|p| p[0] += shift);
     out.dedup();
-    debug_assert!(around.abs() == 360.0);
     Some(out)
 }
 
@@ -340,13 +339,14 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
         spread_poles(&mut hole);
         let joined = sketch(&hole).filter(|s| s.winding == 0.0).map(|s| s.joined);
         let mut own = Understood::default();
+        let full = east - west >= 360.0 - HAIR;
         match joined.filter(|j| span(j, 0).1 - span(j, 0).0 > HAIR) {
             // Wider than its shell is no way to read a hole.
             Some(joined) if span(&hole, 0).1 - span(&hole, 0).0 > east - west + HAIR => {
                 hole = joined;
             }
             Some(joined) if fits(&joined).is_some() && fits(&hole).is_none() => hole = joined,
-            Some(joined) if fits(&joined).is_none() && fits(&hole).is_some() => {}
+            Some(joined) if !full && fits(&joined).is_none() && fits(&hole).is_some() => {}
             _ => {
                 if let Some(other) = read(&hole, turns, &mut own)? {
                     hole = other;
@@ -358,7 +358,7 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
         match fits(&hole) {
             Some(0.0) => {}
             Some(shift) => hole.iter_mut().for_each(|p| p[0] += shift),
-            None if east - west >= 360.0 - HAIR => {
+            None if full => {
                 // The shell goes all the way round: the hole lies over its seam, in part at either end.
                 for shift in [-720.0, -360.0, 360.0, 720.0] {
                     if a + shift < east && b + shift > west {
