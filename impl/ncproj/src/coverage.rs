@@ -19,9 +19,9 @@ const TINY: f64 = 1e-4;
 /// But not when they meet more cells than this, as long slivers do.
 const MOST_TINY: usize = 4096;
 
-/// How far, in cells, a corner may lie beyond the grid's edge and count as on it. On projected grids as far as edges are
-/// from where they should be.
-const SLACK: [f64; 2] = [1e-9, 2.0 * TOLERANCE];
+/// How far a corner may lie beyond the grid's edge and count as on it: in cells, and in widths of the region, whichever is
+/// less. On projected grids as far as edges are from where they should be.
+const SLACK: [[f64; 2]; 2] = [[1e-9, 1e-6], [2.0 * TOLERANCE, 1e-2]];
 
 /// The lines of one axis with what is needed to find a cell quickly.
 struct Lines<'a> {
@@ -172,13 +172,15 @@ impl<'a> Coverer<'a> {
 
     /// Does the grid hold the whole box? That a region lies within is told by its corners, not by a sum of shares.
     fn holds(&self, low: Point, high: Point) -> bool {
-        let slack = SLACK[usize::from(self.grid.projection.is_some())];
-        let sides = |lines: &Lines| {
+        let [cells, widths] = SLACK[usize::from(self.grid.projection.is_some())];
+        let sides = |lines: &Lines, width: f64| {
             let (a, b) = (lines.e[0], lines.e[lines.e.len() - 1]);
-            let hair = slack * (b - a) / lines.inverse.len() as f64;
-            (a - hair, b + hair)
+            let rounding = 4.0 * f64::EPSILON * a.abs().max(b.abs());
+            let hair = (cells * (b - a) / lines.inverse.len() as f64).min(widths * width);
+            (a - hair.max(rounding), b + hair.max(rounding))
         };
-        let ((south, north), (west, east)) = (sides(&self.lat), sides(&self.lon));
+        let (south, north) = sides(&self.lat, high[1] - low[1]);
+        let (west, east) = sides(&self.lon, high[0] - low[0]);
         if low[1] < south || high[1] > north {
             return false;
         }

@@ -13,7 +13,7 @@
 
 use crate::error::Error;
 use crate::features::{Feature, Refusal};
-use crate::repair::{Point, Polygon, Ring, is_simple, signed_area};
+use crate::repair::{Point, Polygon, Ring, bounds, is_simple, signed_area};
 
 /// Rounding of longitudes, in degrees.
 const HAIR: f64 = 1e-9;
@@ -213,7 +213,7 @@ fn read(points: &Ring, turns: f64, seen: &mut Understood) -> Result<Option<Ring>
         match (is_simple(points), is_simple(&s.joined)) {
             (true, false) => Some(false),
             (false, true) => Some(true),
-            _ if wide && joined && !drawn && !strip => Some(true),
+            _ if wide && joined && !strip => Some(true),
             _ if wide && drawn && !joined && strip => Some(false),
             _ => None,
         }
@@ -241,7 +241,7 @@ fn close_at_pole(s: &Sketch) -> Option<Ring> {
         (_, true) => 90.0,
         _ => return None,
     };
-    let (n, around) = (s.joined.len(), -s.winding);
+    let n = s.joined.len();
     // Where the next corner lies after the last one: a turn further on.
     let next = |k: usize| match k + 1 < n {
         true => s.joined[k + 1],
@@ -270,7 +270,6 @@ fn close_at_pole(s: &Sketch) -> Option<Ring> {
     let shift = -180.0 - cut[0].min(end);
     out.iter_mut().for_each(|p| p[0] += shift);
     out.dedup();
-    debug_assert!(around.abs() == 360.0);
     Some(out)
 }
 
@@ -340,13 +339,14 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
         spread_poles(&mut hole);
         let joined = sketch(&hole).filter(|s| s.winding == 0.0).map(|s| s.joined);
         let mut own = Understood::default();
+        let full = east - west >= 360.0 - HAIR;
         match joined.filter(|j| span(j, 0).1 - span(j, 0).0 > HAIR) {
             // Wider than its shell is no way to read a hole.
             Some(joined) if span(&hole, 0).1 - span(&hole, 0).0 > east - west + HAIR => {
                 hole = joined;
             }
             Some(joined) if fits(&joined).is_some() && fits(&hole).is_none() => hole = joined,
-            Some(joined) if fits(&joined).is_none() && fits(&hole).is_some() => {}
+            Some(joined) if !full && fits(&joined).is_none() && fits(&hole).is_some() => {}
             _ => {
                 if let Some(other) = read(&hole, turns, &mut own)? {
                     hole = other;
@@ -358,7 +358,7 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
         match fits(&hole) {
             Some(0.0) => {}
             Some(shift) => hole.iter_mut().for_each(|p| p[0] += shift),
-            None if east - west >= 360.0 - HAIR => {
+            None if full => {
                 // The shell goes all the way round: the hole lies over its seam, in part at either end.
                 for shift in [-720.0, -360.0, 360.0, 720.0] {
                     if a + shift < east && b + shift > west {
@@ -382,16 +382,19 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
     Ok(Some(rings))
 }
 
+const NOWHERE: [f64; 4] = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+
 /// Do parts lie upon each other when longitudes are counted round the globe?
 pub fn wraps_upon_itself(polygons: &[Polygon]) -> bool {
     let (mut west, mut east) = (f64::INFINITY, f64::NEG_INFINITY);
     let boxes: Vec<[f64; 4]> = polygons
         .iter()
-        .filter_map(|p| p.first())
-        .map(|r| {
-            let ((a, b), (s, n)) = (span(r, 0), span(r, 1));
-            (west, east) = (west.min(a), east.max(b));
-            [a, s, b, n]
+        .map(|p| {
+            let b = p.iter().map(|r| bounds(r)).fold(NOWHERE, |a, b| {
+                [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+            });
+            (west, east) = (west.min(b[0]), east.max(b[2]));
+            b
         })
         .collect();
     if !(east - west > 360.0 + HAIR) {

@@ -64,8 +64,9 @@ pub fn polygons_of(rings: Vec<Ring>) -> Shape {
     }
     let all: Vec<Sized> = rings.into_iter().filter(|r| !r.is_empty()).map(Sized::new).collect();
     let largest = all.iter().max_by(|a, b| a.area.abs().total_cmp(&b.area.abs()));
-    let inside_out = largest
-        .is_some_and(|l| l.area > 0.0 && all.iter().any(|r| r.area < 0.0 && l.shift(r).is_some()));
+    let inside_out = largest.is_some_and(|l| {
+        l.area > 0.0 && all.iter().any(|r| r.area < 0.0 && -r.area < l.area && l.shift(r).is_some())
+    });
     let outline: Vec<bool> = match inside_out {
         true => all
             .iter()

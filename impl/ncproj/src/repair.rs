@@ -117,8 +117,6 @@ struct Touches {
     own: Vec<bool>,
     /// Any two places of the region share a vertex.
     any: bool,
-    /// Two rings do.
-    between: bool,
 }
 
 struct Segment {
@@ -138,6 +136,11 @@ fn turn(a: Point, b: Point, c: Point) -> f64 {
 /// Looks at all pairs of segments that come near each other. Nothing when any two cross or overlap in part, or when a
 /// vertex lies within another segment.
 fn inspect(rings: &[&Ring]) -> Option<Touches> {
+    look(rings, false)
+}
+
+/// As `inspect`; `across`: only at pairs of segments of different rings.
+fn look(rings: &[&Ring], across: bool) -> Option<Touches> {
     let mut segments: Vec<Segment> = Vec::with_capacity(rings.iter().map(|r| r.len()).sum());
     for (r, ring) in rings.iter().enumerate() {
         for k in 0..ring.len() {
@@ -152,14 +155,31 @@ fn inspect(rings: &[&Ring]) -> Option<Touches> {
             });
         }
     }
+    // Along the side on which the segments overlap least: a coast of many short zigzags would be quadratic on the other.
+    let (mut long, mut whole) =
+        ([0.0; 2], [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY]);
+    for s in &segments {
+        long = [long[0] + s.east - s.west, long[1] + s.north - s.south];
+        whole = [
+            whole[0].min(s.west),
+            whole[1].min(s.south),
+            whole[2].max(s.east),
+            whole[3].max(s.north),
+        ];
+    }
+    if long[0] * (whole[3] - whole[1]) > long[1] * (whole[2] - whole[0]) {
+        for s in &mut segments {
+            (s.west, s.east, s.south, s.north) = (s.south, s.north, s.west, s.east);
+        }
+    }
     segments.sort_unstable_by(|a, b| a.west.total_cmp(&b.west));
-    let mut touches = Touches { own: vec![false; rings.len()], any: false, between: false };
+    let mut touches = Touches { own: vec![false; rings.len()], any: false };
     for (i, s) in segments.iter().enumerate() {
         for t in &segments[i + 1..] {
             if t.west > s.east {
                 break;
             }
-            if t.south > s.north || t.north < s.south {
+            if t.south > s.north || t.north < s.south || across && s.ring == t.ring {
                 continue;
             }
             let (p, q) = (rings[s.ring as usize], rings[t.ring as usize]);
@@ -203,7 +223,6 @@ fn inspect(rings: &[&Ring]) -> Option<Touches> {
             }
             if !neighbours || shared == 2 {
                 touches.any = true;
-                touches.between |= s.ring != t.ring;
                 if s.ring == t.ring {
                     touches.own[s.ring as usize] = true;
                 }
@@ -435,11 +454,30 @@ fn apart(shell: &Ring, hole: &Ring) -> bool {
     if contains(shell, hole[0]) {
         return false;
     }
-    let (shell, hole) = (mended(shell), mended(hole));
-    let both = shell.overlay_as::<i64>(&hole, OverlayRule::Intersect, FillRule::NonZero);
-    // Where they only touch nothing is taken away, and nothing added.
-    let meet = |a: &Ring, b: &Ring| inspect(&[a, b]).is_none_or(|t| t.between);
-    both.is_empty() && !shell.iter().flatten().any(|a| hole.iter().flatten().any(|b| meet(a, b)))
+    let (outline, inner) = (mended(shell), mended(hole));
+    let both = outline.overlay_as::<i64>(&inner, OverlayRule::Intersect, FillRule::NonZero);
+    if !both.is_empty() {
+        return false;
+    }
+    // Where they only touch nothing is taken away, and nothing added. What a spike of the ring touches does not count: it
+    // is not in `outline`, of which corners may have moved by their last bit.
+    look(&[shell, hole], true).is_some_and(|t| !t.any)
+        || !outline.iter().flatten().any(|a| inner.iter().flatten().any(|b| near(a, b)))
+}
+
+/// Does a corner of either lie upon the other, but for rounding?
+fn near(a: &Ring, b: &Ring) -> bool {
+    let upon = |p: &Point, ring: &Ring| {
+        let mut from = ring[ring.len() - 1];
+        ring.iter().any(|to| {
+            let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
+            let (x, y) = (p[0] - from[0], p[1] - from[1]);
+            let part = ((x * dx + y * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+            from = *to;
+            (x - part * dx).hypot(y - part * dy) <= 1e-12
+        })
+    };
+    a.iter().any(|p| upon(p, b)) || b.iter().any(|p| upon(p, a))
 }
 
 /// The union of polygons, each its outline without its holes, by overlay.
@@ -488,9 +526,9 @@ fn dissolve(polygons: &[Polygon]) -> Vec<Loop> {
 fn within_one_turn(polygons: &[Polygon]) -> Vec<Polygon> {
     let mut out = Vec::with_capacity(polygons.len());
     for polygon in polygons {
-        let Some(shell) = polygon.first() else { continue };
-        let b = bounds(shell);
-        if b[0] >= -180.0 && b[2] <= 180.0 {
+        let points: Ring = polygon.iter().flatten().copied().collect();
+        let b = bounds(&points);
+        if points.is_empty() || b[0] >= -180.0 && b[2] <= 180.0 {
             out.push(polygon.clone());
             continue;
         }
