@@ -74,7 +74,7 @@ static ATTRIBUTE: Refusal = Refusal {
     of: "files together",
     name: "`cell_methods`, `standard_name`, `units_metadata`, `positive`, `flag_values`, `flag_masks`, `flag_meanings`",
     message: "`{}` has `{}` = `{}` in `{}`, but `{}` in `{}`",
-    hint: "they are not one quantity: aggregate them in calls of their own, or give them names of their own with `--variables FILE:VARIABLE=NAME`",
+    hint: "they are not one quantity: aggregate them in calls of their own",
 };
 static PLACE: Refusal = Refusal {
     of: "files together",

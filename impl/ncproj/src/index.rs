@@ -124,7 +124,7 @@ pub fn build(
         }
     };
     let mut found: Vec<(usize, Result<One>)> = std::thread::scope(|s| {
-        let others = helpers(s, threads.max(1) - 1, &work);
+        let others = helpers(s, threads.max(1) - 1, work);
         let mut all = work();
         for o in others {
             match o.join() {

@@ -61,11 +61,13 @@ pub fn opened(path: &Path, file: &File) -> Result<()> {
         return Ok(());
     }
     SURE.store(false, Ordering::Relaxed);
-    let now = Stamp::of(file).map_err(|e| Error::file("read", path, e))?;
+    let failed = |e| Error::file("read", path, e);
+    let now = Outside::of(&file.metadata().map_err(failed)?);
     let Ok(mut seen) = SEEN.lock() else { return Ok(()) };
-    match seen.files.get(path).map(|first| first.difference(&now)) {
+    // The bytes are compared once, by `verify`.
+    match seen.files.get(path).map(|first| first.outside.difference(&now)) {
         None => {
-            seen.files.insert(path.to_path_buf(), now);
+            seen.files.insert(path.to_path_buf(), Stamp::of(file).map_err(failed)?);
             Ok(())
         }
         Some(None) => Ok(()),
@@ -173,7 +175,8 @@ impl Stamp {
         let meta = file.metadata()?;
         let mut hasher = blake3::Hasher::new();
         let mut bytes = vec![0; meta.len().min(END) as usize];
-        for from in [0, meta.len().saturating_sub(END)] {
+        let starts = [0, meta.len().saturating_sub(END)];
+        for &from in &starts[..if starts[1] > 0 { 2 } else { 1 }] {
             // Where it is shorter than it was a moment ago, the size tells.
             if file.read_exact_at(&mut bytes, from).is_ok() {
                 hasher.update(&bytes);

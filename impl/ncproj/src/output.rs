@@ -280,7 +280,7 @@ impl Parquet {
         };
         let threads = self.threads.clamp(1, columns.len());
         let mut packed = std::thread::scope(|scope| {
-            let others = helpers(scope, threads - 1, &work);
+            let others = helpers(scope, threads - 1, work);
             let mut done = work();
             for other in others {
                 done.extend(other.join().map_err(|_| lost())?);

@@ -470,14 +470,13 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
         }
     };
     let whole = std::thread::scope(|s| {
-        let others = helpers(s, threads.max(1) - 1, &work);
+        let others = helpers(s, threads.max(1) - 1, work);
         let mine = work();
         others.into_iter().all(|p| match p.join() {
             Ok(fine) => fine,
             Err(panic) => std::panic::resume_unwind(panic),
         }) && mine
     });
-    drop(parts);
     if !whole {
         return Err(Error::data("the grid has cells where its projection has no place")
             .at(format!("{file}: {}", grid.describe()))

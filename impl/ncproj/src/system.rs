@@ -112,7 +112,9 @@ pub fn run(main: fn() -> ExitCode) -> ExitCode {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         // How the libraries, and Rust's own for a thread's stack, say that there is no memory.
-        let said = about.payload_as_str().unwrap_or_default();
+        let payload = about.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let said = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("");
         if ["out of memory", "failed to allocate", "failed to set up alternative stack"]
             .iter()
             .any(|t| said.contains(t))
