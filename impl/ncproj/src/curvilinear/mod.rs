@@ -107,6 +107,8 @@ pub struct Quads {
     pub origin: String,
     /// For messages: the file and its coordinates.
     place: String,
+    /// The coordinates are no float64: the same corner may be written in two ways (0 and 360) that differ.
+    single: bool,
     /// Of an index: areas alone.
     kept: Option<Vec<f64>>,
     made: OnceLock<Made>,
@@ -130,6 +132,8 @@ struct Made {
     /// The lowest latitude (0..90) of the cells in the polar planes, less a degree, and how finely lines are drawn there.
     polar_from: [f64; 2],
     polar_slack: [f64; 2],
+    /// What rounding to float32 may open or close between neighbours, as a share of a cell.
+    single_slack: f64,
     without: usize,
     repeated: usize,
     bent: usize,
@@ -144,6 +148,7 @@ impl Quads {
         bounds: Option<Vec<[Point; 4]>>,
         origin: String,
         place: String,
+        single: bool,
     ) -> Quads {
         let mut h = blake3::Hasher::new();
         h.update(b"ncproj curvilinear grid 1");
@@ -167,6 +172,7 @@ impl Quads {
             digest,
             origin,
             place,
+            single,
             kept: None,
             made: OnceLock::new(),
             overlap: OnceLock::new(),
@@ -195,6 +201,7 @@ impl Quads {
             digest,
             origin,
             place: String::new(),
+            single: false,
             kept: Some(areas),
             made: OnceLock::new(),
             overlap: OnceLock::new(),
@@ -260,6 +267,13 @@ impl Quads {
         OVERLAP.error(&[&ra, &ca, &rb, &cb]).at(self.place.clone())
     }
 
+    fn no_cell(&self) -> Error {
+        let names = self.place.rsplit_once(": ").map_or("", |(_, names)| names);
+        let (lat, lon) = names.split_once(", ").unwrap_or((names, names));
+        let bare = |t: &str| t.trim_matches('`').to_string();
+        NO_CELL.error(&[&bare(lat), &bare(lon)]).at(self.place.clone())
+    }
+
     /// Works out the cells, once, and looks whether they can be cells.
     pub fn prepare(&self) -> Result<()> {
         if self.made.get().is_none() && self.kept.is_none() {
@@ -278,10 +292,10 @@ impl Quads {
     fn placeholders(&self) -> Vec<[u64; 2]> {
         let bits = |p: &Point| p.map(|v| (v + 0.0).to_bits());
         let mut found: Vec<[u64; 2]> = Vec::new();
-        for row in self.centres.chunks(self.columns.max(1)) {
-            for w in row.windows(2) {
-                if w[0] == w[1] && found.last() != Some(&bits(&w[0])) {
-                    found.push(bits(&w[0]));
+        for step in [1, self.columns.max(1)] {
+            for (a, b) in self.centres.iter().zip(self.centres.iter().skip(step)) {
+                if a == b && found.last() != Some(&bits(a)) {
+                    found.push(bits(a));
                 }
             }
         }
@@ -310,6 +324,9 @@ impl Quads {
                 || nowhere.binary_search(&p.map(|v| (v + 0.0).to_bits())).is_err();
             held.then(|| [near(p[0], 0.0), p[1]])
         };
+        if !(0..rows * columns).any(|k| centre(k).is_some()) {
+            return Err(self.no_cell());
+        }
         let made = match &self.bounds {
             Some(_) => Vec::new(),
             None if rows < 2 || columns < 2 => {
@@ -384,12 +401,13 @@ impl Quads {
             let mean = areas.iter().sum::<f64>() / areas.len().max(1) as f64;
             m.polar_slack[k] = 1e-6 * mean.sqrt();
         }
+        let cells = m.areas.iter().filter(|a| **a > 0.0);
+        let size = (m.areas.iter().sum::<f64>() / cells.count().max(1) as f64).sqrt();
+        m.single_slack =
+            (2.0 * 360f64.to_radians() * f64::from(f32::EPSILON) / size).clamp(1e-6, 1e-3);
         self.look(&mut m, centre)?;
         if m.areas.iter().all(|a| *a == 0.0) {
-            let names = self.place.rsplit_once(": ").map_or("", |(_, names)| names);
-            let (lat, lon) = names.split_once(", ").unwrap_or((names, names));
-            let bare = |t: &str| t.trim_matches('`').to_string();
-            return Err(NO_CELL.error(&[&bare(lat), &bare(lon)]).at(self.place.clone()));
+            return Err(self.no_cell());
         }
         Ok(m)
     }
@@ -602,7 +620,11 @@ impl Quads {
             self.note_overlap(&found);
         }
         out.inside /= whole;
-        let slack = if polar { 1e-6 } else { 1e-9 };
+        let slack = match (polar, self.single) {
+            (_, true) => m.single_slack,
+            (true, false) => 1e-6,
+            (false, false) => 1e-9,
+        };
         if (out.inside - 1.0).abs() < slack || out.inside > 1.0 {
             out.inside = 1.0;
         }
