@@ -752,3 +752,92 @@ def test_a_swath_without_bounds(desk):
 
 def test_the_ring_of_the_whole_grid_is_the_sum_of_its_cells(desk):
     assert desk.value("count", desk.regions(ALL), grids=(sea(desk, LAT, LON).name,)) == pytest.approx(16, abs=1e-12)
+
+
+@pytest.mark.parametrize("turn", [0.0, 73.3])
+def test_float32_corners_that_are_written_in_two_ways_leave_no_gap(desk, turn):
+    """The seam at 73.3 and 433.3: float32 has other decimals there, and still the globe is covered."""
+    lat, lon = mesh(np.arange(-89.875, 90, 2.25)[:80], turn + np.arange(1.125, 360, 2.25))
+    lats, lons = square_bounds(lat, lon, 1.125)
+    sea(desk, lat, lon, (np.clip(lats, -90, 90), lons), kind="f4")
+    for region in (box(turn - 5, -5, turn + 5, 5), box(turn + 355, 10, turn + 365, 12)):
+        assert desk.value("valid", desk.regions(region), words=("--min-valid", "1")) == 1
+
+
+def test_bounds_that_are_repeated_along_time(desk):
+    """lat_bnds(time, y, x, 4), the same at all times; others are refused."""
+    def write(move):
+        def more(file):
+            file.createDimension("time", 4)
+            file.createDimension("corner", 4)
+            for name, values in zip(("lat", "lon"), square_bounds(LAT, LON, 0.25)):
+                file[name].bounds = name + "_b"
+                corners = file.createVariable(name + "_b", "f8", ("time", "y", "x", "corner"))
+                corners[:] = values + move * np.arange(4)[:, None, None, None]
+
+        sea(desk, LAT, LON, more=more)
+
+    write(0)
+    same(shares(desk, desk.regions(box(10.25, 0.25, 10.5, 0.75))), {(0, 0): 0.5}, 1e-12)
+    write(0.01)
+    assert "`lat_b` changes along `time`: the grid moves" in shares(desk)
+
+
+def test_latitude_and_longitude_may_stand_crosswise(desk):
+    """lat(y, x) and lon(x, y)."""
+    lat, lon = mesh(np.arange(0.5, 4), np.arange(10.5, 16))
+    with netCDF4.Dataset(desk.folder / "t.nc", "w") as file:
+        file.createDimension("y", 4)
+        file.createDimension("x", 6)
+        for name, values, units, dims in (("lat", lat, "degrees_north", ("y", "x")), ("lon", lon.T, "degrees_east", ("x", "y"))):
+            axis = file.createVariable(name, "f8", dims)
+            axis.units, axis[:] = units, values
+        file.createVariable("v", "f8", ("y", "x"))[:] = 1
+    same(shares(desk, desk.regions(box(14, 1, 15, 2))), {(1, 4): 1.0}, 1e-12)
+
+
+def test_halos_and_fold_without_bounds(desk):
+    """NEMO without bounds: two columns and a row repeat others; each place counts once and nothing is left out."""
+    lat, lon = tripolar(60, 72)
+    lat, lon = (np.concatenate([side, side[-1:, ::-1]]) for side in (lat, lon))
+    lat, lon = (np.concatenate([side[:, -1:], side, side[:, :1]], 1) for side in (lat, lon))
+    sea(desk, lat, lon, kind="f4")
+    region = desk.regions(box(-180, 40, 180, 90))
+    assert desk.value("valid", region) == pytest.approx(1, abs=3e-3)
+    total = desk.index(region).stderr
+    assert "234 that repeat others left out" in total  # 2 x 81 in columns and 72 in the row
+
+
+def test_a_region_of_many_corners_over_many_cells(desk):
+    """A star of 20,000 corners over 40,000 cells: its area, and shapely on a sample of cells."""
+    lat, lon = turned(200, 20, (10.0, 40.0), 0.1)
+    sea(desk, lat, lon)
+    angle = np.arange(20000) * 2 * np.pi / 20000
+    far = 8 + 1.3 * np.sin(angle * 40) + 0.2 * np.sin(angle * 900)
+    star = Polygon(np.column_stack([40 + far * np.cos(angle), 10 + far * np.sin(angle)]))
+    got = shares(desk, many(desk, [star]))["r0"]
+    assert sum(got.values()) * 0.01 == pytest.approx(star.area, rel=1e-9)
+    c, s = np.cos(20 * RADIAN) * 0.05, np.sin(20 * RADIAN) * 0.05
+    for row, column in np.random.default_rng(1).integers(0, 200, (300, 2)):
+        y, x = lat[row, column], lon[row, column]
+        cell = Polygon([(x - c + s, y - s - c), (x + c + s, y + s - c), (x + c - s, y + s + c), (x - c - s, y - s + c)])
+        assert got.get((row, column), 0) == pytest.approx(star.intersection(cell).area / cell.area, abs=1e-9)
+
+
+def test_all_of_the_coordinates_missing_is_refused(desk):
+    sea(desk, np.full((4, 4), np.nan), LON)
+    assert "no cell has a place and a size by `lat` and `lon`" in shares(desk)
+
+
+def test_values_that_are_no_coordinates_are_refused(desk):
+    lat = LAT.copy()
+    lat[0, 0] = -999
+    sea(desk, lat, LON)
+    said = shares(desk)
+    assert "-999 is no latitude" in said and "t.nc: variable `lat`" in said
+
+
+def test_the_table_names_what_is_refused(ncproj):
+    said = ncproj("features").stdout
+    for name in ("curvilinear grid", "cells that overlap", "unstructured grid", "cell that does not hold its centre"):
+        assert name in said

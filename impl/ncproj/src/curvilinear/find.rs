@@ -1,10 +1,10 @@
 //! Which variables are the two-dimensional latitude and longitude of another, and what they say.
 
 use super::Quads;
-use crate::error::{Error, Result, list};
+use crate::error::{Error, Result, list, thousands};
 use crate::features::Refusal;
 use crate::grid::shape_text;
-use crate::netcdf::{Source, Var};
+use crate::netcdf::{Kind, Source, Var};
 use crate::repair::Point;
 
 pub static AMBIGUOUS: Refusal = Refusal {
@@ -50,6 +50,15 @@ pub static ONE_BOUNDS: Refusal = Refusal {
     hint: "add the other bounds, or remove the attribute `bounds` and its variable",
 };
 
+/// More cells than this would need more memory than most machines have.
+const MOST_CELLS: usize = 1 << 25;
+
+pub static TOO_MANY: Refusal = Refusal {
+    of: "coordinates",
+    name: "curvilinear grid of too many cells",
+    message: "the curvilinear grid has {} cells: ncproj takes at most {}",
+    hint: "cut the file to the part you need first (`ncks -d`)",
+};
 pub static EMPTY: Refusal = Refusal {
     of: "coordinates",
     name: "two-dimensional coordinate without values",
@@ -57,8 +66,17 @@ pub static EMPTY: Refusal = Refusal {
     hint: "choose another file: a grid needs its coordinates",
 };
 
-pub const REFUSALS: &[&Refusal] =
-    &[&EMPTY, &AMBIGUOUS, &UNSTRUCTURED, &CHANGES, &BAD_UNIT, &BAD_VALUE, &BAD_BOUNDS, &ONE_BOUNDS];
+pub const REFUSALS: &[&Refusal] = &[
+    &TOO_MANY,
+    &EMPTY,
+    &AMBIGUOUS,
+    &UNSTRUCTURED,
+    &CHANGES,
+    &BAD_UNIT,
+    &BAD_VALUE,
+    &BAD_BOUNDS,
+    &ONE_BOUNDS,
+];
 
 /// Latitude and longitude.
 const SIDES: [&str; 2] = ["latitude", "longitude"];
@@ -293,20 +311,29 @@ pub fn read(
     let name = |side: usize| found[side].first().map(|v| v.name.clone()).unwrap_or_default();
     let names = [name(0), name(1)];
     let shape = dims.map(|d| source.dims[d].len as usize);
-    let mut centres: Vec<Point> = vec![[f64::NAN; 2]; shape[0].saturating_mul(shape[1])];
+    let cells = shape[0].saturating_mul(shape[1]);
+    if cells > MOST_CELLS {
+        let (n, most) = (thousands(cells as u64), thousands(MOST_CELLS as u64));
+        return Err(TOO_MANY.error(&[&n, &most]).at(format!("{}: `{}`", source.name, names[0])));
+    }
+    let mut single = false;
     let mut bounds: [Option<(String, Vec<f64>)>; 2] = [None, None];
     let mut lacking = None;
+    let mut sides = [Vec::new(), Vec::new()];
     for side in 0..2 {
         let name = &names[side];
         let at = format!("{}: variable `{name}`", source.name);
         let factor = factor(source, name, None, side)?;
-        let values = plane_of(source, name, dims)?;
+        let mut values = plane_of(source, name, dims)?;
         check(&values, factor, side).map_err(|e| e.at(at))?;
-        for (c, v) in centres.iter_mut().zip(&values) {
-            c[1 - side] = v * factor;
-        }
+        values.iter_mut().for_each(|v| *v *= factor);
+        sides[side] = values;
         bounds[side] = corners(source, name, dims, side, &mut lacking)?;
+        let of = [Some(name.clone()), bounds[side].as_ref().map(|b| b.0.clone())];
+        single |= of.iter().flatten().any(|n| source.var(n).is_some_and(|v| v.kind != Kind::F8));
     }
+    let mut centres: Vec<Point> = sides[1].iter().zip(&sides[0]).map(|(x, y)| [*x, *y]).collect();
+    drop(sides);
     for c in &mut centres {
         if !(c[0].is_finite() && c[1].is_finite()) {
             *c = [f64::NAN; 2];
@@ -328,7 +355,7 @@ pub fn read(
         }
     };
     let place = format!("{}: `{}`, `{}`", source.name, names[0], names[1]);
-    Ok((Quads::new(shape, centres, bounds, origin, place), names))
+    Ok((Quads::new(shape, centres, bounds, origin, place, single), names))
 }
 
 /// What a value times makes degrees.
@@ -393,14 +420,15 @@ fn corners(
 ) -> Result<Option<(String, Vec<f64>)>> {
     let named = source.var(name).and_then(|v| v.text("bounds")).map(|t| t.trim().to_string());
     let at = |source: &Source, v: &Var| format!("{}: {}", source.name, shape_text(source, v));
-    // rows, columns and corners, as places in the variable's dimensions; others have one value
+    // rows, columns and corners, as places in the variable's dimensions; what stands before them only repeats them
     let order = |source: &Source, v: &Var| -> Option<[usize; 3]> {
         let place = |d: usize| v.dims.iter().position(|x| *x == d);
         let (r, c) = (place(dims[0])?, place(dims[1])?);
         let mut rest = (0..v.dims.len()).filter(|k| *k != r && *k != c);
         let long = |k: &usize| source.dims[v.dims[*k]].len != 1;
-        let corner = rest.clone().find(|k| source.dims[v.dims[*k]].len == 4)?;
-        let others = rest.any(|k| k != corner && long(&k));
+        let corner = rest.clone().rfind(|k| source.dims[v.dims[*k]].len == 4)?;
+        let first = r.min(c).min(corner);
+        let others = rest.any(|k| k != corner && k > first && long(&k));
         (!others && v.kind.is_number()).then_some([r, c, corner])
     };
     let found = match named {
@@ -441,7 +469,17 @@ fn corners(
     let place = at(source, var);
     let factor = factor(source, &found, Some(name), side)?;
     let values = source.read_numbers(&found)?;
+    let place_again = place.clone();
     check(&values, factor, side).map_err(|e| e.at(place))?;
+    let size = shape[r.min(c).min(k)..].iter().product::<usize>().max(1);
+    let same = |a: &f64, b: &f64| a == b || a.is_nan() && b.is_nan();
+    let first = values.get(..size).unwrap_or(&[]);
+    if !values.chunks(size).all(|piece| piece.iter().zip(first).all(|(a, b)| same(a, b))) {
+        let var = &source.vars[source.var_index(&found)?];
+        let along: Vec<String> =
+            var.dims[..r.min(c).min(k)].iter().map(|d| source.dims[*d].name.clone()).collect();
+        return Err(CHANGES.error(&[&found, &along.join("`, `")]).at(place_again));
+    }
     let mut out = Vec::with_capacity(rows * columns * 4);
     for row in 0..rows {
         for column in 0..columns {

@@ -107,6 +107,8 @@ pub struct Quads {
     pub origin: String,
     /// For messages: the file and its coordinates.
     place: String,
+    /// The coordinates are no float64: the same corner may be written in two ways (0 and 360) that differ.
+    single: bool,
     /// Of an index: areas alone.
     kept: Option<Vec<f64>>,
     made: OnceLock<Made>,
@@ -130,6 +132,8 @@ struct Made {
     /// The lowest latitude (0..90) of the cells in the polar planes, less a degree, and how finely lines are drawn there.
     polar_from: [f64; 2],
     polar_slack: [f64; 2],
+    /// What rounding to float32 may open or close between neighbours, as a share of a cell.
+    single_slack: f64,
     without: usize,
     repeated: usize,
     bent: usize,
@@ -144,6 +148,7 @@ impl Quads {
         bounds: Option<Vec<[Point; 4]>>,
         origin: String,
         place: String,
+        single: bool,
     ) -> Quads {
         let mut h = blake3::Hasher::new();
         h.update(b"ncproj curvilinear grid 1");
@@ -167,6 +172,7 @@ impl Quads {
             digest,
             origin,
             place,
+            single,
             kept: None,
             made: OnceLock::new(),
             overlap: OnceLock::new(),
@@ -195,6 +201,7 @@ impl Quads {
             digest,
             origin,
             place: String::new(),
+            single: false,
             kept: Some(areas),
             made: OnceLock::new(),
             overlap: OnceLock::new(),
@@ -260,6 +267,13 @@ impl Quads {
         OVERLAP.error(&[&ra, &ca, &rb, &cb]).at(self.place.clone())
     }
 
+    fn no_cell(&self) -> Error {
+        let names = self.place.rsplit_once(": ").map_or("", |(_, names)| names);
+        let (lat, lon) = names.split_once(", ").unwrap_or((names, names));
+        let bare = |t: &str| t.trim_matches('`').to_string();
+        NO_CELL.error(&[&bare(lat), &bare(lon)]).at(self.place.clone())
+    }
+
     /// Works out the cells, once, and looks whether they can be cells.
     pub fn prepare(&self) -> Result<()> {
         if self.made.get().is_none() && self.kept.is_none() {
@@ -278,10 +292,10 @@ impl Quads {
     fn placeholders(&self) -> Vec<[u64; 2]> {
         let bits = |p: &Point| p.map(|v| (v + 0.0).to_bits());
         let mut found: Vec<[u64; 2]> = Vec::new();
-        for row in self.centres.chunks(self.columns.max(1)) {
-            for w in row.windows(2) {
-                if w[0] == w[1] && found.last() != Some(&bits(&w[0])) {
-                    found.push(bits(&w[0]));
+        for step in [1, self.columns.max(1)] {
+            for (a, b) in self.centres.iter().zip(self.centres.iter().skip(step)) {
+                if a == b && found.last() != Some(&bits(a)) {
+                    found.push(bits(a));
                 }
             }
         }
@@ -301,6 +315,40 @@ impl Quads {
         found
     }
 
+    /// How many cells lie between this one and the file's edge.
+    fn inner(&self, cell: usize) -> usize {
+        let (r, c) = (cell / self.columns, cell % self.columns);
+        r.min(self.rows - 1 - r).min(c).min(self.columns - 1 - c)
+    }
+
+    /// Cells at the place of another that lies farther from the file's edge (of equals: before them).
+    fn repeats(&self, centre: &impl Fn(usize) -> Option<Point>) -> Vec<u32> {
+        let mut all: Vec<(Point, u32)> =
+            (0..self.centres.len()).filter_map(|k| Some((centre(k)?, k as u32))).collect();
+        all.sort_unstable_by(|(a, i), (b, j)| {
+            a[1].total_cmp(&b[1]).then(a[0].total_cmp(&b[0])).then(i.cmp(j))
+        });
+        // The same place, once in 0..360 and once in -180..180, has other decimals.
+        let slack = if self.single { 4e-5 } else { 1e-9 };
+        let mut out = Vec::new();
+        let mut from = 0;
+        for k in 1..=all.len() {
+            let (a, b) = (all[k - 1].0, all.get(k).map(|x| x.0));
+            if b.is_some_and(|b| b[1] == a[1] && b[0] - a[0] <= slack) {
+                continue;
+            }
+            let group = &all[from..k];
+            let best = group
+                .iter()
+                .map(|(_, c)| *c)
+                .min_by_key(|c| (std::cmp::Reverse(self.inner(*c as usize)), *c));
+            out.extend(group.iter().map(|(_, c)| *c).filter(|c| Some(*c) != best));
+            from = k;
+        }
+        out.sort_unstable();
+        out
+    }
+
     fn make(&self) -> Result<Made> {
         let (rows, columns) = (self.rows, self.columns);
         let nowhere = self.placeholders();
@@ -310,6 +358,9 @@ impl Quads {
                 || nowhere.binary_search(&p.map(|v| (v + 0.0).to_bits())).is_err();
             held.then(|| [near(p[0], 0.0), p[1]])
         };
+        if !(0..rows * columns).any(|k| centre(k).is_some()) {
+            return Err(self.no_cell());
+        }
         let made = match &self.bounds {
             Some(_) => Vec::new(),
             None if rows < 2 || columns < 2 => {
@@ -320,7 +371,12 @@ impl Quads {
         };
         let mut m = Made { areas: vec![0.0; rows * columns], ..Made::default() };
         let mut lowest = [90.0f64; 2];
+        let repeats = self.repeats(&centre);
         for cell in 0..rows * columns {
+            if repeats.binary_search(&(cell as u32)).is_ok() {
+                m.repeated += 1;
+                continue;
+            }
             let own: Vec<Point>;
             let corners: &[Point] = match &self.bounds {
                 Some(b) if b[cell].iter().all(|p| p[0].is_finite() && p[1].is_finite()) => &b[cell],
@@ -384,38 +440,50 @@ impl Quads {
             let mean = areas.iter().sum::<f64>() / areas.len().max(1) as f64;
             m.polar_slack[k] = 1e-6 * mean.sqrt();
         }
+        let cells = m.areas.iter().filter(|a| **a > 0.0);
+        let size = (m.areas.iter().sum::<f64>() / cells.count().max(1) as f64).sqrt();
+        m.single_slack =
+            (2.0 * 360f64.to_radians() * f64::from(f32::EPSILON) / size).clamp(1e-6, 1e-3);
         self.look(&mut m, centre)?;
         if m.areas.iter().all(|a| *a == 0.0) {
-            let names = self.place.rsplit_once(": ").map_or("", |(_, names)| names);
-            let (lat, lon) = names.split_once(", ").unwrap_or((names, names));
-            let bare = |t: &str| t.trim_matches('`').to_string();
-            return Err(NO_CELL.error(&[&bare(lat), &bare(lon)]).at(self.place.clone()));
+            return Err(self.no_cell());
         }
         Ok(m)
     }
 
     /// Each cell holds its centre, and no other: else it is another's repetition, or overlaps it.
     fn look(&self, m: &mut Made, centre: impl Fn(usize) -> Option<Point>) -> Result<()> {
-        let inner = |cell: usize| {
-            let (r, c) = (cell / self.columns, cell % self.columns);
-            r.min(self.rows - 1 - r).min(c).min(self.columns - 1 - c)
-        };
         // Corners made from centres are nobody's mistake: where a grid bends sharply (at its own poles, on land) a few of its
         // cells may miss their centre or reach over others. More than that is no grid.
         let mut bent: Vec<Error> = Vec::new();
         let most = if self.bounds.is_some() { 0 } else { self.rows * self.columns / 50 };
+        // First each for itself: a cell that lies elsewhere is no overlap.
+        for which in 0..3 {
+            let plane = if which == 0 { &m.plain } else { &m.polar[which - 1] };
+            for (k, cell) in plane.ids.iter().enumerate() {
+                let Some(at) = centre(*cell as usize) else { continue };
+                let p = if which == 0 { at } else { to_polar(at, POLES[which - 1]) };
+                if plane.depth(k, p) < -SLACK {
+                    let [r, c] = self.text(*cell as usize);
+                    let (lat, lon) = (
+                        format!("{:.4}", at[1]),
+                        format!("{:.4}", self.centres[*cell as usize][0]),
+                    );
+                    bent.push(NO_CENTRE.error(&[&r, &c, &lat, &lon]).at(self.place.clone()));
+                    if bent.len() > most {
+                        return Err(bent.swap_remove(0));
+                    }
+                }
+            }
+        }
         let mut out = Vec::new();
         for which in 0..3 {
-            let plane = match which {
-                0 => &m.plain,
-                k => &m.polar[k - 1],
-            };
+            let plane = if which == 0 { &m.plain } else { &m.polar[which - 1] };
             let mut gone = vec![false; plane.ids.len()];
             for k in 0..plane.ids.len() {
                 let cell = plane.ids[k];
                 let Some(at) = centre(cell as usize) else { continue };
                 let turns: &[f64] = if which == 0 { &[0.0, 360.0, -360.0] } else { &[0.0] };
-                let mut holds = false;
                 for turn in turns {
                     let p = match which {
                         0 => [at[0] + turn, at[1]],
@@ -423,9 +491,8 @@ impl Quads {
                     };
                     let mut clash = None;
                     plane.near(&[p[0], p[1], p[0], p[1]], |other| {
-                        if other == k {
-                            holds |= plane.depth(k, p) >= -SLACK;
-                        } else if !gone[other]
+                        if other != k
+                            && !gone[other]
                             && !gone[k]
                             && clash.is_none()
                             && plane.depth(other, p) > 5.0 * SLACK
@@ -444,24 +511,9 @@ impl Quads {
                         continue;
                     }
                     // The copy whose neighbours are all there is drawn best; of equals the first stays.
-                    let (a, b) = (inner(cell as usize), inner(id as usize));
+                    let (a, b) = (self.inner(cell as usize), self.inner(id as usize));
                     let second = if (a, id) > (b, cell) { other } else { k };
                     gone[second] = true;
-                }
-                // The centre may lie in a sliver just outside of its box.
-                if !holds
-                    && !turns.iter().any(|t| {
-                        let p = if which == 0 {
-                            [at[0] + t, at[1]]
-                        } else {
-                            to_polar(at, POLES[which - 1])
-                        };
-                        plane.depth(k, p) >= -SLACK
-                    })
-                {
-                    let [r, c] = self.text(cell as usize);
-                    let (lat, lon) = (format!("{:.4}", at[1]), format!("{:.4}", at[0]));
-                    bent.push(NO_CENTRE.error(&[&r, &c, &lat, &lon]).at(self.place.clone()));
                 }
                 if bent.len() > most {
                     return Err(bent.swap_remove(0));
@@ -602,7 +654,11 @@ impl Quads {
             self.note_overlap(&found);
         }
         out.inside /= whole;
-        let slack = if polar { 1e-6 } else { 1e-9 };
+        let slack = match (polar, self.single) {
+            (_, true) => m.single_slack,
+            (true, false) => 1e-6,
+            (false, false) => 1e-9,
+        };
         if (out.inside - 1.0).abs() < slack || out.inside > 1.0 {
             out.inside = 1.0;
         }

@@ -159,6 +159,7 @@ fn curvilinear() {
     }
     a.write("g.nc", corners(cells(&plain, 3), 0.5, [0, 1, 2, 3]).bytes());
     a.says("fine", index);
+    a.t.fine(index);
     a.says("as it is described", "info g.nc");
     for (title, file) in [
         ("other centres", cells(&|r, c| plain(r, c) + 0.01 * c as f64, 3)),
