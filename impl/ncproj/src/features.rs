@@ -88,8 +88,8 @@ fn lists() -> Vec<(&'static [Feature], &'static [&'static Refusal])> {
         (crate::plan::FEATURES, crate::plan::REFUSALS),
         (crate::netcdf::CONTAINERS, crate::netcdf::NO_CONTAINERS),
         (crate::alike::FEATURES, crate::alike::REFUSALS),
+        (crate::regions::FEATURES, crate::regions::REFUSALS),
     ]
-    vec![(crate::regions::FEATURES, crate::regions::REFUSALS)]
 }
 
 /// Everything there is, by group, in the order of the modules.
