@@ -9,6 +9,7 @@ mod common;
 mod command_line;
 mod complete;
 mod crs;
+mod formats;
 mod grid;
 mod index;
 mod make;
