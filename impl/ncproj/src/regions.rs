@@ -637,7 +637,10 @@ fn read_any(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
             "give a .zip or .shp (shapefile), .gpkg, .parquet (GeoParquet), .geojson or .fgb (FlatGeobuf)",
         )),
     }
-    .map_err(|e| e.at(path.display().to_string()))
+    .map_err(|e| match e {
+        Error::Data(_) => e.at(path.display().to_string()),
+        e => e,
+    })
 }
 
 /// Formats that are known not to be read.

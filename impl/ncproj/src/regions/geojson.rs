@@ -212,7 +212,11 @@ impl Kept<'_> {
             if is_geometry(kind) {
                 return Err(BARE_GEOMETRY.error(&[kind]).at(place));
             }
-            return Err(Error::data(format!("feature {number} is no `Feature`, but `{kind}`"))
+            let what = match kind {
+                "" => format!("feature {number} has no `type`"),
+                kind => format!("feature {number} is of the type `{kind}`, not `Feature`"),
+            };
+            return Err(Error::data(what)
                 .at(self.file.to_string())
                 .hint("each of the `features` must have the `type` `Feature`"));
         }

@@ -48,11 +48,7 @@ pub fn read(path: &Path, wanted: &[String], layer: Option<&str>) -> Result<Featu
     let db = Connection::open_with_flags(format!("file:{address}?mode=ro{more}"), flags)
         .map_err(|e| failed(&e, &name))?;
     let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
-    layer_of(&db, &name, bytes, wanted, layer).map_err(|e| if in_use {
-        e.hint("another program has the file open (there is a `-wal` or `-journal` beside it): close it there first")
-    } else {
-        e
-    })
+    layer_of(&db, &name, bytes, wanted, layer)
 }
 
 /// One that stands in an archive.
@@ -99,6 +95,9 @@ fn failed(e: &rusqlite::Error, name: &str) -> Error {
     };
     let hint = match e.sqlite_error_code() {
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => "fetch the file again",
+        Some(Code::CannotOpen | Code::ReadOnly) => {
+            "close it in the program that made the `-wal` or `-journal` beside it, or copy both to a folder that can be written to"
+        }
         _ => "write it again, with `ogr2ogr -f GPKG` for instance",
     };
     Error::data(what).at(name.to_string()).hint(hint)

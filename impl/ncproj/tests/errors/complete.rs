@@ -148,7 +148,22 @@ const UNPROVOKED: &[(&str, &str)] = &[
     ("a column of another type", "as above"),
     ("a thread that packs columns stopped", "only a panic would stop it"),
     ("the grid has cells where its projection has no place", "the border is looked at first"),
-    ("the archive has no `{name}`", "the names are those of the archive's own list"),
+    (
+        "it has fewer features than it says",
+        "a header made for it: the damaged files of tests/damaged.rs have it",
+    ),
+    ("its index cannot be true", "as above"),
+    ("the fields of feature {} cannot be read", "as above"),
+    ("the shape of feature {} cannot be read", "as above"),
+    ("there is not enough memory", "there is, as the file was just read into it"),
+    (
+        "close it in the program that made the `-wal`",
+        "only a folder that cannot be written to brings it about",
+    ),
+    ("a column is missing", "Arrow gives the columns that it is asked for"),
+    ("the column `{}` is damaged", "what Arrow itself finds wrong it says before"),
+    ("the shapes are missing", "Arrow gives the columns that it is asked for"),
+    ("structures of several fields", "nested columns: tests/ncproj/test_odd_regions.py has them"),
 ];
 
 /// What makes an error or a part of its text.

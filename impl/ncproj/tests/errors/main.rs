@@ -12,6 +12,7 @@ mod command_line;
 mod complete;
 mod crs;
 mod files;
+mod formats;
 mod grid;
 mod index;
 mod make;
