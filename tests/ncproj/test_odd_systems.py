@@ -635,3 +635,31 @@ def test_the_program_needs_nothing_beside_itself(desk, tmp_path):
     assert done.returncode == 0, done.stderr
     used = subprocess.run(["ldd", str(alone)], capture_output=True, text=True).stdout
     assert "libproj" not in used and "sqlite" not in used
+
+
+def test_a_picture_of_the_whole_disc_with_sky_in_its_corners(desk):
+    # a region in the middle of MSG's view, and its area: a degree square at (0..1 E, 0..1 N) on the sphere of equal area
+    height = 35785831.0
+    attrs = {
+        "grid_mapping_name": "geostationary",
+        "perspective_point_height": height,
+        "longitude_of_projection_origin": 0.0,
+        **WGS84,
+    }
+    step = 50000.0
+    centres = step * (np.arange(220) + 0.5) - 110 * step  # the disc reaches 5,434 km
+    plane(desk, attrs, centres, centres)
+    ahead = Transformer.from_crs(4326, f"+proj=geos +h={height} +lon_0=0 +ellps=WGS84 +type=crs", always_xy=True)
+    for lon, lat in ((0.5, 0.5), (-50, 40), (60, -30)):
+        ring = box(lon - 2, lat - 2, lon + 2, lat + 2)
+        fine = shapely.Polygon(ring).segmentize(0.01)
+        wanted = by_shapely(
+            shapely.transform(fine, lambda p: np.column_stack(ahead.transform(p[:, 0], p[:, 1]))), centres, centres
+        )
+        same(pairs(desk, desk.regions(ring)), wanted, 1e-5)
+        (row,) = desk.run(desk.regions(ring), stats="mean,valid")
+        assert float(row["mean_v"]) == 1 and abs(float(row["valid_v"]) - 1) < 1e-9
+    # wholly behind the horizon: outside; in part: an error that names the region
+    assert "no region touches the grid" in pairs(desk, desk.regions(box(150, 0, 152, 2)))
+    got = pairs(desk, desk.regions(box(60, 0, 100, 2)))
+    assert isinstance(got, str) and "no place for a corner of region `a`" in got

@@ -64,6 +64,22 @@ impl Projection {
         matches!(self.kind, Kind::Rotated { .. })
     }
 
+    /// The latitude in the middle and the reach in degrees of a projection that shows the Earth as a disc, from afar.
+    pub fn disc(&self) -> Option<(f64, f64)> {
+        let word = |name: &str| {
+            let at = self.text.split(' ').find_map(|w| w.strip_prefix(name))?;
+            at.parse::<f64>().ok()
+        };
+        let earth = word("+a=").or(word("+R="))?;
+        let reach = |h: f64| (earth / (earth + h)).acos().to_degrees() + 0.2;
+        match self.text.split(' ').next()? {
+            "+proj=geos" => Some((0.0, reach(word("+h=")?))),
+            "+proj=nsper" => Some((word("+lat_0=").unwrap_or(0.0), reach(word("+h=")?))),
+            "+proj=ortho" => Some((word("+lat_0=").unwrap_or(0.0), 90.0)),
+            _ => None,
+        }
+    }
+
     /// x and y of a point `d` degrees east of the middle meridian; -180 and 180 are different edges of the map.
     pub fn forward_from_middle(&self, d: f64, lat: f64) -> Option<[f64; 2]> {
         match &self.kind {

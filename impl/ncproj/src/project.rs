@@ -51,8 +51,17 @@ impl<'a> Projector<'a> {
         let mut window = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
         let mut before: Option<Point> = None;
         let (mut first, mut steps) = (0.0, [0.0f64; 2]);
+        let disc = projection.disc();
+        let mut off = false;
         for [x, y] in border {
-            let [lon, lat] = projection.inverse(x, y).ok_or_else(|| beyond(x, y))?;
+            let [lon, lat] = match projection.inverse(x, y) {
+                Some(g) => g,
+                None if disc.is_some() => {
+                    off = true; // a corner of the picture that shows the sky
+                    continue;
+                }
+                None => return Err(beyond(x, y)),
+            };
             let mut d = lon - projection.lon_0;
             match before {
                 None => first = d,
@@ -88,6 +97,16 @@ impl<'a> Projector<'a> {
             (window[0], window[2]) = (window[0] - 2.0 * steps[0], window[2] + 2.0 * steps[0]);
         } else {
             window[2] = window[0] + 360.0;
+        }
+        if let Some((lat, reach)) = disc.filter(|_| off) {
+            let round = lat.abs() + reach >= 90.0;
+            let half = if round { 180.0 } else { reach / lat.to_radians().cos().max(0.05) };
+            window = [
+                -half.min(180.0),
+                (lat - reach).max(-90.0),
+                half.min(180.0),
+                (lat + reach).min(90.0),
+            ];
         }
         // The grid's own pole lies on the meridian 180 degrees from the middle; never cut there.
         let strips = match projection.is_rotated() && window[2] - window[0] > 180.0 {
@@ -430,7 +449,13 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
     };
     let (ys, xs) = (fine(&grid.lat.edges), fine(&grid.lon.edges));
     let [rows, columns] = Scale::shape(grid, block);
-    let line = |y: f64| xs.iter().map(|x| corner(*x, y)).collect::<Option<Vec<_>>>();
+    // Of a disc the sky round it has no place; any other projection has to know all corners.
+    let disc = projection.disc().is_some();
+    let line = |y: f64| {
+        let all =
+            xs.iter().map(|x| corner(*x, y).map_or(if disc { Some(SKY) } else { None }, Some));
+        all.collect::<Option<Vec<_>>>()
+    };
     // One row of blocks, from the line of corners below it to the one above.
     type Line = Vec<[f64; 3]>;
     let row = |r: usize, below: Option<Line>, out: &mut [f64]| -> Option<Line> {
@@ -439,10 +464,17 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
             None => line(ys[r * n])?,
         };
         out.fill(0.0);
+        let mut seen = vec![0u32; if disc { columns } else { 0 }];
         for k in 1..=n {
             let above = line(ys[r * n + k])?;
             for c in 0..columns * n {
                 let (a, b, p, q) = (below[c], below[c + 1], above[c + 1], above[c]);
+                if disc {
+                    if [a, b, p, q].contains(&SKY) {
+                        continue;
+                    }
+                    seen[c / n] += 1;
+                }
                 out[c / n] += triangle(a, b, p) + triangle(a, p, q);
             }
             below = above;
@@ -450,6 +482,9 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
         let height = ys[(r + 1) * n] - ys[r * n];
         for (c, v) in out.iter_mut().enumerate() {
             *v /= height * (xs[(c + 1) * n] - xs[c * n]);
+            if let Some(seen) = seen.get(c).filter(|s| **s > 0) {
+                *v *= (n * n) as f64 / f64::from(*seen);
+            }
         }
         out.iter().all(|v| v.is_finite()).then_some(below)
     };
@@ -482,7 +517,36 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
             .at(format!("{file}: {}", grid.describe()))
             .hint("cut the file to where the projection is defined"));
     }
+    if disc {
+        fill_sky(&mut density, columns);
+    }
     Ok(Some(Scale { block, density }))
+}
+
+/// A corner that shows the sky, not the Earth.
+const SKY: [f64; 3] = [0.0; 3];
+
+/// Blocks of sky get the scale of the nearest block of their row that shows the Earth, or of the row before: cells at the
+/// limb lie between the middles of both.
+fn fill_sky(density: &mut [f64], columns: usize) {
+    for row in density.chunks_mut(columns.max(1)) {
+        let known: Vec<usize> = (0..row.len()).filter(|c| row[*c] > 0.0).collect();
+        for c in 0..row.len() {
+            if let (true, Some(near)) = (row[c] <= 0.0, known.iter().min_by_key(|k| k.abs_diff(c)))
+            {
+                row[c] = row[*near];
+            }
+        }
+    }
+    let known = |d: &[f64], r: usize| d[r * columns] > 0.0;
+    let rows = density.len() / columns.max(1);
+    let good: Vec<usize> = (0..rows).filter(|r| known(density, *r)).collect();
+    for r in 0..rows {
+        if let (false, Some(near)) = (known(density, r), good.iter().min_by_key(|k| k.abs_diff(r)))
+        {
+            density.copy_within(near * columns..(near + 1) * columns, r * columns);
+        }
+    }
 }
 
 #[cfg(test)]
