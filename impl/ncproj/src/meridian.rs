@@ -347,11 +347,17 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
             }
             Some(joined) if fits(&joined).is_some() && fits(&hole).is_none() => hole = joined,
             Some(joined) if !full && fits(&joined).is_none() && fits(&hole).is_some() => {}
-            _ => {
-                if let Some(other) = read(&hole, turns, &mut own)? {
-                    hole = other;
+            joined => match (read(&hole, turns, &mut own), joined) {
+                (Ok(Some(other)), _) => hole = other,
+                (Ok(None), _) => {}
+                // Of a hole in a ring round the globe the direction is no rule: the short way, and said.
+                (Err(_), Some(joined))
+                    if full && span(&joined, 0).1 - span(&joined, 0).0 < 90.0 =>
+                {
+                    (hole, seen.crossing) = (joined, true);
                 }
-            }
+                (Err(doubt), _) => return Err(doubt),
+            },
         }
         seen.pole |= own.pole;
         let (a, b) = span(&hole, 0);
