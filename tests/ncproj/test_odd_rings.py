@@ -79,7 +79,6 @@ def test_a_part_and_its_hole_over_the_date_line_beside_other_parts(desk, hole):
     desk.grid(1.0, lat=SOUTH, lon=WEST)
     parts = [[box(170, -20, -170, -10), box(hole[0], -18, hole[1], -12)[::-1]], [box(0, -5, 2, -3)], [box(-180, -25, -178, -24)]]
     assert count(desk, *parts, kind="MultiPolygon") == 176 + 4 + 2
-    assert "date line" in desk.said or True
 
 
 @pytest.mark.parametrize("lon", [WEST, EAST])
@@ -144,7 +143,7 @@ def test_parts_that_meet_when_longitudes_go_round_count_once(globe):
     for other in (box(-180, 0, -175, 10), box(180, 0, 185, 10), box(540, 0, 545, 10)):
         assert count(globe, [box(170, 0, 190, 10)], [other], kind="MultiPolygon") == 200
     assert count(globe, [box(-180, 0, 180, 10)], [box(170, 0, 190, 10)], kind="MultiPolygon") == 3600
-    assert count(globe, box(-180, 0, 300, 10)) in (3600, pytest.approx(3600))
+    assert count(globe, box(-180, 0, 300, 10)) == 3600
 
 
 @pytest.mark.parametrize("lon", [np.arange(170.5, 190), np.arange(-189.5, -170), np.arange(530.5, 550)], ids=["170", "-190", "530"])
@@ -441,9 +440,8 @@ def test_a_region_along_the_edges_of_a_grid_of_tenths_is_wholly_inside(desk):
 
 def test_all_cells_of_a_large_region_valid_is_a_share_of_1(desk):
     desk.grid(1.0, lat=np.arange(-89.95, 90, 0.1)[::3], lon=np.arange(-179.95, 180, 0.1)[::3])
-    triangle = [[-179.3, -80.7], [171.1, 3.3], [-20.9, 83.3], [-179.3, -80.7]]
-    triangle = [[-170.3, -80.7], [0, -60.1], [171.1, 3.3], [-20.9, 83.3], [-170.3, -80.7]]
-    (row,) = desk.run(desk.regions(triangle), words=("--min-valid", "1"))
+    corners = [[-170.3, -80.7], [0, -60.1], [171.1, 3.3], [-20.9, 83.3], [-170.3, -80.7]]
+    (row,) = desk.run(desk.regions(corners), words=("--min-valid", "1"))
     assert row["valid_v"] == "1"
 
 
@@ -497,8 +495,7 @@ def test_parts_are_dissolved_and_holes_belong_to_their_own(desk, parts, cells):
 )
 def test_a_ring_that_crosses_or_touches_itself_is_what_make_valid_has_by_structure(desk, ring):
     desk.grid(1.0)
-    shape = shapely.affinity.translate(Polygon(ring), 10, 0) if hasattr(shapely, "affinity") else Polygon([(x + 10, y) for x, y in ring])
-    expected = make_valid(shape, method="structure").area
+    expected = make_valid(Polygon(ring), method="structure").area
     assert count(desk, [[x + 10, y] for x, y in ring]) == pytest.approx(expected, abs=1e-9)
     assert count(desk, [[x + 10, y] for x, y in ring][::-1]) == pytest.approx(expected, abs=1e-9)
 

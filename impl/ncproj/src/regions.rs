@@ -674,7 +674,7 @@ fn by_content(path: &Path) -> Result<&'static str> {
         h if h.starts_with(b"SQLite format 3\0") => "gpkg",
         h if h.starts_with(b"PAR1") => "parquet",
         h if h.starts_with(b"fgb") => "fgb",
-        h if h.starts_with(&[0, 0, 0x27, 0x0a]) => "shp",
+        [0, 0, 0x27, 0x0a, ..] => "shp",
         _ if text.starts_with(b"{") || text.starts_with(b"\x1e") => "geojson",
         _ => "",
     })

@@ -243,7 +243,7 @@ fn shape(
         GeometryType::Polygon => {
             let xy = g.xy().map(|v| v.iter().collect::<Vec<f64>>()).unwrap_or_default();
             let corners: Vec<[f64; 2]> = xy.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
-            if xy.len() % 2 != 0 {
+            if !xy.len().is_multiple_of(2) {
                 return Err(Wrong::Damaged);
             }
             let ends: Vec<usize> = match g.ends() {

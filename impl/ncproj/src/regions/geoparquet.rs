@@ -308,7 +308,7 @@ fn ring(corners: &ArrayRef) -> Option<Ring> {
         DataType::FixedSizeList(_, size) => {
             let size = usize::try_from(*size).ok().filter(|s| *s >= 2)?;
             let lists = corners.as_fixed_size_list();
-            let from = usize::try_from(lists.value_offset_at(0)).ok()?;
+            let from = lists.value_offset_at(0);
             let all = lists.values().as_primitive_opt::<t::Float64Type>()?;
             let all = all.values().get(from..from.checked_add(size.checked_mul(lists.len())?)?)?;
             Some(all.chunks_exact(size).map(|p| [p[0], p[1]]).collect())

@@ -62,8 +62,8 @@ pub fn data(name: &str) -> String {
 pub fn geojson(regions: &[(&str, Vec<Vec<[f64; 2]>>)]) -> String {
     let features: Vec<String> = regions
         .iter()
-        .map(|(id, rings)| {
-            let rings: Vec<String> = rings
+        .map(|(id, corners)| {
+            let rings: Vec<String> = corners
                 .iter()
                 .map(|r| {
                     let mut p: Vec<String> = r.iter().map(|p| format!("[{},{}]", p[0], p[1])).collect();
@@ -71,8 +71,24 @@ pub fn geojson(regions: &[(&str, Vec<Vec<[f64; 2]>>)]) -> String {
                     format!("[{}]", p.join(","))
                 })
                 .collect();
-            // every ring a polygon of its own: rings are read in the even-odd sense
-            let polygons: Vec<String> = rings.iter().map(|r| format!("[{r}]")).collect();
+            // every ring a polygon of its own, but one that lies within the first: a hole of it
+            let within = |r: &[[f64; 2]]| {
+                let side = |k: usize, f: fn(f64, f64) -> f64, ring: &[[f64; 2]]| {
+                    ring.iter().map(|p| p[k]).reduce(f).unwrap_or(f64::NAN)
+                };
+                (0..2).all(|k| {
+                    side(k, f64::min, r) > side(k, f64::min, &corners[0])
+                        && side(k, f64::max, r) < side(k, f64::max, &corners[0])
+                })
+            };
+            let mut polygons: Vec<String> = Vec::new();
+            for (r, text) in corners.iter().zip(&rings) {
+                match polygons.first_mut() {
+                    Some(first) if within(r) => *first = format!("{first},{text}"),
+                    _ => polygons.push(text.clone()),
+                }
+            }
+            let polygons: Vec<String> = polygons.iter().map(|r| format!("[{r}]")).collect();
             format!(
                 r#"{{"type":"Feature","properties":{{"id":"{id}"}},"geometry":{{"type":"MultiPolygon","coordinates":[{}]}}}}"#,
                 polygons.join(",")

@@ -23,9 +23,22 @@ fn warnings() {
     let line = vec![vec![[260.0, 40.0], [261.0, 40.0], [262.0, 40.0]]];
     a.write("flat.geojson", geojson(&[("a", line), ("b", at(260.0, 40.0, 261.0, 41.0))]));
     a.says("without area", &index("flat.geojson"));
-    let round = at(-179.0, 40.0, 179.0, 41.0);
+    let round = at(179.0, 40.0, -179.0, 41.0);
     a.write("round.geojson", geojson(&[("a", round), ("b", at(260.0, 40.0, 261.0, 41.0))]));
     a.says("taken to cross the date line", &index("round.geojson"));
+    let good = at(260.0, 40.0, 261.0, 41.0);
+    let fine = |lat: fn(f64) -> f64| {
+        vec![(0..12).map(|k| -165.0 + 30.0 * f64::from(k)).map(|lon| [lon, lat(lon)]).collect()]
+    };
+    for (title, ring) in [
+        ("taken to go the long way round", at(-179.5, -60.0, 179.5, 60.0)),
+        ("round a pole", fine(|_| 70.0)),
+        ("an edge that may go either way round", at(-170.0, 40.0, 170.0, 41.0)),
+        ("a ring that may hold either pole", fine(|lon| lon / 10.0)),
+    ] {
+        a.write("round.geojson", geojson(&[("a", ring), ("b", good.clone())]));
+        a.says(title, &index("round.geojson"));
+    }
     a.write("s.shp", shp());
     a.write("s.dbf", dbf(1));
     a.says("no coordinate system", &index("s.shp"));
