@@ -147,7 +147,9 @@ def test_what_is_no_date_or_calendar_is_refused(desk, units, calendar, word):
 
 
 def test_months_of_its_own_are_refused(desk):
-    timed(desk, "days since 2000-01-01", [1], attrs={"month_lengths": np.int32([34, 31, 32, 30, 29, 27, 28, 28, 28, 32, 32, 34])})
+    timed(
+        desk, "days since 2000-01-01", [1], attrs={"month_lengths": np.int32([34, 31, 32, 30, 29, 27, 28, 28, 28, 32, 32, 34])}
+    )
     assert "month_lengths" in times(desk)
 
 
@@ -208,7 +210,17 @@ def test_all_outputs_hold_dates_that_are_none(desk, form):
     target = desk.folder / f"o.{'csv' if form == 'wide' else form}"
     words = ("--wide",) if form == "wide" else ()
     done = desk.program(
-        "aggregate", "--index", desk.folder / "t.index", desk.folder / "t.nc", "--variables", "w", "--stats", "max", "-o", target, *words
+        "aggregate",
+        "--index",
+        desk.folder / "t.index",
+        desk.folder / "t.nc",
+        "--variables",
+        "w",
+        "--stats",
+        "max",
+        "-o",
+        target,
+        *words,
     )
     assert done.returncode == 0, done.stderr
     texts = ["2005-02-30T12:00:00", "2005-03-01T00:00:00"]
@@ -254,7 +266,9 @@ def test_missing_times_are_refused(desk, attrs):
     assert "is no time" in times(desk)
 
 
-@pytest.mark.parametrize(("units", "kind", "values"), [("hours", "i4", [0, 6]), (None, "i8", [20000101, 20000102]), ("month", "f4", [1, 2])])
+@pytest.mark.parametrize(
+    ("units", "kind", "values"), [("hours", "i4", [0, 6]), (None, "i8", [20000101, 20000102]), ("month", "f4", [1, 2])]
+)
 def test_units_without_a_date_leave_the_values_as_labels(desk, units, kind, values):
     timed(desk, units, values, kind=kind)
     assert times(desk) == [str(v) for v in values]
@@ -264,7 +278,9 @@ def test_times_as_texts_are_labels(desk):
     def make(file):
         file.createDimension("time", 2)
         file.createDimension("length", 10)
-        file.createVariable("time", "S1", ("time", "length"))[:] = netCDF4.stringtochar(np.array(["2000-01-01", "2000-01-02"], "S10"))
+        file.createVariable("time", "S1", ("time", "length"))[:] = netCDF4.stringtochar(
+            np.array(["2000-01-01", "2000-01-02"], "S10")
+        )
         file.createVariable("w", "f8", ("time", "lat", "lon"))[:] = 1
 
     desk.grid(1, more=make)
@@ -288,7 +304,14 @@ def test_a_lead_is_a_column_and_its_unit_is_kept(desk):
         ("2000-01-02", "12", "3"),
     ]
     desk.program(
-        "aggregate", "--index", desk.folder / "t.index", desk.folder / "t.nc", "--variables", "x", "-o", desk.folder / "o.parquet"
+        "aggregate",
+        "--index",
+        desk.folder / "t.index",
+        desk.folder / "t.nc",
+        "--variables",
+        "x",
+        "-o",
+        desk.folder / "o.parquet",
     )
     assert b'"axes":{"step":"hours"}' in pyarrow.parquet.read_schema(desk.folder / "o.parquet").metadata[b"ncproj"]
 

@@ -249,11 +249,15 @@ def test_neighbours_of_a_fill_value_of_64_bits_are_values(desk, kind, big):
 def test_unsigned_by_any_word_for_true(desk, flag):
     values = np.full((4, 4), -56)  # 200
     values[0] = -1  # 255: the fill value
-    desk.grid(values, kind="i1", fill=np.int8(-1), attrs={"_Unsigned": flag, "scale_factor": 0.5, "valid_range": np.int8([0, -2])})
+    desk.grid(
+        values, kind="i1", fill=np.int8(-1), attrs={"_Unsigned": flag, "scale_factor": 0.5, "valid_range": np.int8([0, -2])}
+    )
     assert (desk.value("mean"), desk.value("count")) == (100, 12)
 
 
-@pytest.mark.parametrize(("kind", "value"), [("u1", 255), ("i1", -127), ("i2", -32767), ("f4", 9.969209968386869e36), ("u8", 2**64 - 2)])
+@pytest.mark.parametrize(
+    ("kind", "value"), [("u1", 255), ("i1", -127), ("i2", -32767), ("f4", 9.969209968386869e36), ("u8", 2**64 - 2)]
+)
 def test_defaults_of_netcdf_are_missing_as_netcdf4_has_it(desk, kind, value):
     assert as_netcdf4_reads(desk.grid(np.array(value, kind), kind=kind)).count() == 0
     assert desk.value("mean") is None
@@ -394,7 +398,9 @@ def test_units_in_latin_1_and_utf_8_are_both_read(desk):
 
     plain_hdf5(desk, make)
     desk.index()
-    desk.program("aggregate", "--index", desk.folder / "t.index", desk.folder / "t.nc", "--stats", "mean", "-o", desk.folder / "o.nc")
+    desk.program(
+        "aggregate", "--index", desk.folder / "t.index", desk.folder / "t.nc", "--stats", "mean", "-o", desk.folder / "o.nc"
+    )
     with netCDF4.Dataset(desk.folder / "o.nc") as file:
         assert [file[f"mean_{name}"].units for name in "vw"] == ["°C", "°C"]
 
@@ -404,7 +410,9 @@ def test_texts_along_an_axis_are_labels(desk, dtype):
     names = [b"a", b"c"]
 
     def make(file):
-        file.create_dataset("part", data=np.array(names, object) if dtype == h5py.string_dtype() else np.array(names, dtype), dtype=dtype)
+        file.create_dataset(
+            "part", data=np.array(names, object) if dtype == h5py.string_dtype() else np.array(names, dtype), dtype=dtype
+        )
         file["part"].make_scale("part")
         made = file.create_dataset("v", data=np.arange(32.0).reshape(2, 4, 4))
         for k, side in enumerate(("part", "lat", "lon")):
@@ -484,7 +492,9 @@ def test_a_wrong_checksum_is_an_error(desk):
 
 def test_a_block_of_the_users_before_the_file_is_passed_over(desk):
     for chunks in (None, (3, 3)):
-        plain_hdf5(desk, lambda file, c=chunks: on_grid(file, "v", np.arange(16.0).reshape(4, 4), chunks=c), userblock_size=1024)
+        plain_hdf5(
+            desk, lambda file, c=chunks: on_grid(file, "v", np.arange(16.0).reshape(4, 4), chunks=c), userblock_size=1024
+        )
         assert (desk.value("min"), desk.value("max")) == (0, 15)
 
 

@@ -1,6 +1,6 @@
 //! Classic netCDF (CDF-1, 64-bit offset CDF-2, CDF-5): the header says where everything lies.
 
-use super::{Attr, Dim, Kind, Layout, Source, Var, text, truncated};
+use super::{Attr, Attributes, Dim, Kind, Layout, Source, Var, text, truncated};
 use crate::error::{Error, Result};
 use std::os::unix::fs::FileExt;
 
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The attributes, and those that are integers of 64 bits exactly.
-    fn attrs(&mut self) -> Parsed<(Vec<(String, Attr)>, Vec<(String, Vec<i128>)>)> {
+    fn attrs(&mut self) -> Parsed<Attributes> {
         let n = self.list(12)?;
         let (mut out, mut exact) = (Vec::new(), Vec::new());
         for _ in 0..n {

@@ -2,7 +2,9 @@
 //! filters are such that only the library can read them.
 
 use super::patience::Patience;
-use super::{Attr, ChunkPlace, Dim, Filter, Kind, Layout, Source, Var, filters, text, truncated};
+use super::{
+    Attr, Attributes, ChunkPlace, Dim, Filter, Kind, Layout, Source, Var, filters, text, truncated,
+};
 use crate::error::{Error, Result};
 use crate::inputs;
 use hdf5_metno as h5;
@@ -286,8 +288,6 @@ fn walk(
     }
     Ok(())
 }
-
-type Attributes = (Vec<(String, Attr)>, Vec<(String, Vec<i128>)>);
 
 /// All attributes, and those that are integers of 64 bits exactly.
 fn attributes(at: &h5::Location) -> h5::Result<Attributes> {

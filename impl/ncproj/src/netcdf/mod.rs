@@ -108,6 +108,9 @@ pub enum Attr {
     Other(&'static str),
 }
 
+/// Attributes, and those that are integers of 64 bits exactly.
+type Attributes = (Vec<(String, Attr)>, Vec<(String, Vec<i128>)>);
+
 #[derive(Clone, Debug)]
 pub struct Dim {
     pub name: String,
