@@ -262,27 +262,30 @@ def leased(path):
 
 
 @pytest.mark.parametrize("change", ["overwritten", "appended", "replaced"])
-def test_regions_that_change_while_an_index_is_made_are_an_error(desk, change):
-    desk.grid(1.0)
+def test_a_grid_that_changes_while_an_index_is_made_is_an_error(desk, change):
+    grid = desk.grid(1.0)
     regions = desk.regions([[10, 0], [14, 0], [14, 4], [10, 4], [10, 0]])
-    with leased(desk.folder / "t.nc") as asked:
+    whole = grid.read_bytes()
+    with leased(regions) as asked:
         words = ["index", "--regions", "t.geojson", "--key", "id", "--grid", "t.nc", "-o", "t.index"]
         run = subprocess.Popen([PROGRAM, *words], cwd=desk.folder, stderr=subprocess.PIPE, text=True)
-        until(asked, run)  # the regions are read, the grid is not
-        text = regions.read_text()
+        until(asked, run)  # the grid is read, the regions are not
         match change:
             case "overwritten":
-                regions.write_text(text.replace("14", "13"))
+                with grid.open("r+b") as file:
+                    file.seek(-16, os.SEEK_END)
+                    file.write(bytes(16))
             case "appended":
-                regions.write_text(text + "\n")
+                with grid.open("ab") as file:
+                    file.write(b"x")
             case "replaced":
-                (desk.folder / "new").write_text(text.replace("14", "13"))
-                (desk.folder / "new").rename(regions)
+                (desk.folder / "new").write_bytes(whole)
+                (desk.folder / "new").rename(grid)
     _, said = run.communicate()
     if change == "replaced":
         assert run.returncode == 0  # what was read is whole
     else:
-        assert run.returncode == 1 and "`t.geojson` changed while it was read" in said
+        assert run.returncode == 1 and "`t.nc` changed while it was read" in said
         assert not (desk.folder / "t.index").exists()
 
 

@@ -414,7 +414,14 @@ fn find_cells(source: &mut Source, of: &str, names: Option<(&str, &str)>) -> Res
     let (Some(lat), Some(lon)) = (axes.next(), axes.next()) else {
         return Err(no_sides(source, of));
     };
-    Ok(Grid { lat, lon, global: false, projection: None, quads: Some(Arc::new(quads)), datum: None })
+    Ok(Grid {
+        lat,
+        lon,
+        global: false,
+        projection: None,
+        quads: Some(Arc::new(quads)),
+        datum: None,
+    })
 }
 
 /// Some files keep nominal latitudes and longitudes along the dimensions, and name the true ones of two dimensions in

@@ -324,7 +324,14 @@ mod tests {
             from_bounds: false,
         };
         Index {
-            grid: Grid { lat: axis(2), lon: axis(4), global: false, projection: None, quads: None, datum: None },
+            grid: Grid {
+                lat: axis(2),
+                lon: axis(4),
+                global: false,
+                projection: None,
+                quads: None,
+                datum: None,
+            },
             keys: vec!["a".into(), "b".into(), "c".into()],
             key_name: "id".into(),
             inside: vec![1.0; 3],

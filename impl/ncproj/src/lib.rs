@@ -3,9 +3,9 @@
 //! The library does the work and never prints; `main` parses the command line and prints.
 
 pub mod aggregate;
+pub mod alike;
 pub mod angle;
 pub mod carry;
-pub mod alike;
 pub mod check;
 pub mod classes;
 pub mod coverage;

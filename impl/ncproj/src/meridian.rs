@@ -273,8 +273,11 @@ fn close_at_pole(s: &Sketch) -> Option<Ring> {
     Some(out)
 }
 
-/// One corner at a pole, beside corners that are not: it is both their meridians' end, unless it stands between them as
-/// the tip of a triangle drawn in longitude and latitude.
+/// How far a corner at a pole may lie from the meridians of its neighbours and still be meant as it is drawn.
+const ASTRAY: f64 = 45.0;
+
+/// One corner at a pole, beside corners that are not, on a meridian far from theirs: what a reprojection makes of a ring through
+/// the pole, where all longitudes are one place. It is the end of both their meridians. Else it is the tip that is drawn.
 fn spread_poles(points: &mut Ring) {
     let n = points.len();
     if n < 3 || !points.iter().any(|p| polar(*p)) {
@@ -284,9 +287,9 @@ fn spread_poles(points: &mut Ring) {
     for k in 0..n {
         let (a, p, b) = (points[(k + n - 1) % n], points[k], points[(k + 1) % n]);
         let lone = polar(p) && !polar(a) && !polar(b);
-        let between =
-            (a[0] - b[0]).abs() <= 180.0 && (a[0].min(b[0])..=a[0].max(b[0])).contains(&p[0]);
-        if lone && a[0] != b[0] && (!between || n >= MANY) {
+        let (west, east) = (a[0].min(b[0]), a[0].max(b[0]));
+        let astray = p[0] < west - ASTRAY || p[0] > east + ASTRAY || east - west > 180.0;
+        if lone && a[0] != b[0] && astray {
             out.extend([[a[0], p[1]], [b[0], p[1]]]);
         } else {
             out.push(p);

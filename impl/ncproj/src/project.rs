@@ -578,7 +578,8 @@ mod tests {
     fn small_cells_have_their_areas_through_those_of_blocks() {
         let p = Projection::parse(LAMBERT).unwrap();
         let (lat, lon) = (axis(-2e5, 1e3, 101, true), axis(9e5, 1e3, 77, false));
-        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()), quads: None, datum: None };
+        let grid =
+            Grid { lat, lon, global: false, projection: Some(p.clone()), quads: None, datum: None };
         let found = scale(&grid, "x.nc", 3).unwrap().unwrap();
         assert_eq!((found.block, found.density.len()), (12, 9 * 7));
         let areas = Areas::new(&grid, Some(&found));
@@ -598,7 +599,8 @@ mod tests {
         // 2 x 3 cells of 1 km, far from the standard parallel: 12 of them would be one block
         let p = Projection::parse(LAMBERT).unwrap();
         let (lat, lon) = (axis(1.5e6, 1e3, 2, false), axis(9e5, 1e3, 3, false));
-        let grid = Grid { lat, lon, global: false, projection: Some(p.clone()), quads: None, datum: None };
+        let grid =
+            Grid { lat, lon, global: false, projection: Some(p.clone()), quads: None, datum: None };
         let found = scale(&grid, "x.nc", 1).unwrap().unwrap();
         let areas = Areas::new(&grid, Some(&found));
         let at = |x: f64, y: f64| p.inverse(x, y).map(|g| p.on_sphere(g[0], g[1])).unwrap();

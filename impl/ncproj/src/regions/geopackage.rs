@@ -284,9 +284,14 @@ fn system(db: &Connection, srs: Option<i64>) -> rusqlite::Result<Crs> {
     // What the older well-known text has no words for is named by its code.
     let at = |name: &str| names.iter().position(|n| n == name);
     if let (Some(k), Some(c)) = (at("organization"), at("organization_coordsys_id"))
-        && let (ValueRef::Text(of), ValueRef::Integer(code @ 1..)) = (row.get_ref(k)?, row.get_ref(c)?)
+        && let (ValueRef::Text(of), ValueRef::Integer(code @ 1..)) =
+            (row.get_ref(k)?, row.get_ref(c)?)
     {
         let of = String::from_utf8_lossy(of).to_uppercase();
+        // GDAL's own numbers stand for systems that it was told nothing of.
+        if ["GDAL", "NONE"].contains(&of.as_str()) {
+            return Ok(Crs::Unknown);
+        }
         return Ok(crs_of_wkt(&format!("{of}:{code}")));
     }
     Ok(Crs::Unknown)
