@@ -128,7 +128,9 @@ fn sketch(points: &[Point]) -> Option<Sketch> {
         // The side of a box of the whole globe: beside it the ring runs along the seam.
         d < 360.0 - HAIR || !(step(k + n - 1).abs() <= HAIR || step(k + 1).abs() <= HAIR)
     };
-    if !(0..n).any(|k| step(k).abs() > 180.0 + HAIR && jump(k)) {
+    let far = |a: &Point, b: &Point| (b[0] - a[0]).abs() > 180.0;
+    let none = !points.windows(2).any(|w| far(&w[0], &w[1])) && !far(&points[n - 1], &points[0]);
+    if none || !(0..n).any(jump) {
         return None;
     }
     let (mut turn, mut s) = (
@@ -396,20 +398,20 @@ const NOWHERE: [f64; 4] = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64:
 
 /// Do parts lie upon each other when longitudes are counted round the globe?
 pub fn wraps_upon_itself(polygons: &[Polygon]) -> bool {
-    let (mut west, mut east) = (f64::INFINITY, f64::NEG_INFINITY);
-    let boxes: Vec<[f64; 4]> = polygons
-        .iter()
-        .map(|p| {
-            let b = p.iter().map(|r| bounds(r)).fold(NOWHERE, |a, b| {
-                [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
-            });
-            (west, east) = (west.min(b[0]), east.max(b[2]));
-            b
-        })
-        .collect();
+    let points = || polygons.iter().flatten().flatten();
+    let west = points().fold(f64::INFINITY, |a, p| a.min(p[0]));
+    let east = points().fold(f64::NEG_INFINITY, |a, p| a.max(p[0]));
     if east - west <= 360.0 + HAIR {
         return false;
     }
+    let boxes: Vec<[f64; 4]> = polygons
+        .iter()
+        .map(|p| {
+            p.iter().map(|r| bounds(r)).fold(NOWHERE, |a, b| {
+                [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+            })
+        })
+        .collect();
     boxes.iter().enumerate().any(|(i, p)| {
         p[2] - p[0] > 360.0 + HAIR
             || boxes[i + 1..].iter().any(|q| {

@@ -59,8 +59,8 @@ impl Sized {
 
 /// Polygons made of rings as a shapefile has them.
 pub fn polygons_of(rings: Vec<Ring>) -> Shape {
-    if rings.len() == 1 {
-        return vec![rings.into_iter().map(planar).collect()];
+    if rings.len() < 2 {
+        return rings.into_iter().map(|r| vec![planar(r)]).collect();
     }
     let all: Vec<Sized> = rings.into_iter().filter(|r| !r.is_empty()).map(Sized::new).collect();
     let largest = all.iter().max_by(|a, b| a.area.abs().total_cmp(&b.area.abs()));
