@@ -257,7 +257,23 @@ def test_a_named_coordinate_that_is_not_there_gets_the_nearest_name(desk):
 
 def test_a_named_coordinate_of_two_dimensions_is_refused(desk):
     desk.grid(ROWS)
-    assert "`v(lat, lon)` is no coordinate of a grid" in desk.value("mean", index=["--latitude", "v", "--longitude", "lon"])
+    assert "is no coordinate of a grid: both have to be numbers" in desk.value("mean", index=["--latitude", "v", "--longitude", "lon"])
+
+
+def test_named_coordinates_may_have_the_two_dimensions_of_the_cells(desk):
+    # two pairs of 2-D coordinates that no attribute tells apart: the second is 10 degrees further north
+    def more(file):
+        swapped_names(file)
+        for name, values in (("p", LAT), ("q", LAT + 10)):
+            file.createVariable(name, "f8", ("lat", "lon"))[:] = values[:, None]
+        file.createVariable("r", "f8", ("lat", "lon"))[:] = LON[None, :]
+
+    desk.grid(ROWS, more=more)
+    for name, south in (("p", 0), ("q", 10)):
+        names = ["--latitude", name, "--longitude", "r", "--variable", "v"]
+        region = desk.regions(box(10, south, 14, south + 2))
+        assert desk.value("max", region, index=names, words=["--variables", "v"]) == 1.5
+        assert desk.value("count", region, index=names, words=["--variables", "v"]) == pytest.approx(8)
 
 
 def test_axis_types_of_the_common_data_model_are_read(desk):

@@ -350,7 +350,7 @@ def test_a_flag_that_means_another_thing_in_the_next_file_is_an_error(desk):
         flags = {"flag_values": np.array([1, 2, 3, 4], "i4"), "flag_meanings": meaning}
         timed(desk, [COVER], name=name, attrs=flags, first=first)
     said = desk.run(grids=("a.nc", "b.nc"), stats="frac")
-    assert "the class 4 of `v` is `z` in `a.nc` but `q` in `b.nc`" in said
+    assert "`v` has `flag_meanings` = `w x y z` in `a.nc`, but `w x y q` in `b.nc`" in said
 
 
 def test_chunks_threads_and_other_statistics_beside_change_nothing(desk):

@@ -254,7 +254,7 @@ pub static APART: Refusal = Refusal {
 pub static NAMED: Refusal = Refusal {
     of: "coordinates",
     name: "`--latitude`, `--longitude`, `--y`, `--x` with what is no coordinate",
-    message: "`{}` is no coordinate of a grid: numbers along one dimension are needed",
+    message: "`{}` is no coordinate of a grid: both have to be numbers along one dimension each, or both of the cells' two",
     hint: "name the variable that holds the centres of the rows, and that of the columns; `ncproj info` lists them",
 };
 
@@ -666,11 +666,16 @@ pub struct Named {
 impl Named {
     /// Makes a file look for these coordinates; all of them have to be there, as numbers along one dimension each.
     pub fn apply(&self, source: &mut Source) -> Result<()> {
+        let mut along = None;
         for name in [&self.lat, &self.lon] {
             let var = &source.vars[source.var_index(name)?];
-            if var.dims.len() != 1 || !var.kind.is_number() {
+            // Two dimensions, and perhaps time, are those of a curvilinear grid.
+            let n = var.dims.len();
+            let fits = n == 1 || (!self.plane && (n == 2 || n == 3));
+            if !fits || !var.kind.is_number() || along.is_some_and(|a| a != n) {
                 return Err(NAMED.error(&[&shape_text(source, var)]).at(source.name.clone()));
             }
+            along = Some(n);
         }
         source.named = Some(self.clone());
         Ok(())
@@ -690,7 +695,7 @@ impl Named {
 /// The coordinate of this side that the user names, if it stands along a dimension of the variable.
 fn named<'a>(source: &'a Source, var: &Var, side: Side) -> Option<&'a Var> {
     let name = source.named.as_ref()?.of(side)?;
-    source.var(name).filter(|c| var.dims.contains(&c.dims[0]))
+    source.var(name).filter(|c| c.dims.len() == 1 && var.dims.contains(&c.dims[0]))
 }
 
 /// The y and x of a variable on a projected grid, and its mapping.

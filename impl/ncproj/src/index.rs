@@ -25,6 +25,8 @@ const MAGIC: &[u8; 8] = b"ncprojix";
 /// areas of cells; format 4 that of any grid with carried columns. All others stay in format 1.
 const NEWEST: u32 = 4;
 const HASH: usize = 32;
+/// Versions whose shares are no longer those of the same regions and grid.
+const EARLIER: [&str; 1] = ["ncproj 0.1."];
 
 pub struct Index {
     pub grid: Grid,
@@ -335,7 +337,10 @@ impl Index {
         match index {
             _ if !hash => Err(wrong(format!("`{name}` is damaged: its checksum is wrong"))),
             None => Err(wrong(format!("`{name}` is damaged: its parts do not fit"))),
-            Some(index) => Ok(index),
+            Some((tool, _)) if EARLIER.iter().any(|e| tool.starts_with(e)) => Err(wrong(format!(
+                "`{name}` was made by {tool}, which covered overlapping parts and rings over the date line otherwise"
+            ))),
+            Some((_, index)) => Ok(index),
         }
     }
 
@@ -438,7 +443,8 @@ impl Numbers for Parts {
     }
 }
 
-fn parse(parts: &mut Parts) -> Option<Index> {
+/// The program that made it, and the index.
+fn parse(parts: &mut Parts) -> Option<(String, Index)> {
     let len = parts.numbers(1, u64::from_le_bytes)?[0];
     let header: Value = serde_json::from_slice(&parts.bytes(usize::try_from(len).ok()?)?).ok()?;
     let text = |v: &Value| v.as_str().map(str::to_string);
@@ -514,7 +520,7 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         Value::Null => None,
         n => Some(Named { lat: text(&n[0])?, lon: text(&n[1])?, plane: n[2].as_bool()? }),
     };
-    Some(Index {
+    let index = Index {
         grid,
         keys,
         key_name: text(&header["key"])?,
@@ -529,5 +535,6 @@ fn parse(parts: &mut Parts) -> Option<Index> {
         cut: header["regions"]["cut"].as_u64()?,
         rebuilt: header["regions"]["rebuilt"].as_u64()?,
         carried,
-    })
+    };
+    Some((text(&header["tool"])?, index))
 }

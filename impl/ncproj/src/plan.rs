@@ -66,23 +66,8 @@ static TWO_CALENDARS: Refusal = Refusal {
     message: "the files differ in their calendar: `{}` of `{}` and `{}` of `{}`",
     hint: "aggregate them in calls of their own, or bring them to one calendar first (xarray: `ds.convert_calendar`)",
 };
-static TWO_UNITS: Refusal = Refusal {
-    of: "time",
-    name: "files that count another axis in different units",
-    message: "the axis `{}` is in `{}` in `{}` and in `{}` in `{}`",
-    hint: "bring them to one unit first, or aggregate them in calls of their own",
-};
-
-pub const REFUSALS: &[&Refusal] = &[
-    &NOT_NUMBERS,
-    &NOT_LABELS,
-    &IN_GROUP,
-    &NO_SCALES,
-    &SAME_DIM,
-    &NOT_FLAT,
-    &TWO_CALENDARS,
-    &TWO_UNITS,
-];
+pub const REFUSALS: &[&Refusal] =
+    &[&NOT_NUMBERS, &NOT_LABELS, &IN_GROUP, &NO_SCALES, &SAME_DIM, &NOT_FLAT, &TWO_CALENDARS];
 
 /// Values along an axis.
 const MOST_STEPS: usize = 1 << 26;
@@ -124,7 +109,7 @@ impl Pick {
 }
 
 /// The axes of a variable beside latitude and longitude.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Axes {
     pub time: Option<Vec<i64>>,
     /// What the times count.
@@ -135,6 +120,13 @@ pub struct Axes {
     pub units: Vec<String>,
     /// Name and labels, in the order of the file's dimensions.
     pub others: Vec<(String, Labels)>,
+}
+
+impl PartialEq for Axes {
+    /// The same places; how their units are spelled, and why dates moved, is for `alike` and the warnings.
+    fn eq(&self, other: &Self) -> bool {
+        self.time == other.time && self.dates == other.dates && self.others == other.others
+    }
 }
 
 impl Axes {
@@ -341,7 +333,7 @@ fn make_real(members: &mut [Member]) {
     }
 }
 
-/// All count their times in one kind of days, and each other axis in one unit.
+/// All count their times in one kind of days; what units mean, `alike` compares.
 fn one_measure(members: &[Member]) -> Result<()> {
     let timed = |m: &&Member| m.axes.time.is_some();
     if let Some(first) = members.iter().find(timed)
@@ -349,18 +341,6 @@ fn one_measure(members: &[Member]) -> Result<()> {
     {
         let (a, b) = (first.axes.dates.calendar(), other.axes.dates.calendar());
         return Err(TWO_CALENDARS.error(&[a, &first.file, b, &other.file]));
-    }
-    let mut known: Vec<(&str, &str, &str)> = Vec::new();
-    for m in members {
-        for ((name, _), units) in m.axes.others.iter().zip(&m.axes.units) {
-            match known.iter().find(|(n, _, _)| n == name) {
-                Some((_, other, _)) if other == units => {}
-                Some((_, other, file)) => {
-                    return Err(TWO_UNITS.error(&[name, other, file, units, &m.file]));
-                }
-                None => known.push((name, units, &m.file)),
-            }
-        }
     }
     Ok(())
 }

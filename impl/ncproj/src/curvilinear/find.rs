@@ -198,6 +198,8 @@ pub fn candidates<'a>(
     of: &Var,
     names: Option<(&str, &str)>,
 ) -> [Vec<&'a Var>; 2] {
+    let user = source.named.as_ref().filter(|n| !n.plane);
+    let names = names.or(user.map(|n| (n.lat.as_str(), n.lon.as_str())));
     [0, 1].map(|side| {
         let wanted = names.map(|(lat, lon)| if side == 0 { lat } else { lon });
         let all: Vec<(u8, &Var)> = source
