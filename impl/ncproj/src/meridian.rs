@@ -276,7 +276,7 @@ fn close_at_pole(s: &Sketch) -> Option<Ring> {
 }
 
 /// How far a corner at a pole may lie from the meridians of its neighbours and still be meant as it is drawn.
-const ASTRAY: f64 = 45.0;
+const ASTRAY: f64 = 5.0;
 
 /// One corner at a pole, beside corners that are not, on a meridian far from theirs: what a reprojection makes of a ring through
 /// the pole, where all longitudes are one place. It is the end of both their meridians. Else it is the tip that is drawn.

@@ -798,7 +798,7 @@ mod tests {
         ];
         std::fs::write(&path, features.join("\n")).unwrap();
         let carry = ["n", "f", "t", "m", "u", "k"].map(String::from);
-        let got = read(&path, "k", None, None, &carry).unwrap();
+        let got = read(&path, "k", None, None, &carry, None).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(got.keys, ["1", "2"]);
         let text = |v: &[&str]| Column::Text(v.iter().map(|t| Some(t.to_string())).collect());

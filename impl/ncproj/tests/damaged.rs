@@ -111,7 +111,7 @@ fn damaged_regions() {
     let t = Folder::new("damaged");
     let grid = small_grid(&t);
     let regions_of = |path: &Path, key: &str, layer: Option<&str>| {
-        let Ok(found) = regions::read(path, key, None, layer, &[]) else { return false };
+        let Ok(found) = regions::read(path, key, None, layer, &[], None) else { return false };
         index::build(grid.clone(), "v.nc", &found, 1).is_ok()
     };
     let json =
