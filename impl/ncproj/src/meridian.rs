@@ -502,6 +502,7 @@ mod tests {
         let triangle = vec![[30.0, -90.0], [50.0, -70.0], [10.0, -70.0]];
         assert_eq!(area(&[triangle]).0, 400.0);
         let over = vec![[0.0, -90.0], [-170.0, -70.0], [170.0, -70.0]];
-        assert!((area(&[over.clone()]).0 - 400.0).abs() < 1e-9, "{:?}", area(&[over]));
+        let over = area(&[over]).0;
+        assert!((over - 400.0).abs() < 1e-9, "{over}");
     }
 }

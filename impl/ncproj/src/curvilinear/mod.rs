@@ -433,9 +433,9 @@ impl Quads {
             }
         }
         m.plain.close();
-        for k in 0..2 {
+        for (k, low) in lowest.iter().enumerate() {
             m.polar[k].close();
-            m.polar_from[k] = (lowest[k] - 1.0).max(-89.0);
+            m.polar_from[k] = (low - 1.0).max(-89.0);
             let areas = &m.polar[k].areas;
             let mean = areas.iter().sum::<f64>() / areas.len().max(1) as f64;
             m.polar_slack[k] = 1e-6 * mean.sqrt();

@@ -5,6 +5,15 @@ use std::path::{Path, PathBuf};
 
 /// Texts that no file and no command can bring about, each with the reason. The rest of the message does not matter.
 const UNPROVOKED: &[(&str, &str)] = &[
+    (
+        "variable `{name}`, attribute `units`",
+        "tests/ncproj/test_curvilinear.py gives cells an odd unit",
+    ),
+    (
+        "variable `{found}`, attribute `units`",
+        "tests/ncproj/test_odd_coordinates.py gives bounds another unit",
+    ),
+    ("({} null)", "what `info` says of carried columns: tests/ncproj/test_carry.py"),
     ("not finite", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
     ("one number is needed", "tests/ncproj/test_odd_systems.py asks for it, beside pyproj"),
     (

@@ -17,8 +17,13 @@ fn indexes() {
     other[8] = 7;
     let mut longer = good[..good.len() - 32].to_vec();
     longer.push(0);
+    // The version stands in the header, as a text of the same length.
+    let mut earlier = good[..good.len() - 32].to_vec();
+    let at = earlier.windows(10).position(|w| w == b"ncproj 0.2").expect("the version");
+    earlier[at + 9] = b'1';
     for (title, bytes) in [
         ("damaged", bad),
+        ("an earlier version", sealed(earlier)),
         ("another format", other),
         ("parts that do not fit", sealed(longer)),
         ("no index", b"hello".to_vec()),
