@@ -19,7 +19,15 @@ HINT = "install Rust (https://rustup.rs, or your system's `cargo` and `rustc` of
 
 def sources() -> list[Path]:
     """The files that the program is made of, and those that say how cargo and cmake make it."""
-    kinds = ("Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "build.rs", ".cargo/config.toml", "build-tools/*", "src/**/*.rs")
+    kinds = (
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "build.rs",
+        ".cargo/config.toml",
+        "build-tools/*",
+        "src/**/*.rs",
+    )
     return sorted(path for kind in kinds for path in CRATE.glob(kind) if path.is_file())
 
 

@@ -262,7 +262,12 @@ def test_a_damaged_index_with_carried_columns_is_said_to_be_damaged(states):
     path = states.folder / "t.index"
     whole = path.read_bytes()
     at = whole.index(b"CO", whole.index(b"\x01\x00\x00\x00a"))
-    for damaged in (whole[:at] + b"XX" + whole[at + 2 :], whole[:-40], whole[: at + 1], whole[:at] + b"\xff\xff" + whole[at + 2 :]):
+    for damaged in (
+        whole[:at] + b"XX" + whole[at + 2 :],
+        whole[:-40],
+        whole[: at + 1],
+        whole[:at] + b"\xff\xff" + whole[at + 2 :],
+    ):
         path.write_bytes(damaged)
         said = aggregate(states, "o.csv", fine=False)
         assert "is damaged" in said or "is not an index" in said

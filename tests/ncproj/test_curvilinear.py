@@ -28,14 +28,30 @@ def square_bounds(lat, lon, half=0.5):
     return tuple(np.stack([side + step[k] for step in south_west], axis=-1) for k, side in enumerate((lat, lon)))
 
 
-def sea(desk, lat, lon, bounds=None, *, values=None, name="t.nc", kind="f8", dims=("y", "x"), attrs=None, data_dims=None,
-        lat_attrs=None, lon_attrs=None, names=("lat", "lon"), fill=None, more=None):
+def sea(
+    desk,
+    lat,
+    lon,
+    bounds=None,
+    *,
+    values=None,
+    name="t.nc",
+    kind="f8",
+    dims=("y", "x"),
+    attrs=None,
+    data_dims=None,
+    lat_attrs=None,
+    lon_attrs=None,
+    names=("lat", "lon"),
+    fill=None,
+    more=None,
+):
     """A file with `v` and two-dimensional `lat`, `lon`; `bounds` are arrays of one dimension more."""
     path = desk.folder / name
     path.unlink(missing_ok=True)
     lat, lon = np.ma.asarray(lat, float), np.ma.asarray(lon, float)
     with netCDF4.Dataset(path, "w") as file:
-        for dim, length in zip(dims, lat.shape):
+        for dim, length in zip(dims, lat.shape, strict=False):
             file.createDimension(dim, length)
         if bounds is not None:
             file.createDimension("vertices", bounds[0].shape[-1])
@@ -47,7 +63,9 @@ def sea(desk, lat, lon, bounds=None, *, values=None, name="t.nc", kind="f8", dim
             axis[:] = np.ma.masked_invalid(centres)
             if bounds is not None:
                 axis.bounds = side + "_bnds"
-                file.createVariable(side + "_bnds", kind, (*dims, "vertices"), fill_value=1e20)[:] = np.ma.masked_invalid(bounds[k])
+                file.createVariable(side + "_bnds", kind, (*dims, "vertices"), fill_value=1e20)[:] = np.ma.masked_invalid(
+                    bounds[k]
+                )
         order = data_dims or dims
         field = file.createVariable("v", "f8", order, fill_value=fill)
         field.setncatts({"coordinates": " ".join(names), **(attrs or {})})
@@ -69,7 +87,10 @@ def shares(desk, regions=None, grid="t.nc", *words):
     out = {}
     with (desk.folder / "pairs.csv").open() as file:
         for row in csv.DictReader(file):
-            out.setdefault(row["id"], {})[int(row["row"]), int(row["column"])] = (float(row["coverage"]), float(row["area_weight"]))
+            out.setdefault(row["id"], {})[int(row["row"]), int(row["column"])] = (
+                float(row["coverage"]),
+                float(row["area_weight"]),
+            )
     desk.weights = {key: {cell: pair[1] for cell, pair in pairs.items()} for key, pairs in out.items()}
     plain = {key: {cell: pair[0] for cell, pair in pairs.items()} for key, pairs in out.items()}
     return next(iter(plain.values())) if list(plain) == ["a"] else plain
@@ -96,7 +117,7 @@ def by_shapely(corners_lat, corners_lon, region, turns=(0,)):
 
 def same(got, wanted, slack=1e-9):
     assert isinstance(got, dict), got
-    assert got.keys() == wanted.keys(), (got.keys() ^ wanted.keys())
+    assert got.keys() == wanted.keys(), got.keys() ^ wanted.keys()
     worst = max((abs(got[cell] - wanted[cell]) for cell in wanted), default=0)
     assert worst <= slack, worst
 
@@ -185,7 +206,7 @@ def test_corners_may_begin_anywhere_and_turn_either_way(desk, clockwise, first):
 def test_random_quadrilaterals_are_as_shapely_says(desk):
     """200 grids: corners moved at random, by bounds; regions at random, with more and fewer corners than cells."""
     random = np.random.default_rng(14)
-    for case in range(200):
+    for _case in range(200):
         rows, columns = random.integers(1, 7, 2)
         step = random.choice([0.05, 0.5, 3.0])
         south, west = random.uniform(-70, 55), random.uniform(-200, 300)
@@ -338,7 +359,9 @@ def test_a_tripolar_grid_covers_the_globe_once(desk, given):
     got = shares(desk, region)
     assert isinstance(got, dict), got
     assert len(got) == lat.size and min(got.values()) > (1 - 1e-9 if given else 0.97)
-    assert sum(desk.weights["a"].values()) == pytest.approx(2 * np.pi * (1 + np.sin(np.radians(78))), rel=1e-6 if given else 1e-3)
+    assert sum(desk.weights["a"].values()) == pytest.approx(
+        2 * np.pi * (1 + np.sin(np.radians(78))), rel=1e-6 if given else 1e-3
+    )
     assert desk.value("valid", region) == pytest.approx(1, abs=1e-6 if given else 1e-3)
     # a region over the fold and the pole
     cap = desk.regions(box(-180, 85, 180, 90))
@@ -470,6 +493,7 @@ def test_the_dimensions_may_stand_the_other_way(desk):
 
 def test_time_and_levels_before_and_after(desk):
     """v(time, y, x, level): each has its own row."""
+
     def more(file):
         file.createDimension("time", 2)
         file.createDimension("level", 3)
@@ -492,9 +516,22 @@ def test_units_of_radians_and_grads(desk):
         odd = {"units": units}
         bounds = tuple(side * factor for side in square_bounds(LAT, LON))
         for given in (bounds, None):
-            sea(desk, LAT * factor, LON * factor, given, lat_attrs=odd | {"standard_name": "latitude"}, lon_attrs=odd | {"standard_name": "longitude"})
+            sea(
+                desk,
+                LAT * factor,
+                LON * factor,
+                given,
+                lat_attrs=odd | {"standard_name": "latitude"},
+                lon_attrs=odd | {"standard_name": "longitude"},
+            )
             same(shares(desk, region), plain, 1e-11)
-    sea(desk, LAT, -LON, tuple(side * sign for side, sign in zip(square_bounds(LAT, LON), (1, -1))), lon_attrs={"units": "degrees_west"})
+    sea(
+        desk,
+        LAT,
+        -LON,
+        tuple(side * sign for side, sign in zip(square_bounds(LAT, LON), (1, -1), strict=False)),
+        lon_attrs={"units": "degrees_west"},
+    )
     same(shares(desk, region), plain, 1e-12)
 
 
@@ -512,6 +549,7 @@ def test_packed_coordinates_and_float32(desk):
 
 def test_coordinates_that_the_variable_names_win(desk):
     """CICE's T and U points on the same dimensions; v names U, w names T, u names none."""
+
     def more(file):
         for side, values, units in (("TLAT", LAT, "degrees_north"), ("TLON", LON, "degrees_east")):
             axis = file.createVariable(side, "f8", ("y", "x"))
@@ -532,6 +570,7 @@ def test_coordinates_that_the_variable_names_win(desk):
 
 def test_nominal_coordinates_along_the_dimensions_do_not_hide_the_true_ones(desk):
     """MOM: yt_ocean and xt_ocean are nominal, geolat_t and geolon_t are true; where both agree the grid is plain."""
+
     def more(file):
         for side, values, units in (("y", np.arange(0.5, 4), "degrees_north"), ("x", np.arange(10.5, 14), "degrees_east")):
             axis = file.createVariable(side, "f8", (side,))
@@ -547,18 +586,24 @@ def test_nominal_coordinates_along_the_dimensions_do_not_hide_the_true_ones(desk
 
 def test_wrf_repeats_its_coordinates_along_time(desk):
     """XLAT(Time, south_north, west_east), the staggered ones on other dimensions; a nest that moves is refused."""
+
     def write(move):
         with netCDF4.Dataset(desk.folder / "t.nc", "w") as file:
             for dim, length in (("Time", 2), ("south_north", 4), ("west_east", 4), ("west_east_stag", 5)):
                 file.createDimension(dim, length)
             stag = mesh(np.arange(0.5, 4), np.arange(10.0, 15))
             for name, values, units, across in (
-                ("XLAT", LAT, "degree_north", "west_east"), ("XLONG", LON, "degree_east", "west_east"),
-                ("XLAT_U", stag[0], "degree_north", "west_east_stag"), ("XLONG_U", stag[1], "degree_east", "west_east_stag"),
+                ("XLAT", LAT, "degree_north", "west_east"),
+                ("XLONG", LON, "degree_east", "west_east"),
+                ("XLAT_U", stag[0], "degree_north", "west_east_stag"),
+                ("XLONG_U", stag[1], "degree_east", "west_east_stag"),
             ):
                 axis = file.createVariable(name, "f4", ("Time", "south_north", across))
                 axis.units, axis[:] = units, np.stack([values, values + move])
-            for name, across, coordinates in (("T2", "west_east", "XLONG XLAT XTIME"), ("U", "west_east_stag", "XLONG_U XLAT_U XTIME")):
+            for name, across, coordinates in (
+                ("T2", "west_east", "XLONG XLAT XTIME"),
+                ("U", "west_east_stag", "XLONG_U XLAT_U XTIME"),
+            ):
                 field = file.createVariable(name, "f4", ("Time", "south_north", across))
                 field.coordinates, field[:] = coordinates, 1
 
@@ -576,8 +621,15 @@ def test_a_projection_goes_before_two_dimensional_coordinates(desk):
             axis = file.createVariable(side, "f8", (side,))
             axis.units, axis.standard_name, axis[:] = "m", f"projection_{side}_coordinate", values
         crs = file.createVariable("crs", "i4")
-        crs.setncatts({"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": 38.5, "longitude_of_central_meridian": -97.5,
-                       "latitude_of_projection_origin": 38.5, "earth_radius": 6371200.0})
+        crs.setncatts(
+            {
+                "grid_mapping_name": "lambert_conformal_conic",
+                "standard_parallel": 38.5,
+                "longitude_of_central_meridian": -97.5,
+                "latitude_of_projection_origin": 38.5,
+                "earth_radius": 6371200.0,
+            }
+        )
         file["v"].grid_mapping = "crs"
 
     sea(desk, LAT, LON, more=more)
@@ -619,7 +671,7 @@ def test_one_row_without_bounds_has_no_size(desk):
 
 def test_bounds_that_are_none(desk):
     """Of one coordinate only; of another shape; a name that the file does not have is said."""
-    lats, lons = square_bounds(LAT, LON)
+    lats, _lons = square_bounds(LAT, LON)
     sea(desk, LAT, LON, more=lambda file: setattr(file["lat"], "bounds", "nothing"))
     assert len(shares(desk)) == 16 and "made from the centres (`nothing` is not in the file)" in desk.said
 
@@ -664,11 +716,19 @@ def test_another_grid_is_refused_and_the_same_one_in_other_words_is_not(desk):
     sea(desk, LAT[:3], LON[:3], name="less.nc")
     desk.grid(1, name="plain.nc")
     for name in ("turned.nc", "bare.nc"):
-        (row,) = desk.run(grids=("t.nc",), stats="count")
-        done = desk.program("aggregate", "--index", desk.folder / "t.index", desk.folder / name, "--stats", "count", "-o", desk.folder / "o.csv")
+        (_row,) = desk.run(grids=("t.nc",), stats="count")
+        done = desk.program(
+            "aggregate", "--index", desk.folder / "t.index", desk.folder / name, "--stats", "count", "-o", desk.folder / "o.csv"
+        )
         assert done.returncode == 0, done.stderr
-    for name, what in (("moved.nc", "lies at latitude 0.500000, longitude 10.5"), ("less.nc", "4 x 4 and 3 x 4 cells"), ("plain.nc", "one of them is curvilinear")):
-        done = desk.program("aggregate", "--index", desk.folder / "t.index", desk.folder / name, "--stats", "count", "-o", desk.folder / "o.csv")
+    for name, what in (
+        ("moved.nc", "lies at latitude 0.500000, longitude 10.5"),
+        ("less.nc", "4 x 4 and 3 x 4 cells"),
+        ("plain.nc", "one of them is curvilinear"),
+    ):
+        done = desk.program(
+            "aggregate", "--index", desk.folder / "t.index", desk.folder / name, "--stats", "count", "-o", desk.folder / "o.csv"
+        )
         assert done.returncode == 1 and "the index is for another grid" in done.stderr and what in done.stderr
         done = desk.program("check", "--index", desk.folder / "t.index", desk.folder / name)
         assert done.returncode == 1 and what in done.stdout
@@ -766,11 +826,12 @@ def test_float32_corners_that_are_written_in_two_ways_leave_no_gap(desk, turn):
 
 def test_bounds_that_are_repeated_along_time(desk):
     """lat_bnds(time, y, x, 4), the same at all times; others are refused."""
+
     def write(move):
         def more(file):
             file.createDimension("time", 4)
             file.createDimension("corner", 4)
-            for name, values in zip(("lat", "lon"), square_bounds(LAT, LON, 0.25)):
+            for name, values in zip(("lat", "lon"), square_bounds(LAT, LON, 0.25), strict=False):
                 file[name].bounds = name + "_b"
                 corners = file.createVariable(name + "_b", "f8", ("time", "y", "x", "corner"))
                 corners[:] = values + move * np.arange(4)[:, None, None, None]
@@ -789,7 +850,10 @@ def test_latitude_and_longitude_may_stand_crosswise(desk):
     with netCDF4.Dataset(desk.folder / "t.nc", "w") as file:
         file.createDimension("y", 4)
         file.createDimension("x", 6)
-        for name, values, units, dims in (("lat", lat, "degrees_north", ("y", "x")), ("lon", lon.T, "degrees_east", ("x", "y"))):
+        for name, values, units, dims in (
+            ("lat", lat, "degrees_north", ("y", "x")),
+            ("lon", lon.T, "degrees_east", ("x", "y")),
+        ):
             axis = file.createVariable(name, "f8", dims)
             axis.units, axis[:] = units, values
         file.createVariable("v", "f8", ("y", "x"))[:] = 1

@@ -257,7 +257,9 @@ def test_a_named_coordinate_that_is_not_there_gets_the_nearest_name(desk):
 
 def test_a_named_coordinate_of_two_dimensions_is_refused(desk):
     desk.grid(ROWS)
-    assert "is no coordinate of a grid: both have to be numbers" in desk.value("mean", index=["--latitude", "v", "--longitude", "lon"])
+    assert "is no coordinate of a grid: both have to be numbers" in desk.value(
+        "mean", index=["--latitude", "v", "--longitude", "lon"]
+    )
 
 
 def test_named_coordinates_may_have_the_two_dimensions_of_the_cells(desk):

@@ -6,7 +6,23 @@ import pytest
 from tests.ncproj.odd import LAT, LON
 
 
-def file(desk, name, day, values, *, units="K", variable="w", kind="f8", dims=("time", "lat", "lon"), time="days since 2000-01-01", calendar=None, levels=None, height=None, level_attrs=None, **attrs):
+def file(
+    desk,
+    name,
+    day,
+    values,
+    *,
+    units="K",
+    variable="w",
+    kind="f8",
+    dims=("time", "lat", "lon"),
+    time="days since 2000-01-01",
+    calendar=None,
+    levels=None,
+    height=None,
+    level_attrs=None,
+    **attrs,
+):
     """A file with one variable at one day (or several): `values` for every cell, one number per day."""
     days, numbers = np.atleast_1d(day), np.atleast_1d(values)
 
@@ -62,14 +78,41 @@ def test_both_files_are_brought_to_the_unit_asked_for(desk, wanted, result):
     assert means(desk, "a.nc", "b.nc", words=("--convert", wanted)) == pytest.approx(result, abs=1e-9)
 
 
-@pytest.mark.parametrize(("one", "other"), [("K", "kelvin"), ("m s-1", "m/s"), ("degC", "Celsius"), ("mm", "millimeter"), ("W m-2", "W m**-2"), ("1", None), ("hPa", "mbar"), ("m s-1", " m  s-1 "), ("kg m-2 s-1", "kg/m^2/s")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("K", "kelvin"),
+        ("m s-1", "m/s"),
+        ("degC", "Celsius"),
+        ("mm", "millimeter"),
+        ("W m-2", "W m**-2"),
+        ("1", None),
+        ("hPa", "mbar"),
+        ("m s-1", " m  s-1 "),
+        ("kg m-2 s-1", "kg/m^2/s"),
+    ],
+)
 def test_spellings_of_one_unit_are_no_error(desk, one, other):
     file(desk, "a.nc", 0, 1.0, units=one)
     file(desk, "b.nc", 1, 2.0, units=other)
     assert means(desk, "a.nc", "b.nc") == [1, 2]
 
 
-@pytest.mark.parametrize(("one", "other", "hint"), [("mm", "m", "--convert"), ("hPa", "Pa", "--convert"), ("mm/day", "mm/month", "neither can"), ("mm", "kg m-2", "neither can"), ("K", "K m-1", "neither can"), ("counts", "Counts", "neither can"), ("%", None, "says no unit"), ("K", None, "says no unit"), ("1", "%", "--convert"), ("C", "degC", "neither can")])
+@pytest.mark.parametrize(
+    ("one", "other", "hint"),
+    [
+        ("mm", "m", "--convert"),
+        ("hPa", "Pa", "--convert"),
+        ("mm/day", "mm/month", "neither can"),
+        ("mm", "kg m-2", "neither can"),
+        ("K", "K m-1", "neither can"),
+        ("counts", "Counts", "neither can"),
+        ("%", None, "says no unit"),
+        ("K", None, "says no unit"),
+        ("1", "%", "--convert"),
+        ("C", "degC", "neither can"),
+    ],
+)
 def test_other_units_are_an_error(desk, one, other, hint):
     file(desk, "a.nc", 0, 1.0, units=one)
     file(desk, "b.nc", 1, 2.0, units=other)
@@ -87,7 +130,18 @@ def test_a_single_file_is_converted_too_and_the_unit_stands_in_the_output(desk):
     file(desk, "a.nc", 0, 0.25, units="m")
     desk.index(grid="a.nc")
     target = desk.folder / "o.parquet"
-    done = desk.program("aggregate", "--index", desk.folder / "t.index", desk.folder / "a.nc", "--variables", "w", "--convert", "mm", "-o", target)
+    done = desk.program(
+        "aggregate",
+        "--index",
+        desk.folder / "t.index",
+        desk.folder / "a.nc",
+        "--variables",
+        "w",
+        "--convert",
+        "mm",
+        "-o",
+        target,
+    )
     assert done.returncode == 0, done.stderr
     table = pyarrow.parquet.read_table(target)
     assert table["mean_w"].to_pylist() == [250]  # 0.25 m
@@ -111,7 +165,16 @@ def test_a_variance_is_converted_by_the_square_and_a_spread_without_the_zero(des
     assert got["count_v"] == plain["count_v"] == "16"
 
 
-@pytest.mark.parametrize("says", [{"units_metadata": "temperature: difference"}, {"cell_methods": "time: standard_deviation"}, {"standard_name": "air_temperature_anomaly"}, {"cell_methods": "time: range"}, {"standard_name": "air_temperature standard_error"}])
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"units_metadata": "temperature: difference"},
+        {"cell_methods": "time: standard_deviation"},
+        {"standard_name": "air_temperature_anomaly"},
+        {"cell_methods": "time: range"},
+        {"standard_name": "air_temperature standard_error"},
+    ],
+)
 def test_a_difference_of_temperatures_has_no_zero(desk, says):
     file(desk, "a.nc", 0, 2.0, **says)
     assert means(desk, "a.nc", words=("--convert", "degC")) == [2]
@@ -157,7 +220,18 @@ def test_a_unit_of_another_kind_cannot_be_had(desk, convert):
     assert "cannot be converted" in rows(desk, "a.nc", words=("--convert", convert))
 
 
-@pytest.mark.parametrize(("convert", "word"), [("x=K", "names no column"), ("w=", "names no unit"), ("=K", "names no unit"), ("w=xyz", "no unit known"), ("K,degC", "two units"), ("w=days since 2000-01-01", "no unit known"), ("", "names no unit")])
+@pytest.mark.parametrize(
+    ("convert", "word"),
+    [
+        ("x=K", "names no column"),
+        ("w=", "names no unit"),
+        ("=K", "names no unit"),
+        ("w=xyz", "no unit known"),
+        ("K,degC", "two units"),
+        ("w=days since 2000-01-01", "no unit known"),
+        ("", "names no unit"),
+    ],
+)
 def test_a_wish_that_says_nothing_is_refused(desk, convert, word):
     file(desk, "a.nc", 0, 2.0)
     assert word in rows(desk, "a.nc", words=("--convert", convert))
@@ -186,7 +260,9 @@ def test_a_unit_may_be_asked_for_one_variable_and_another_for_the_rest(desk):
     assert (float(row["mean_p"]), float(row["mean_r"])) == (1000, 0.01)
 
 
-@pytest.mark.parametrize(("one", "other"), [("standard", "noleap"), (None, "365_day"), ("noleap", "all_leap"), ("julian", "standard")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("standard", "noleap"), (None, "365_day"), ("noleap", "all_leap"), ("julian", "standard")]
+)
 def test_calendars_that_differ_are_an_error_that_names_both(desk, one, other):
     file(desk, "a.nc", 0, 1.0, calendar=one)
     file(desk, "b.nc", 400, 2.0, calendar=other)
@@ -194,7 +270,16 @@ def test_calendars_that_differ_are_an_error_that_names_both(desk, one, other):
     assert "calendar" in said and "a.nc" in said and "b.nc" in said
 
 
-@pytest.mark.parametrize(("one", "other"), [("standard", "gregorian"), (None, "standard"), ("noleap", "365_day"), ("standard", "proleptic_gregorian"), ("Standard", "STANDARD")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("standard", "gregorian"),
+        (None, "standard"),
+        ("noleap", "365_day"),
+        ("standard", "proleptic_gregorian"),
+        ("Standard", "STANDARD"),
+    ],
+)
 def test_names_of_one_calendar_are_fine(desk, one, other):
     file(desk, "a.nc", 0, 1.0, calendar=one)
     file(desk, "b.nc", 1, 2.0, calendar=other)
@@ -220,14 +305,17 @@ def test_reference_dates_may_differ(desk):
     assert means(desk, "b.nc", "a.nc") == [2, 3]
 
 
-@pytest.mark.parametrize(("name", "one", "other"), [
-    ("cell_methods", "time: mean", "time: maximum"),
-    ("cell_methods", "time: maximum within days", "time: maximum over days"),
-    ("standard_name", "air_temperature", "surface_temperature"),
-    ("positive", "up", "down"),
-    ("flag_meanings", "water land", "land water"),
-    ("flag_values", np.int8([0, 1]), np.int8([1, 2])),
-])
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("cell_methods", "time: mean", "time: maximum"),
+        ("cell_methods", "time: maximum within days", "time: maximum over days"),
+        ("standard_name", "air_temperature", "surface_temperature"),
+        ("positive", "up", "down"),
+        ("flag_meanings", "water land", "land water"),
+        ("flag_values", np.int8([0, 1]), np.int8([1, 2])),
+    ],
+)
 def test_what_is_another_quantity_is_an_error(desk, name, one, other):
     file(desk, "a.nc", 0, 1.0, **{name: one})
     file(desk, "b.nc", 1, 1.0, **{name: other})
@@ -236,13 +324,16 @@ def test_what_is_another_quantity_is_an_error(desk, name, one, other):
     assert name in said and "a.nc" in said and "b.nc" in said
 
 
-@pytest.mark.parametrize(("name", "one", "other"), [
-    ("cell_methods", "time: mean", "time: mean (interval: 1 hour)"),
-    ("cell_methods", "area: time: mean", "time: mean area: mean"),
-    ("cell_methods", "time: mean", None),
-    ("standard_name", None, "air_temperature"),
-    ("long_name", "Temperature", "temperature"),
-])
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("cell_methods", "time: mean", "time: mean (interval: 1 hour)"),
+        ("cell_methods", "area: time: mean", "time: mean area: mean"),
+        ("cell_methods", "time: mean", None),
+        ("standard_name", None, "air_temperature"),
+        ("long_name", "Temperature", "temperature"),
+    ],
+)
 def test_what_says_no_other_quantity_is_fine(desk, name, one, other):
     file(desk, "a.nc", 0, 1.0, **{name: one})
     file(desk, "b.nc", 1, 2.0, **{name: other})

@@ -77,7 +77,11 @@ def test_a_hole_goes_with_its_shell_over_the_date_line(desk, shell, hole, lon):
 @pytest.mark.parametrize("hole", [(-178, -174), (182, 186), (179, -177)], ids=str)
 def test_a_part_and_its_hole_over_the_date_line_beside_other_parts(desk, hole):
     desk.grid(1.0, lat=SOUTH, lon=WEST)
-    parts = [[box(170, -20, -170, -10), box(hole[0], -18, hole[1], -12)[::-1]], [box(0, -5, 2, -3)], [box(-180, -25, -178, -24)]]
+    parts = [
+        [box(170, -20, -170, -10), box(hole[0], -18, hole[1], -12)[::-1]],
+        [box(0, -5, 2, -3)],
+        [box(-180, -25, -178, -24)],
+    ]
     assert count(desk, *parts, kind="MultiPolygon") == 176 + 4 + 2
 
 
@@ -146,7 +150,9 @@ def test_parts_that_meet_when_longitudes_go_round_count_once(globe):
     assert count(globe, box(-180, 0, 300, 10)) == 3600
 
 
-@pytest.mark.parametrize("lon", [np.arange(170.5, 190), np.arange(-189.5, -170), np.arange(530.5, 550)], ids=["170", "-190", "530"])
+@pytest.mark.parametrize(
+    "lon", [np.arange(170.5, 190), np.arange(-189.5, -170), np.arange(530.5, 550)], ids=["170", "-190", "530"]
+)
 def test_a_grid_over_the_date_line(desk, lon):
     desk.grid(1.0, lat=SOUTH, lon=lon)
     for west, east in ((175, -175), (175, 185), (-185, -175)):
@@ -178,7 +184,9 @@ def test_a_band_round_the_globe(desk, lon, west, east):
     assert count(desk, [*ring[2:-1], *ring[:3]]) == 3600  # begun at another corner
 
 
-@pytest.mark.parametrize("hole", [(5, 15), (170, 180), (-180, -170), (175, 185), (175, -175), (-185, -175), (355, 5), (359, 369)], ids=str)
+@pytest.mark.parametrize(
+    "hole", [(5, 15), (170, 180), (-180, -170), (175, 185), (175, -175), (-185, -175), (355, 5), (359, 369)], ids=str
+)
 def test_a_band_round_the_globe_with_a_hole(globe, hole):
     for west, east in ((-180, 180), (0, 360)):
         # 3600 without 10 x 6
@@ -242,7 +250,7 @@ def test_a_circle_round_a_pole_holds_it(globe, crs, south, centre):
 def test_a_ring_of_land_round_a_pole_leaves_the_pole_out(globe, own):
     outer, inner = shapely.Point(1e5, 0).buffer(2e6, 128), shapely.Point(-1e5, 2e5).buffer(1e6, 128)
     ring = outer.difference(inner)
-    whole, hole = ([float(row["count_v"]) for row in globe.run(layer(globe, polar(3031, s)))][0] for s in (outer, inner))
+    whole, hole = (next(float(row["count_v"]) for row in globe.run(layer(globe, polar(3031, s)))) for s in (outer, inner))
     path = layer(globe, ring, crs=3031) if own else layer(globe, polar(3031, ring))
     assert float(globe.run(path)[0]["count_v"]) == pytest.approx(whole - hole, rel=2e-4 if own else 1e-9)
 
@@ -262,7 +270,14 @@ def test_a_ring_that_is_closed_along_the_pole_is_as_drawn(globe, turned):
     for first, last in ((-180, 180), (-175, 175)):
         ring = [[first, -90], *([lon, -70] for lon in np.linspace(first, last, 36)), [last, -90], [first, -90]]
         assert count(globe, ring[::-1] if turned else ring) == 20 * (last - first)
-    fine = [[-180, -90], *([lon, -90] for lon in range(-90, 180, 90)), [180, -90], [180, -70], *([lon, -70] for lon in range(170, -180, -10)), [-180, -70]]
+    fine = [
+        [-180, -90],
+        *([lon, -90] for lon in range(-90, 180, 90)),
+        [180, -90],
+        [180, -70],
+        *([lon, -70] for lon in range(170, -180, -10)),
+        [-180, -70],
+    ]
     assert count(globe, [*fine, fine[0]]) == 7200
 
 
@@ -329,7 +344,11 @@ POLAR = {
     "semi_major_axis": 6378137.0,
     "inverse_flattening": 298.257223563,
 }
-ROTATED = {"grid_mapping_name": "rotated_latitude_longitude", "grid_north_pole_latitude": 39.25, "grid_north_pole_longitude": -162.0}
+ROTATED = {
+    "grid_mapping_name": "rotated_latitude_longitude",
+    "grid_north_pole_latitude": 39.25,
+    "grid_north_pole_longitude": -162.0,
+}
 
 
 @pytest.fixture
@@ -381,7 +400,9 @@ def test_a_region_that_reaches_beyond_a_polar_grid_says_so(antarctic):
 
 
 @pytest.mark.parametrize(
-    "shape", [shapely.box(-180, 80, 180, 90), shapely.box(0, 40, 30, 60), shapely.Point(18.3, 50.1).buffer(5e-7)], ids=["cap", "box", "tiny"]
+    "shape",
+    [shapely.box(-180, 80, 180, 90), shapely.box(0, 40, 30, 60), shapely.Point(18.3, 50.1).buffer(5e-7)],
+    ids=["cap", "box", "tiny"],
 )
 def test_a_region_within_a_rotated_grid_is_wholly_inside(desk, shape):
     plane(desk, np.arange(-49.5, 50), np.arange(-49.5, 50), ROTATED, "degrees")
@@ -510,7 +531,9 @@ def test_valid_regions_of_several_parts_are_not_repaired(desk):
 
 def test_a_sliver_that_two_parts_share_counts_once(desk):
     desk.grid(1.0)
-    assert desk.value("count", desk.regions([box(10, 0, 12, 4)], [box(12 - 1e-9, 0, 14, 4)], kind="MultiPolygon")) == pytest.approx(16, abs=1e-12)
+    assert desk.value(
+        "count", desk.regions([box(10, 0, 12, 4)], [box(12 - 1e-9, 0, 14, 4)], kind="MultiPolygon")
+    ) == pytest.approx(16, abs=1e-12)
 
 
 def test_corners_that_are_no_numbers_are_refused(desk):
@@ -525,7 +548,8 @@ def test_rings_without_area_are_null_and_named(desk):
     path = desk.folder / "t.geojson"
     shapes = {"line": [line], "flat": [[[10, 0], [12, 0], [14, 0], [10, 0]]], "whole": [box(10, 0, 11, 1)]}
     features = ",".join(
-        f'{{"type":"Feature","properties":{{"id":"{k}"}},"geometry":{{"type":"Polygon","coordinates":{v}}}}}' for k, v in shapes.items()
+        f'{{"type":"Feature","properties":{{"id":"{k}"}},"geometry":{{"type":"Polygon","coordinates":{v}}}}}'
+        for k, v in shapes.items()
     )
     path.write_text(f'{{"type":"FeatureCollection","features":[{features}]}}')
     rows = {row["id"]: row["count_v"] for row in desk.run(path)}
@@ -543,18 +567,24 @@ def shapefile(desk, *records):
         points = [p for ring in rings for p in ring]
         starts = np.cumsum([0, *map(len, rings[:-1])])
         x, y = zip(*points, strict=True)
-        content = struct.pack("<i4dii", 5, min(x), min(y), max(x), max(y), len(rings), len(points)) + struct.pack(f"<{len(rings)}i", *starts)
+        content = struct.pack("<i4dii", 5, min(x), min(y), max(x), max(y), len(rings), len(points)) + struct.pack(
+            f"<{len(rings)}i", *starts
+        )
         content += b"".join(struct.pack("<2d", *p) for p in points)
         body += struct.pack(">ii", number, len(content) // 2) + content
         index += struct.pack(">ii", place, len(content) // 2)
         place += 4 + len(content) // 2
     path = desk.folder / "t.shp"
     for end, data in ((".shp", body), (".shx", index)):
-        head = struct.pack(">7i", 9994, 0, 0, 0, 0, 0, 50 + len(data) // 2) + struct.pack("<ii8d", 1000, 5, -180, -90, 180, 90, 0, 0, 0, 0)
+        head = struct.pack(">7i", 9994, 0, 0, 0, 0, 0, 50 + len(data) // 2) + struct.pack(
+            "<ii8d", 1000, 5, -180, -90, 180, 90, 0, 0, 0, 0
+        )
         path.with_suffix(end).write_bytes(head + data)
     field = b"id".ljust(11, b"\0") + b"C" + bytes(4) + bytes([10, 0]) + bytes(14)
     rows = b"".join(b" " + str(k).encode().ljust(10) for k in range(len(records)))
-    path.with_suffix(".dbf").write_bytes(struct.pack("<BBBBIHH20x", 3, 120, 1, 1, len(records), 65, 11) + field + b"\r" + rows + b"\x1a")
+    path.with_suffix(".dbf").write_bytes(
+        struct.pack("<BBBBIHH20x", 3, 120, 1, 1, len(records), 65, 11) + field + b"\r" + rows + b"\x1a"
+    )
     path.with_suffix(".prj").write_text(
         'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]'
     )
@@ -623,11 +653,16 @@ def test_many_corners_and_many_holes_take_no_square_of_the_time(desk):
     t = np.linspace(0, 2 * np.pi, n, endpoint=False)
     r = 10 + 0.5 * np.cos(n / 4 * t)
     star = Polygon(np.c_[100 + r * np.cos(t), -15 + r * np.sin(t)])
-    holes = [shapely.box(100 + 0.1 * k % 10, -20 + 0.1 * (k // 100), 100 + 0.1 * k % 10 + 0.05, -20 + 0.1 * (k // 100) + 0.05) for k in range(10_000)]
+    holes = [
+        shapely.box(100 + 0.1 * k % 10, -20 + 0.1 * (k // 100), 100 + 0.1 * k % 10 + 0.05, -20 + 0.1 * (k // 100) + 0.05)
+        for k in range(10_000)
+    ]
     sieve = Polygon(shapely.box(99, -21, 111, -9).exterior, [h.exterior for h in holes])
     saw = np.c_[np.where(np.arange(n) % 2, 120.0, 125.0), np.linspace(-28, -2, n)]
     coast = Polygon([*saw, (130, -2), (130, -28)])
-    many = MultiPolygon([shapely.box(x, y, x + 0.1, y + 0.1) for x in np.arange(200, 220, 0.2) for y in np.arange(-28, -8, 0.2)])
+    many = MultiPolygon(
+        [shapely.box(x, y, x + 0.1, y + 0.1) for x in np.arange(200, 220, 0.2) for y in np.arange(-28, -8, 0.2)]
+    )
     for shape in (star, sieve, coast, many):
         path = layer(desk, shape)
         assert timed(desk, path) < 20
@@ -656,7 +691,14 @@ def parts(rng, x, y, kind):
             shell = shell[::-1] if kind != "date line" and rng.random() < 0.5 else shell
         reach = radius * (0.6 if kind == "date line" else 1.2)
         holes = [
-            star(rng, a + rng.uniform(-reach, reach), b + rng.uniform(-reach, reach), radius * rng.uniform(0.1, 0.6), int(rng.integers(4, 8)), decimals)[::-1]
+            star(
+                rng,
+                a + rng.uniform(-reach, reach),
+                b + rng.uniform(-reach, reach),
+                radius * rng.uniform(0.1, 0.6),
+                int(rng.integers(4, 8)),
+                decimals,
+            )[::-1]
             for _ in range(rng.integers(0, 4))
         ]
         if rng.random() < 0.1:

@@ -208,7 +208,7 @@ def test_an_input_that_is_deleted_is_read_to_its_end(desk, held):
 def test_a_link_or_a_mode_is_no_change(desk, held):
     run = held()
     os.link(desk.folder / "l.nc", desk.folder / "backup.nc")
-    os.chmod(desk.folder / "l.nc", 0o444)
+    (desk.folder / "l.nc").chmod(0o444)
     assert run.go_on()[0] == 0
 
 
@@ -289,7 +289,12 @@ def test_a_grid_that_changes_while_an_index_is_made_is_an_error(desk, change):
         assert not (desk.folder / "t.index").exists()
 
 
-SIGNALS = [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "told to stop"), (signal.SIGHUP, "its terminal went away"), (signal.SIGQUIT, "told to quit")]
+SIGNALS = [
+    (signal.SIGINT, "interrupted"),
+    (signal.SIGTERM, "told to stop"),
+    (signal.SIGHUP, "its terminal went away"),
+    (signal.SIGQUIT, "told to quit"),
+]
 
 
 @pytest.mark.parametrize(("number", "word"), SIGNALS)
@@ -338,7 +343,9 @@ def test_what_a_stopped_run_kept_is_gone_on_from(desk, held, number):
     until(lambda: journal.stat().st_size > 40, run.process)  # a window is kept
     assert run.end(number)[0] == 128 + number
     assert journal.exists() and run.parts() == []
-    done = desk.program("aggregate", "--resume", "--index", desk.folder / "t.index", desk.folder / "l.nc", "-o", desk.folder / "o.csv")
+    done = desk.program(
+        "aggregate", "--resume", "--index", desk.folder / "t.index", desk.folder / "l.nc", "-o", desk.folder / "o.csv"
+    )
     assert done.returncode == 0 and "resumed" in done.stderr
     assert (desk.folder / "o.csv").read_bytes() == (desk.folder / "whole.csv").read_bytes()
     assert not journal.exists()
@@ -370,7 +377,9 @@ def test_two_runs_of_one_output_leave_each_other_alone_and_one_wins_whole(desk, 
 
 def test_two_runs_of_one_output_that_keep_what_is_finished_are_not_let(desk, held):
     held("--resume", "l.nc")
-    done = desk.program("aggregate", "--resume", "--index", desk.folder / "t.index", desk.folder / "l.nc", "-o", desk.folder / "o.csv")
+    done = desk.program(
+        "aggregate", "--resume", "--index", desk.folder / "t.index", desk.folder / "l.nc", "-o", desk.folder / "o.csv"
+    )
     assert done.returncode == 1 and "another run writes `o.csv`" in done.stderr
 
 
@@ -381,7 +390,9 @@ def limited(desk, limits, *words, hard=True, **options):
         for what, most in limits.items():
             resource.setrlimit(what, (most, most if hard else resource.getrlimit(what)[1]))
 
-    return subprocess.run([PROGRAM, *map(str, words)], cwd=desk.folder, capture_output=True, text=True, preexec_fn=before, **options)
+    return subprocess.run(
+        [PROGRAM, *map(str, words)], cwd=desk.folder, capture_output=True, text=True, preexec_fn=before, **options
+    )
 
 
 RUN = ("aggregate", "--index", "t.index", "t.nc", "-o", "o.csv")
@@ -405,7 +416,14 @@ def test_few_open_files_are_enough_or_named(small, files):
 
 
 @pytest.mark.parametrize("files", [4, 5])
-@pytest.mark.parametrize("words", [("info", "t.nc"), ("index", "--regions", "t.geojson", "--key", "id", "--grid", "t.nc", "-o", "u.index"), ("check", "--index", "t.index", "t.nc")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", "t.nc"),
+        ("index", "--regions", "t.geojson", "--key", "id", "--grid", "t.nc", "-o", "u.index"),
+        ("check", "--index", "t.index", "t.nc"),
+    ],
+)
 def test_other_commands_name_the_limit_of_open_files_too(small, files, words):
     done = limited(small, {resource.RLIMIT_NOFILE: files}, *words)
     assert "damaged" not in done.stderr
@@ -413,9 +431,14 @@ def test_other_commands_name_the_limit_of_open_files_too(small, files, words):
 
 
 def test_many_files_one_after_the_other_need_few_open_files(desk):
-    names = [long_file(desk.folder / f"f{day:04}.nc", float(day), steps=1, start=day * 1440, form="NETCDF4").name for day in range(300)]
+    names = [
+        long_file(desk.folder / f"f{day:04}.nc", float(day), steps=1, start=day * 1440, form="NETCDF4").name
+        for day in range(300)
+    ]
     desk.index(grid=names[0])
-    done = limited(desk, {resource.RLIMIT_NOFILE: 16}, "aggregate", "--index", "t.index", *names, "--stats", "mean", "-o", "o.csv")
+    done = limited(
+        desk, {resource.RLIMIT_NOFILE: 16}, "aggregate", "--index", "t.index", *names, "--stats", "mean", "-o", "o.csv"
+    )
     assert done.returncode == 0, done.stderr
     assert [float(row[2]) for row in rows(desk.folder / "o.csv")] == list(range(300))
 
@@ -458,8 +481,25 @@ def test_much_data_and_little_memory_end_with_a_word(desk, form):
     desk.index(desk.regions(*rings, kind="MultiPolygon"), long_file(desk.folder / "l.nc", steps=200_000).name)
     for more in (3_000, 6_000, 12_000, 24_000):
         kilobytes = least_memory(desk) + more
-        done = limited(desk, {resource.RLIMIT_AS: kilobytes * 1024}, "aggregate", "--index", "t.index", "l.nc", "--stats", "mean,median", "-o", f"o.{form}", "--threads", "2")
-        assert done.returncode == 0 or done.returncode == 1 and "memory" in done.stderr, (kilobytes, done.returncode, done.stderr)
+        done = limited(
+            desk,
+            {resource.RLIMIT_AS: kilobytes * 1024},
+            "aggregate",
+            "--index",
+            "t.index",
+            "l.nc",
+            "--stats",
+            "mean,median",
+            "-o",
+            f"o.{form}",
+            "--threads",
+            "2",
+        )
+        assert done.returncode == 0 or (done.returncode == 1 and "memory" in done.stderr), (
+            kilobytes,
+            done.returncode,
+            done.stderr,
+        )
         assert list(desk.folder.glob(".*.part")) == []
 
 
@@ -478,7 +518,9 @@ def test_a_limit_to_the_size_of_files_is_named(small, form):
 
 
 def test_a_limit_to_the_size_of_an_index_is_named(small):
-    done = limited(small, {resource.RLIMIT_FSIZE: 10}, "index", "--regions", "t.geojson", "--key", "id", "--grid", "t.nc", "-o", "u.index")
+    done = limited(
+        small, {resource.RLIMIT_FSIZE: 10}, "index", "--regions", "t.geojson", "--key", "id", "--grid", "t.nc", "-o", "u.index"
+    )
     assert done.returncode == 1 and "larger than is allowed here" in done.stderr
 
 
@@ -491,15 +533,26 @@ def test_threads_that_cannot_start_are_done_without_or_named(small):
     for name in ("t.nc", "t.index"):
         (small.folder / name).chmod(0o644)
     nobody = 65_433
-    if subprocess.run([PROGRAM, "--version"], user=nobody, group=nobody, extra_groups=[], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [PROGRAM, "--version"], user=nobody, group=nobody, extra_groups=[], capture_output=True, check=False
+    ).returncode:
         pytest.skip("another user cannot run the program where it lies")
     for most in (1, 2, 3, 4):
 
         def before(most=most):
             resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
-        done = subprocess.run([PROGRAM, *RUN, "--threads", "4"], cwd=small.folder, capture_output=True, text=True, user=nobody, group=nobody, extra_groups=[], preexec_fn=before)
-        assert done.returncode == 0 or "no thread can be started" in done.stderr and done.returncode == 1, done
+        done = subprocess.run(
+            [PROGRAM, *RUN, "--threads", "4"],
+            cwd=small.folder,
+            capture_output=True,
+            text=True,
+            user=nobody,
+            group=nobody,
+            extra_groups=[],
+            preexec_fn=before,
+        )
+        assert done.returncode == 0 or ("no thread can be started" in done.stderr and done.returncode == 1), done
 
 
 def test_closed_streams_are_no_harm(small):
@@ -537,7 +590,9 @@ def test_a_folder_that_is_gone_is_named(small):
     assert subprocess.run(["bash", "-c", script]).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["with blanks", "with\na newline", "ü", "'\"$`;", b"\xff\xfe latin \xe9", "n" * 240, "-dash", "*"])
+@pytest.mark.parametrize(
+    "name", ["with blanks", "with\na newline", "ü", "'\"$`;", b"\xff\xfe latin \xe9", "n" * 240, "-dash", "*"]
+)
 @pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_CLASSIC"])
 def test_odd_names_of_files_work(desk, name, form):
     name = os.fsdecode(name)
@@ -553,21 +608,30 @@ def test_odd_names_of_files_work(desk, name, form):
         done = run("aggregate", "--index", f"./{name}.index", f"./{name}.nc", "--resume", "-o", f"./{name}.{end}")
         assert done.returncode == 0, done.stderr
     assert len(rows(desk.folder / f"{name}.csv")) == 2
-    assert [n for n in os.listdir(desk.folder) if n.startswith(".")] == []
+    assert [p for p in desk.folder.iterdir() if p.name.startswith(".")] == []
 
 
 def test_the_longest_name_that_a_disk_has_is_fine_for_an_output(small):
     name = "n" * 251 + ".csv"
-    done = small.program("aggregate", "--resume", "--index", small.folder / "t.index", small.folder / "t.nc", "-o", small.folder / name)
+    done = small.program(
+        "aggregate", "--resume", "--index", small.folder / "t.index", small.folder / "t.nc", "-o", small.folder / name
+    )
     assert done.returncode == 0, done.stderr
-    done = small.program("aggregate", "--index", small.folder / "t.index", small.folder / "t.nc", "-o", small.folder / f"n{name}")
+    done = small.program(
+        "aggregate", "--index", small.folder / "t.index", small.folder / "t.nc", "-o", small.folder / f"n{name}"
+    )
     assert done.returncode == 1 and "the name is too long" in done.stderr
 
 
 def test_links_that_lead_nowhere_are_named(small):
     (small.folder / "broken.nc").symlink_to("none.nc")
     (small.folder / "circle.nc").symlink_to("circle.nc")
-    for name, word in (("broken.nc", "a link to a file that is not there"), ("circle.nc", "lead in a circle"), (".", "it is a folder"), ("t.nc/x.nc", "is a file, not a folder")):
+    for name, word in (
+        ("broken.nc", "a link to a file that is not there"),
+        ("circle.nc", "lead in a circle"),
+        (".", "it is a folder"),
+        ("t.nc/x.nc", "is a file, not a folder"),
+    ):
         done = limited(small, {}, "aggregate", "--index", "t.index", name, "-o", "o.csv")
         assert done.returncode == 1 and word in done.stderr, done.stderr
     done = limited(small, {}, "aggregate", "--index", "circle.nc", "t.nc", "-o", "o.csv")
@@ -579,7 +643,7 @@ def test_links_that_lead_nowhere_are_named(small):
 def test_an_output_that_is_a_device_is_refused(small):
     done = limited(small, {}, *RUN[:-1], "/dev/full", "--format", "csv")
     assert done.returncode == 1 and "a pipe or a device" in done.stderr
-    assert os.path.exists("/dev/full")
+    assert Path("/dev/full").exists()
 
 
 def test_a_full_disk_is_named(small):
@@ -602,7 +666,9 @@ def test_what_is_not_there_is_not_needed(small, what):
         (small.folder / "in").mkdir()
         for name in ("t.nc", "t.index"):
             (small.folder / name).rename(small.folder / "in" / name)
-        prepare = f"mount --bind '{small.folder}/in' '{small.folder}/in' && mount -o remount,ro,bind '{small.folder}/in' && cd in"
+        prepare = (
+            f"mount --bind '{small.folder}/in' '{small.folder}/in' && mount -o remount,ro,bind '{small.folder}/in' && cd in"
+        )
     out = small.folder / "o.csv"
     script = f"{prepare} && '{PROGRAM}' aggregate --index t.index t.nc -o '{out}'"
     done = subprocess.run(["unshare", "-m", "bash", "-c", script], cwd=small.folder, capture_output=True, text=True)

@@ -68,7 +68,9 @@ def exact(values, ring, *operations, weights=None):
     sides = {"xmin": 10, "xmax": 14, "ymin": 0, "ymax": 4}
     options = {} if weights is None else {"weights": NumPyRasterSource(np.array(weights, dtype="f8")[::-1], **sides)}
     feature = {"type": "Feature", "properties": {}, "geometry": Polygon(ring).__geo_interface__}
-    (done,) = exact_extract(NumPyRasterSource(np.array(values, dtype="f8")[::-1], **sides), feature, list(operations), **options)
+    (done,) = exact_extract(
+        NumPyRasterSource(np.array(values, dtype="f8")[::-1], **sides), feature, list(operations), **options
+    )
     return done["properties"]
 
 
@@ -103,7 +105,18 @@ def test_shares_variety_and_spread_are_those_of_exactextract(cover, ring):
     ours = numbers(cover.run(regions, stats="frac,weighted_frac,variety,count,sum", words=words)[0])
     plain = numbers(cover.run(regions, stats="coefficient_of_variation,stdev,mean,variance", words=COVERAGE)[0])
     values = np.where(COVER == -9, np.nan, COVER)
-    asked = ["unique", "frac", "weighted_frac", "variety", "count", "sum", "coefficient_of_variation", "stdev", "mean", "variance"]
+    asked = [
+        "unique",
+        "frac",
+        "weighted_frac",
+        "variety",
+        "count",
+        "sum",
+        "coefficient_of_variation",
+        "stdev",
+        "mean",
+        "variance",
+    ]
     theirs = exact(values, ring, *asked, weights=field)
     for value, share, weighted in zip(theirs["unique"], theirs["frac"], theirs["weighted_frac"], strict=True):
         assert ours[f"frac_{value:g}_v"] == pytest.approx(share, abs=2e-7)  # exactextract keeps coverage as float32
@@ -388,7 +401,11 @@ def test_every_kind_of_output_has_a_column_or_variable_for_each_class(desk):
     wanted = [*(f"frac_{k}_v" for k in range(1, 5)), "variety_v"]
     table = pq.read_table(write(desk, "o.parquet", *COVERAGE))
     assert table.column_names == ["id", "time", *wanted]
-    assert table.equals(pyarrow.feather.read_table(write(desk, "o.arrow", *COVERAGE)).cast(table.schema).replace_schema_metadata(table.schema.metadata))
+    assert table.equals(
+        pyarrow.feather.read_table(write(desk, "o.arrow", *COVERAGE))
+        .cast(table.schema)
+        .replace_schema_metadata(table.schema.metadata)
+    )
     rows = list(csv.DictReader(io.StringIO(write(desk, "o.csv", *COVERAGE).read_text())))
     assert [float(row["frac_4_v"]) for row in rows] == table["frac_4_v"].to_pylist() == [0.2, 0.2]
     with netCDF4.Dataset(write(desk, "o.nc", *COVERAGE)) as file:
@@ -411,7 +428,18 @@ def test_a_killed_run_goes_on_with_the_same_columns(desk):
 def killed(desk, name, *words):
     """Ends a run with `--resume` as soon as it has kept something."""
     folder = desk.folder
-    words = ["aggregate", "--index", folder / "t.index", folder / "t.nc", *words, "--resume", "--threads", "1", "-o", folder / name]
+    words = [
+        "aggregate",
+        "--index",
+        folder / "t.index",
+        folder / "t.nc",
+        *words,
+        "--resume",
+        "--threads",
+        "1",
+        "-o",
+        folder / name,
+    ]
     run = subprocess.Popen([CRATE / "target/release/ncproj", *map(str, words)])
     kept = folder / f".{name}.resume"
     while run.poll() is None and not (kept.exists() and kept.stat().st_size > 20_000):

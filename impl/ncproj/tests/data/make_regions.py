@@ -73,7 +73,9 @@ from shapely.geometry import Polygon  # noqa: E402
 frame = geopandas.GeoDataFrame({"id": ["a"]}, geometry=[Polygon(A)], crs=4326)
 frame.to_crs(3857).to_parquet("mercator.parquet", index=False)
 
-boxes = geopandas.GeoDataFrame({"id": ["a", "b"], "size": [1.5, 2.0], "n": [7, 400]}, geometry=[Polygon(A), Polygon(B)], crs=4326)
+boxes = geopandas.GeoDataFrame(
+    {"id": ["a", "b"], "size": [1.5, 2.0], "n": [7, 400]}, geometry=[Polygon(A), Polygon(B)], crs=4326
+)
 boxes.to_file("boxes.fgb")
 boxes["kind"] = boxes["id"].astype("category")
 boxes["day"] = pandas.to_datetime(["2024-02-29", "2024-03-01"])
