@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 from contextlib import contextmanager
 
 import netCDF4
