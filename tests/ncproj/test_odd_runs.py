@@ -11,8 +11,8 @@ import resource
 import signal
 import subprocess
 import time
-from pathlib import Path
 from contextlib import contextmanager
+from pathlib import Path
 
 import netCDF4
 import numpy as np
