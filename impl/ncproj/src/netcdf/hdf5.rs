@@ -296,15 +296,19 @@ fn attributes(at: &h5::Location) -> h5::Result<Attributes> {
         if name == "REFERENCE_LIST" || name == "DIMENSION_LIST" {
             continue;
         }
-        let Ok(attr) = at.attr(&name) else { continue };
-        if let Some(value) = attribute(&attr) {
-            if let Attr::Numbers(Kind::I8 | Kind::U8, _) = value
-                && let Some(whole) = integers(&attr)
-            {
-                exact.push((name.clone(), whole));
-            }
-            out.push((name, value));
+        // One that cannot be read may decide what numbers mean: whoever needs it says so.
+        let unreadable = Attr::Other("unreadable");
+        let Ok(attr) = at.attr(&name) else {
+            out.push((name, unreadable));
+            continue;
+        };
+        let value = attribute(&attr).unwrap_or(unreadable);
+        if let Attr::Numbers(Kind::I8 | Kind::U8, _) = value
+            && let Some(whole) = integers(&attr)
+        {
+            exact.push((name.clone(), whole));
         }
+        out.push((name, value));
     }
     Ok((out, exact))
 }
