@@ -160,8 +160,15 @@ pub fn run(
     }
     let chunks = run.chunks;
     let seen = std::mem::take(&mut run.seen);
-    if let Some((_, e)) = run.masked.into_iter().find(|(name, _)| !seen.contains(name)) {
-        return Err(e);
+    for (name, e) in std::mem::take(&mut run.masked) {
+        if !seen.contains(&name) {
+            return Err(e);
+        }
+        // Among files that hold values one may be clouded all over; it is said.
+        let text = e.to_string();
+        let mut lines = text.lines();
+        let (what, place) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+        warnings.push(format!("{}: {what}", place.trim().trim_start_matches("at ")));
     }
     seconds.push(("rows", begun.elapsed().as_secs_f64()));
     let begun = Instant::now();

@@ -530,6 +530,12 @@ static NO_MAPPING: Refusal = Refusal {
     message: "`grid_mapping` of `{}` names `{}`, and there is no such variable",
     hint: "repair the attribute, or remove it where the grid is in longitude and latitude",
 };
+static NAMELESS_MAPPING: Refusal = Refusal {
+    of: "coordinate systems",
+    name: "a grid mapping without `grid_mapping_name` and without a text",
+    message: "`{}` is the grid mapping of `{}`, but says neither `grid_mapping_name` nor `crs_wkt`, `spatial_ref` or `proj4`",
+    hint: "add `grid_mapping_name` as CF has it, or the system's text as `crs_wkt`",
+};
 static UNKNOWN_UNIT: Refusal = Refusal {
     of: "coordinate systems",
     name: "x and y in an unknown unit",
@@ -555,7 +561,8 @@ pub const SYSTEM_FEATURES: &[Feature] = &[
         "lengths (`m`, `km`, `US_survey_foot`, `25 km` ...), degrees of a rotated pole, scanning angles in radians",
     ),
 ];
-pub const SYSTEM_REFUSALS: &[&Refusal] = &[&NO_MAPPING, &UNKNOWN_UNIT, &UNITS_DIFFER];
+pub const SYSTEM_REFUSALS: &[&Refusal] =
+    &[&NAMELESS_MAPPING, &NO_MAPPING, &UNKNOWN_UNIT, &UNITS_DIFFER];
 
 /// The names of an attribute `grid_mapping`: `crs`, or `crs: x y other: lat lon` with the coordinates of each.
 fn mapping_names(text: &str) -> Vec<(&str, Vec<&str>)> {
@@ -642,6 +649,9 @@ fn plane_sureness(var: &Var, side: Side) -> u8 {
     };
     match var.text("standard_name") {
         Some(name) if name == standard || name == rotated => return 4,
+        // CF's names since 1.9 for the scanning angles of a geostationary satellite.
+        Some("projection_y_angular_coordinate") if side == Side::Y => return 4,
+        Some("projection_x_angular_coordinate") if side == Side::X => return 4,
         Some(name) if name.starts_with("projection_") || name.starts_with("grid_l") => return 0,
         Some("latitude" | "longitude" | "time") => return 0,
         _ => {}
@@ -794,6 +804,14 @@ fn find_names(source: &Source, of: Option<&str>) -> Result<Found> {
         .find(|v| [Side::Lat, Side::Lon].iter().all(|s| coordinate(source, v, *s).is_some()))
     {
         return Err(no_sides(source, &var.name));
+    }
+    // A mapping that says nothing of what it is.
+    for var in &candidates {
+        if let Some(m) = named_mapping(source, var)?.filter(|m| !is_mapping(m)) {
+            return Err(NAMELESS_MAPPING
+                .error(&[&m.name, &var.name])
+                .at(format!("{}: variable `{}`", source.name, m.name)));
+        }
     }
     let names: Vec<String> = source.vars.iter().map(|v| shape_text(source, v)).collect();
     let what = match of {
@@ -1103,10 +1121,15 @@ fn read_bounds(
         let shape = shape_text(source, var);
         return Err(BOUNDS_SHAPE.error(&[&shape, side.name(), name, name]).at(at()));
     }
-    // CF: bounds have the unit of their coordinate, whether they say it or not.
+    // CF: bounds have the unit of their coordinate, whether they say it or not, in one spelling or another.
     let own = source.var(name).map(units).unwrap_or_default();
     let (theirs, same) = (units(var), |a: &str, b: &str| {
-        a == b || angle::unit(a).is_some_and(|u| Some(u) == angle::unit(b))
+        let angles = angle::unit(a).zip(angle::unit(b)).is_some_and(|(a, b)| {
+            let apart = a.towards != b.towards && a.towards != Towards::Either;
+            a.factor == b.factor && (!apart || b.towards == Towards::Either)
+        });
+        let lengths = length_unit(a).zip(length_unit(b)).is_some_and(|(a, b)| a == b);
+        a == b || angles || lengths
     });
     if !theirs.is_empty() && !same(&theirs, &own) {
         return Err(BOUNDS_UNITS

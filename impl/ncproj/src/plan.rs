@@ -66,8 +66,30 @@ static TWO_CALENDARS: Refusal = Refusal {
     message: "the files differ in their calendar: `{}` of `{}` and `{}` of `{}`",
     hint: "aggregate them in calls of their own, or bring them to one calendar first (xarray: `ds.convert_calendar`)",
 };
-pub const REFUSALS: &[&Refusal] =
-    &[&NOT_NUMBERS, &NOT_LABELS, &IN_GROUP, &NO_SCALES, &SAME_DIM, &NOT_FLAT, &TWO_CALENDARS];
+static TWO_TIMES: Refusal = Refusal {
+    of: "time",
+    name: "times of two dimensions, beginning and step of forecasts",
+    message: "the times stand in `{}`, of two dimensions, and `{}` is the beginning of each forecast only",
+    hint: "choose one beginning (`ncks -d`), or remove `{}` to have the beginning and the step as columns (`ncks -x -v`)",
+};
+static NO_TIME: Refusal = Refusal {
+    of: "time",
+    name: "a time that is missing",
+    message: "value {} of the time `{}` is missing: it is NaN, a fill value, or outside of its valid range",
+    hint: "repair the time axis (`_FillValue`, `missing_value`, `valid_range`), or cut these steps off",
+};
+
+pub const REFUSALS: &[&Refusal] = &[
+    &TWO_TIMES,
+    &NO_TIME,
+    &NOT_NUMBERS,
+    &NOT_LABELS,
+    &IN_GROUP,
+    &NO_SCALES,
+    &SAME_DIM,
+    &NOT_FLAT,
+    &TWO_CALENDARS,
+];
 
 /// Values along an axis.
 const MOST_STEPS: usize = 1 << 26;
@@ -574,6 +596,19 @@ fn axes(source: &mut Source, variable: &str) -> Result<Axes> {
         out.units.push(units);
         out.others.push((name, labels));
     }
+    // Times of two dimensions, beginning and step, have no column: the beginning may not stand for them.
+    if let Some(k) = first
+        && along[k].as_ref().and_then(|n| source.var(n)).is_some_and(|v| as_time(v) == 0)
+    {
+        let all = &source.vars[index].dims;
+        let both = |v: &&Var| v.dims.len() == 2 && v.dims.iter().all(|d| all.contains(d));
+        let time = |v: &&Var| is_cf_time(v) && as_time(v) == 3;
+        if let Some(v) = source.vars.iter().filter(both).find(time) {
+            let (beginning, text) = (along[k].as_deref().unwrap_or(""), shape_text(source, v));
+            let at = format!("{}: variable `{variable}`", source.name);
+            return Err(TWO_TIMES.error(&[&text, beginning, &v.name]).at(at));
+        }
+    }
     if out.time.is_none()
         && let Some(scalar) = scalar_time(source, variable)
     {
@@ -620,7 +655,13 @@ fn read_times(source: &mut Source, name: &str) -> Result<(TimeUnits, Vec<i64>)> 
     let units = TimeUnits::parse(var.text("units").unwrap_or(""), calendar)?;
     let times: Result<Vec<i64>> = match source.read_integers(name)? {
         Some(whole) => whole.iter().map(|v| units.decode_whole(*v)).collect(),
-        None => source.read_numbers(name)?.iter().map(|v| units.decode(*v)).collect(),
+        None => {
+            let values = source.read_numbers(name)?;
+            if let Some(k) = values.iter().position(|v| v.is_nan()) {
+                return Err(NO_TIME.error(&[&thousands(k as u64 + 1), name]));
+            }
+            values.iter().map(|v| units.decode(*v)).collect()
+        }
     };
     Ok((units, times?))
 }
@@ -650,7 +691,17 @@ fn coordinate(source: &Source, variable: &str, dim: usize) -> Option<String> {
         v.dims.first() == Some(&dim)
             && (v.dims.len() == 1 || v.kind == Kind::Char && v.dims.len() == 2)
     };
-    if let Some(v) = source.var(name).filter(on) {
+    let own = source.var(name).filter(on);
+    // Where a dimension holds the beginnings of forecasts or their steps, the times themselves may stand beside.
+    let of_forecast = |v: &Var| {
+        is_cf_time(v) && as_time(v) == 0 || v.text("standard_name") == Some("forecast_period")
+    };
+    if own.is_some_and(of_forecast)
+        && let Some(v) = source.vars.iter().find(|v| on(v) && is_cf_time(v) && as_time(v) == 3)
+    {
+        return Some(v.name.clone());
+    }
+    if let Some(v) = own {
         return Some(v.name.clone());
     }
     // In a group below that of its dimension, where the variable sees it.

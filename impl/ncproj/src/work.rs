@@ -356,8 +356,7 @@ impl Run<'_> {
         self.chunks += read.load(Ordering::Relaxed);
         for (w, m) in work.iter().zip(&span.members) {
             let seen = w.seen.load(Ordering::Relaxed);
-            if !self.seen.contains(&m.name) && (seen || within_range(w, &m.name, &mut self.masked)?)
-            {
+            if seen || within_range(w, &m.name, &mut self.masked)? {
                 self.seen.insert(m.name.clone());
             }
         }

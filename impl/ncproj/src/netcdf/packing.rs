@@ -131,7 +131,7 @@ static TWO_RANGES: Refusal = Refusal {
 };
 static ALL_OUT: Refusal = Refusal {
     of: OF,
-    name: "a range that masks every value of a file",
+    name: "a range that masks every value of a run (of one of its files: a warning)",
     message: "every value of `{}` lies outside of its {}",
     hint: "floats beside packed integers are in unpacked units, integers in packed ones: repair the attribute, or delete it (`ncatted`)",
 };
@@ -270,7 +270,7 @@ fn held(value: i128, of: Kind, kind: Kind) -> Option<i128> {
     if least < 0 {
         return (twin && value > most && value - span >= least).then(|| value - span);
     }
-    (value < 0 && value >= -span / 2).then(|| value + span)
+    (twin && value < 0 && value >= -span / 2).then(|| value + span)
 }
 
 impl Rules {
