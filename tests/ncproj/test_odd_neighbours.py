@@ -1,8 +1,11 @@
 """What was found by trying: inputs beside those of the other files that a first version got wrong."""
 
+import geopandas
 import netCDF4
 import numpy as np
+import pyproj
 import pytest
+import shapely
 
 from tests.ncproj.odd import LAT, LON
 
@@ -165,3 +168,50 @@ def test_a_time_that_is_missing_is_said_as_that(desk, attrs):
 
     desk.grid(1.0, lat=LAT, lon=LON, more=more)
     assert "value 2 of the time `time` is missing" in only(desk)
+
+
+@pytest.mark.parametrize("system", ["sinu +R=6371007.181", "moll", "robin", "natearth", "eck4", "wintri", "eqearth"])
+def test_a_map_of_the_whole_world_has_corners_that_are_no_places(desk, system):
+    words = f"+proj={system} +lon_0=0"
+    x, y = np.arange(-17.5e6, 18e6, 1e6), np.arange(-8.5e6, 9e6, 1e6)
+    with netCDF4.Dataset(desk.folder / "t.nc", "w") as file:
+        file.createVariable("crs", "i4", ()).crs_wkt = pyproj.CRS(words).to_wkt()
+        for name, centres in (("y", y), ("x", x)):
+            file.createDimension(name, len(centres))
+            axis = file.createVariable(name, "f8", (name,))
+            axis.setncatts({"units": "m", "standard_name": f"projection_{name}_coordinate"})
+            axis[:] = centres
+        values = file.createVariable("v", "f8", ("y", "x"))
+        values.grid_mapping = "crs"
+        values[:] = 1
+    for west, south, east, north in [(-5, 10, 25, 50), (100, -40, 130, -10), (-170, 50, -140, 70)]:
+        ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+        fine = shapely.segmentize(shapely.Polygon(ring), 0.05)
+        there = shapely.transform(
+            fine, pyproj.Transformer.from_crs("OGC:CRS84", words, always_xy=True).transform, interleaved=False
+        )
+        rows = desk.run(desk.regions(ring), stats="count,valid")
+        assert not isinstance(rows, str), rows
+        # the true share of each cell: all lie on the map, so the area in the plane over that of a cell
+        assert float(rows[0]["count_v"]) == pytest.approx(there.area / 1e12, rel=1e-4)
+        assert float(rows[0]["valid_v"]) == pytest.approx(1, abs=1e-6)
+
+
+WIDE = [(-170, -10, 170, 10), (-140, -10, 140, 10), (-179, -60, 179, 60), (10, 0, 350, 20)]
+
+
+@pytest.mark.parametrize("bounds", WIDE)
+def test_a_wide_box_that_turns_as_geojson_has_it_is_as_drawn(desk, bounds):
+    west, south, east, north = bounds
+    desk.grid(1.0, lat=np.arange(-87.5, 90, 5), lon=np.arange(-177.5, 180, 5))
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    assert desk.value("count", desk.regions(ring)) == pytest.approx((east - west) * (north - south) / 25)
+    said = desk.index(desk.regions(ring)).stderr
+    assert (max(east - west, 0) <= 270) or "warning: " in said and "long way" in said, said
+
+
+def test_a_wide_hole_as_geos_makes_it_is_as_drawn(desk):
+    desk.grid(1.0, lat=np.arange(-87.5, 90, 5), lon=np.arange(-177.5, 180, 5))
+    shape = shapely.orient_polygons(shapely.box(-180, -90, 180, 90) - shapely.box(-150, -50, 150, 50))
+    rings = [[list(p) for p in ring.coords] for ring in (shape.exterior, *shape.interiors)]
+    assert desk.value("count", desk.regions(*rings)) == pytest.approx((360 * 180 - 300 * 100) / 25)

@@ -80,6 +80,57 @@ impl Projection {
         }
     }
 
+    /// Does the whole Earth lie on a map whose corners are no places? There PROJ's way back may give some place all the same.
+    pub fn is_world(&self) -> bool {
+        const WORLDS: [&str; 27] = [
+            "aitoff",
+            "crast",
+            "denoy",
+            "eck1",
+            "eck2",
+            "eck3",
+            "eck4",
+            "eck5",
+            "eck6",
+            "eqearth",
+            "fahey",
+            "hammer",
+            "hatano",
+            "kav5",
+            "kav7",
+            "loxim",
+            "moll",
+            "natearth",
+            "natearth2",
+            "nell_h",
+            "putp2",
+            "robin",
+            "sinu",
+            "vandg",
+            "wag4",
+            "wink1",
+            "wintri",
+        ];
+        let code = self.text.split(' ').next().and_then(|w| w.strip_prefix("+proj="));
+        code.is_some_and(|c| WORLDS.contains(&c))
+    }
+
+    /// Longitude and latitude of a place on the map; nothing off the map of the world.
+    pub fn place(&self, x: f64, y: f64, slack: f64) -> Option<[f64; 2]> {
+        let g = self.inverse(x, y)?;
+        if self.is_world() {
+            // Some go on beyond their edges.
+            if (g[0] - self.lon_0).abs() > 180.0 + 1e-9 || g[1].abs() > 90.0 + 1e-9 {
+                return None;
+            }
+            let back = self.forward_from_middle(g[0] - self.lon_0, g[1])?;
+            if !((back[0] - x).hypot(back[1] - y) <= slack) {
+                return None;
+            }
+        }
+        Some(g)
+    }
+
     /// x and y of a point `d` degrees east of the middle meridian; -180 and 180 are different edges of the map.
     pub fn forward_from_middle(&self, d: f64, lat: f64) -> Option<[f64; 2]> {
         match &self.kind {

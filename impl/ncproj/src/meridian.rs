@@ -99,6 +99,9 @@ fn polar(p: Point) -> bool {
     p[1].abs() >= 90.0 - HAIR
 }
 
+/// A hole of few corners that is wider than this as drawn is meant to go over the date line.
+const FAR_WIDER: f64 = 300.0;
+
 /// A ring, looked at: where it jumps, and what it is when the jumps are put together.
 struct Sketch {
     /// The longest jump as drawn.
@@ -216,7 +219,8 @@ fn read(points: &Ring, turns: f64, seen: &mut Understood) -> Result<Option<Ring>
             (true, false) => Some(false),
             (false, true) => Some(true),
             _ if wide && joined && !strip => Some(true),
-            _ if wide && drawn && !joined && strip => Some(false),
+            // Counter-clockwise as drawn, as GeoJSON has its outlines: a wide region, and said.
+            _ if drawn && !joined => Some(false),
             _ => None,
         }
     };
@@ -353,6 +357,17 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
             }
             Some(joined) if fits(&joined).is_some() && fits(&hole).is_none() => hole = joined,
             Some(joined) if !full && fits(&joined).is_none() && fits(&hole).is_some() => {}
+            // In a shell round the globe both may fit, and of holes the direction is no rule: over the date line where that is
+            // far shorter, else as drawn; and it is said.
+            Some(joined) if full && fits(&hole).is_some() && hole.len() < MANY => {
+                let wide = span(&hole, 0).1 - span(&hole, 0).0;
+                if wide > FAR_WIDER {
+                    hole = joined;
+                    own.crossing = true;
+                } else {
+                    own.long = wide > WIDE;
+                }
+            }
             joined => match (read(&hole, turns, &mut own), joined) {
                 (Ok(Some(other)), _) => hole = other,
                 (Ok(None), _) => {}
@@ -366,6 +381,11 @@ pub fn unwrap(polygon: &[Ring], seen: &mut Understood) -> Result<Option<Polygon>
             },
         }
         seen.pole |= own.pole;
+        if full {
+            // In a shell round the globe a hole may be read both ways: which it was is said.
+            seen.crossing |= own.crossing;
+            seen.long |= own.long;
+        }
         let (a, b) = span(&hole, 0);
         match fits(&hole) {
             Some(0.0) => {}

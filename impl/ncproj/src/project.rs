@@ -52,12 +52,14 @@ impl<'a> Projector<'a> {
         let mut before: Option<Point> = None;
         let (mut first, mut steps) = (0.0, [0.0f64; 2]);
         let disc = projection.disc();
+        let world = projection.is_world();
+        let slack = 1e-3 * ((east - west) / grid.lon.len() as f64).abs();
         let mut off = false;
         for [x, y] in border {
-            let [lon, lat] = match projection.inverse(x, y) {
+            let [lon, lat] = match projection.place(x, y, slack) {
                 Some(g) => g,
-                None if disc.is_some() => {
-                    off = true; // a corner of the picture that shows the sky
+                None if disc.is_some() || world => {
+                    off = true; // a corner of the picture that shows the sky, or is off the map
                     continue;
                 }
                 None => return Err(beyond(x, y)),
@@ -97,6 +99,9 @@ impl<'a> Projector<'a> {
             (window[0], window[2]) = (window[0] - 2.0 * steps[0], window[2] + 2.0 * steps[0]);
         } else {
             window[2] = window[0] + 360.0;
+        }
+        if world && off {
+            window = [-180.0, -90.0, 180.0, 90.0];
         }
         if let Some((lat, reach)) = disc.filter(|_| off) {
             let round = lat.abs() + reach >= 90.0;
@@ -416,8 +421,9 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
     let Some(projection) = grid.projection.as_ref().filter(|p| !p.is_rotated()) else {
         return Ok(None);
     };
+    let slack = 1e-3 * (grid.lon.edges[1] - grid.lon.edges[0]).abs();
     let corner =
-        |x: f64, y: f64| projection.inverse(x, y).map(|g| projection.on_sphere(g[0], g[1]));
+        |x: f64, y: f64| projection.place(x, y, slack).map(|g| projection.on_sphere(g[0], g[1]));
     // The width of a cell in the middle of the grid, in radians.
     let step = |a: &Axis| {
         let k = a.len() / 2;
@@ -449,8 +455,9 @@ pub fn scale(grid: &Grid, file: &str, threads: usize) -> Result<Option<Scale>> {
     };
     let (ys, xs) = (fine(&grid.lat.edges), fine(&grid.lon.edges));
     let [rows, columns] = Scale::shape(grid, block);
-    // Of a disc the sky round it has no place; any other projection has to know all corners.
-    let disc = projection.disc().is_some();
+    // Of a disc the sky round it has no place, nor have the corners of a map of the world; any other projection has to know
+    // all corners.
+    let disc = projection.disc().is_some() || projection.is_world();
     let line = |y: f64| {
         let all =
             xs.iter().map(|x| corner(*x, y).map_or(if disc { Some(SKY) } else { None }, Some));
