@@ -248,7 +248,10 @@ fn say_notes(quiet: bool, notes: &Notes) {
     for (names, what) in [
         (&notes.outside, "wholly outside the grid, null in the output"),
         (&notes.without_area, "without area, null in the output"),
-        (&notes.unwrapped, "drawn from one side of the map straight to the other, taken to cross the date line (or 0)"),
+        (
+            &notes.unwrapped,
+            "drawn from one side of the map straight to the other, taken to cross the date line (or 0)",
+        ),
         (
             &notes.long,
             "with edges of more than 270 degrees, taken to go the long way round as drawn",

@@ -478,13 +478,15 @@ mod tests {
         let ring = [[170.0, -20.0], [-170.0, -20.0], [-170.0, -10.0], [170.0, -10.0]];
         assert_eq!(area(&[ring.to_vec()]), (200.0, CROSSING));
         let back: Ring = ring.iter().rev().copied().collect();
-        assert_eq!(doubt(&back).why.name, EITHER_WAY.name);
+        let long = Understood { long: true, ..Default::default() };
+        assert_eq!(area(&[back]), (3400.0, long));
         // up to 270 degrees a wide box is what is drawn, in its usual direction
         let wide = [[-130.0, 0.0], [130.0, 0.0], [130.0, 10.0], [-130.0, 10.0]];
         assert_eq!(area(&[wide.to_vec()]), (2600.0, Understood::default()));
+        let other: Ring = wide.iter().rev().copied().collect();
+        assert_eq!(doubt(&other).why.name, EITHER_WAY.name);
         // and one of the whole globe but for a degree is no strip of one degree and a hundred
         let all = [[-179.5, -60.0], [179.5, -60.0], [179.5, 60.0], [-179.5, 60.0]];
-        let long = Understood { long: true, ..Default::default() };
         assert_eq!(area(&[all.to_vec()]), (359.0 * 120.0, long));
     }
 

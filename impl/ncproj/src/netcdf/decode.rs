@@ -314,7 +314,10 @@ mod tests {
     fn unsigned_bytes_kept_in_signed_ones_are_unsigned() {
         let v = var(
             Kind::I1,
-            vec![("_Unsigned", Attr::Text("true".into())), ("_FillValue", number(-1.0))],
+            vec![
+                ("_Unsigned", Attr::Text("true".into())),
+                ("_FillValue", Attr::Numbers(Kind::I1, vec![-1.0])),
+            ],
         );
         let got = wide(&v, &[200, 255, 3]);
         assert_eq!((got[0], got[2]), (200.0, 3.0));
