@@ -51,6 +51,17 @@ def long_file(path, value=1.0, steps=STEPS, start=0, form="NETCDF3_CLASSIC", var
     return path
 
 
+@pytest.fixture(autouse=True)
+def plain_signals():
+    """A pytest in the background ignores some signals, and what it starts inherits that."""
+    before = {}
+    for one in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT, signal.SIGXCPU):
+        before[one] = signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
 class Held:
     """`ncproj WORDS --progress`, held at its first word of progress: after the first window of steps."""
 
