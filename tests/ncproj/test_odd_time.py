@@ -261,9 +261,9 @@ def test_packed_times_are_unpacked(desk):
 @pytest.mark.parametrize("attrs", [{"missing_value": 7.0}, {"valid_max": 5.0}])
 def test_missing_times_are_refused(desk, attrs):
     timed(desk, "days since 2000-01-01", [1, 7], attrs=attrs)
-    assert "is no time" in times(desk)
+    assert "is missing: it is NaN" in times(desk)
     timed(desk, "days since 2000-01-01", [1, np.inf])
-    assert "is no time" in times(desk)
+    assert "is missing: it is NaN" in times(desk)
 
 
 @pytest.mark.parametrize(
