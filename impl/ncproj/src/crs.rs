@@ -124,7 +124,8 @@ impl Projection {
                 return None;
             }
             let back = self.forward_from_middle(g[0] - self.lon_0, g[1])?;
-            if !((back[0] - x).hypot(back[1] - y) <= slack) {
+            let off = (back[0] - x).hypot(back[1] - y);
+            if off.is_nan() || off > slack {
                 return None;
             }
         }
