@@ -1,6 +1,7 @@
 //! Which variables are the two-dimensional latitude and longitude of another, and what they say.
 
 use super::Quads;
+use crate::angle::{self, Towards};
 use crate::error::{Error, Result, list, thousands};
 use crate::features::Refusal;
 use crate::grid::shape_text;
@@ -105,25 +106,10 @@ const SHORT: [&[&str]; 2] = [
 
 /// A unit of latitude (0) or longitude (1), in degrees; nothing for what is none. No unit means degrees.
 fn degrees(units: &str, side: usize) -> Option<f64> {
-    let u = units.trim().to_lowercase().replace(' ', "_");
-    let (own, against) =
-        if side == 0 { (["north", "n"], ["south", "s"]) } else { (["east", "e"], ["west", "w"]) };
-    for (words, sign) in [(own, 1.0), (against, -1.0)] {
-        let spelled = words.iter().any(|w| {
-            ["degrees_", "degree_", "degrees", "degree"].iter().any(|d| u == format!("{d}{w}"))
-        });
-        if spelled {
-            return Some(sign);
-        }
-    }
-    match u.as_str() {
-        "" | "degrees" | "degree" | "deg" | "arc_degree" | "angular_degree" | "°" => Some(1.0),
-        "radian" | "radians" | "rad" => Some(1f64.to_degrees()),
-        "grad" | "grads" | "gon" | "gons" | "grade" | "grades" => Some(0.9),
-        "arc_minute" | "arc_minutes" | "arcminute" | "arcminutes" => Some(1.0 / 60.0),
-        "arc_second" | "arc_seconds" | "arcsecond" | "arcseconds" => Some(1.0 / 3600.0),
-        _ => None,
-    }
+    let own = if side == 0 { Towards::Latitude } else { Towards::Longitude };
+    angle::unit(units)
+        .filter(|a| a.towards == own || a.towards == Towards::Either)
+        .map(|a| a.factor)
 }
 
 /// Is this variable a latitude (longitude) of cells, and how surely? 0 for no.
