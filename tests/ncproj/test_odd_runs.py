@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import geopandas
 import netCDF4
 import numpy as np
 import pytest
@@ -440,6 +441,18 @@ def test_other_commands_name_the_limit_of_open_files_too(small, files, words):
     done = limited(small, {resource.RLIMIT_NOFILE: files}, *words)
     assert "damaged" not in done.stderr
     assert done.returncode == 0 or "too many files are open" in done.stderr
+
+
+@pytest.mark.parametrize("files", [4, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize("regions", ["r.parquet", "r.gpkg", "r.shp", "r.fgb", "r.shp.zip"])
+def test_regions_of_each_format_name_the_limit_of_open_files(small, files, regions):
+    geopandas.read_file(small.folder / "t.geojson").set_crs(4326, allow_override=True).pipe(
+        lambda table: table.to_parquet(small.folder / regions) if "parquet" in regions else table.to_file(small.folder / regions)
+    )
+    words = ("index", "--regions", regions, "--key", "id", "--grid", "t.nc", "-o", "u.index")
+    done = limited(small, {resource.RLIMIT_NOFILE: files}, *words)
+    assert "damaged" not in done.stderr and "write it again" not in done.stderr, done.stderr
+    assert done.returncode == 0 or "too many files are open" in done.stderr, done.stderr
 
 
 def test_many_files_one_after_the_other_need_few_open_files(desk):

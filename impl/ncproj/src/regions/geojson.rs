@@ -460,8 +460,13 @@ fn unreadable(e: &serde_json::Error, file: &str) -> Error {
         return Error::data(format!("`{file}` is JSON, but not GeoJSON: {e}"))
             .hint("write it again, with `ogr2ogr -f GeoJSON` for instance");
     }
-    Error::data(format!("`{file}` is not whole JSON: {e}"))
-        .hint("fetch the file again, or write it anew: a download or a copy may have broken off")
+    if e.is_eof() {
+        return Error::data(format!("`{file}` is not whole JSON: {e}")).hint(
+            "fetch the file again, or write it anew: a download or a copy may have broken off",
+        );
+    }
+    Error::data(format!("`{file}` is not JSON: {e}"))
+        .hint("JSON is UTF-8 and has neither NaN nor numbers over 1e308: write it again, with `ogr2ogr -f GeoJSON` for instance")
 }
 
 /// What the outermost object is, after its features were taken.

@@ -17,16 +17,84 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder as Builder;
 use parquet::basic::{EdgeInterpolationAlgorithm as Algorithm, LogicalType};
 use parquet::file::metadata::{FileMetaData, KeyValue};
-use parquet::file::reader::ChunkReader;
+use parquet::errors::Result as ParquetResult;
+use parquet::file::reader::{ChunkReader, Length};
 use serde_json::Value;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 pub fn read(path: &Path, wanted: &[String]) -> Result<Features> {
-    let mut magic = [0u8; 6];
-    let mut file = open(path)?;
-    let _ = std::io::Read::read_exact(&mut file, &mut magic);
-    let name = base_name(path);
-    table(file, &name, &path.display().to_string(), wanted)
+    let file = open(path)?;
+    let len = file.metadata().map_err(|e| Error::file("read", path, e))?.len();
+    let failed = Arc::default();
+    let pages = Pages { file: Arc::new(file), len, failed: Arc::clone(&failed) };
+    let read = table(pages, &base_name(path), &path.display().to_string(), wanted);
+    // What the system refused is no fault of the file's, and the library hands it on as a text.
+    match failed.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        Some(e) if read.is_err() => Err(Error::file("read", path, e)),
+        _ => read,
+    }
+}
+
+/// A file that is opened once: the reader of `File` itself opens another for each page.
+struct Pages {
+    file: Arc<File>,
+    len: u64,
+    failed: Arc<Mutex<Option<std::io::Error>>>,
+}
+
+impl Pages {
+    fn at(&self, at: u64) -> PagesFrom {
+        PagesFrom { file: Arc::clone(&self.file), at, failed: Arc::clone(&self.failed) }
+    }
+}
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = BufReader<PagesFrom>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        Ok(BufReader::new(self.at(start)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        let mut bytes = Vec::new();
+        // A length that a damaged file names may be longer than the file.
+        self.at(start).take(length as u64).read_to_end(&mut bytes)?;
+        if bytes.len() < length {
+            return Err(parquet::errors::ParquetError::EOF(format!(
+                "{length} bytes at {start} go on after the end"
+            )));
+        }
+        Ok(bytes.into())
+    }
+}
+
+struct PagesFrom {
+    file: Arc<File>,
+    at: u64,
+    failed: Arc<Mutex<Option<std::io::Error>>>,
+}
+
+impl Read for PagesFrom {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.file.read_at(into, self.at).inspect_err(|e| {
+            let interrupted = e.kind() == std::io::ErrorKind::Interrupted; // read again by who asked
+            if !interrupted && let Ok(mut failed) = self.failed.lock() {
+                *failed = e.raw_os_error().map(std::io::Error::from_raw_os_error);
+            }
+        })?;
+        self.at += n as u64;
+        Ok(n)
+    }
 }
 
 pub fn read_bytes(input: &Input, wanted: &[String]) -> Result<Features> {
