@@ -1,6 +1,7 @@
 """Coordinates as files really carry them: units, bounds, spacing, names. Values of `v` are the row's own latitude unless said."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -214,6 +215,17 @@ def test_centres_that_were_written_with_few_decimals_are_even(desk, digits):
     desk.grid(np.arange(len(lat))[:, None], lat=lat)
     done = desk.program("info", desk.folder / "t.nc")
     assert ("regular" in done.stdout.split("latitude")[1].splitlines()[0]) == (digits > 2), done.stdout
+
+
+@pytest.mark.parametrize("digits", [4, 5, 6, 7])
+@pytest.mark.parametrize("start", [260.2276245, 12.0000004, 0.02083349, -124.7729999])
+def test_an_even_axis_is_even_wherever_its_decimals_were_cut(desk, digits, start):
+    """The first and the last value were rounded too: what is drawn through them may lie two roundings off."""
+    for n in (48, 145, 1386):
+        step = 1 / 240
+        desk.grid(0.0, lon=np.round(start + np.arange(n) * step, digits))
+        done = desk.program("info", "--json", desk.folder / "t.nc")
+        assert json.loads(done.stdout)["grid"]["lon"]["regular"] == (digits > 4), (n, done.stdout)
 
 
 def swapped_names(file):

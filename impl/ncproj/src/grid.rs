@@ -989,18 +989,18 @@ fn axis(source: &mut Source, name: &str, side: Side) -> Result<Axis> {
     let slack = rounding.max(1e-9 * step);
     let mut regular = false;
     if n > 2 {
-        let fitted = match from_bounds {
-            true => (edges[0], step),
-            false => {
-                let s = (centres[n - 1] - centres[0]) / (n - 1) as f64;
-                (centres[0] - s / 2.0, s)
-            }
+        // What is drawn through the first and the last value lies as far off as these two, and each value between by itself.
+        let (stored, first, step) = match from_bounds {
+            true => (&edges, edges[0], step),
+            false => (&centres, centres[0], (centres[n - 1] - centres[0]) / (n - 1) as f64),
         };
-        let even = |k: usize| fitted.0 + fitted.1 * k as f64;
-        if slack < 0.25 * step && (0..=n).all(|k| (edges[k] - even(k)).abs() <= 1.5 * slack) {
+        let even = |k: usize| first + step * k as f64;
+        let near = |(k, v): (usize, &f64)| (v - even(k)).abs() <= 2.0 * slack * (1.0 + 1e-6);
+        if slack < 0.25 * step && stored.iter().enumerate().all(near) {
+            let begin = if from_bounds { first } else { first - step / 2.0 };
             regular = true;
             for (k, e) in edges.iter_mut().enumerate() {
-                *e = even(k);
+                *e = begin + step * k as f64;
             }
         }
     }
