@@ -282,7 +282,7 @@ class PostGIS:
                 one._set_up(db)
             for name in names:
                 db.lock(f"{self.schema}.{name}", wait=wait)
-            yield Exchange(db, self, previous)
+            yield Exchange(db, self, previous, wait)
             db.commit()
 
     def _set_up(self, db: Database) -> None:

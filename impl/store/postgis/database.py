@@ -56,7 +56,7 @@ class Database:
 
     def lock(self, name: str, shared: bool = False, wait: float = LOCK_SECONDS) -> None:
         """Hold the lock of this name until the transaction ends."""
-        take = f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(hashtextextended({text(name)}, 0))::text"
+        take = f"PERFORM pg_advisory_xact_lock{'_shared' if shared else ''}(hashtextextended({text(name)}, 0))"
         self._patiently(take, TOLD_AFTER, wait, f"`{name}`", lambda: catalogue.holders(self, [], name))
 
     def lock_tables(self, tables: Sequence[tuple[str, str]], wait: float = LOCK_SECONDS) -> None:
@@ -69,20 +69,15 @@ class Database:
             self._patiently(take, SWITCH_SECONDS, wait, f"`{name}`", lambda: catalogue.holders(self, list(tables)))
 
     def _patiently(self, take: str, each: float, wait: float, what: str, holders: Callable[[], list[str]]) -> None:
-        from adbc_driver_manager import Error
-
         began, told = time.monotonic(), False
         while True:
-            self.run("SAVEPOINT before_lock")
-            self.run(f"SET LOCAL lock_timeout = '{min(each, max(wait, 0.001)) * 1000:.0f}ms'")
-            try:
-                self.rows(take) if take.startswith("SELECT") else self.run(take)
-            except Error as error:
-                if state_of(error) != "55P03":
-                    raise
-                self.run("ROLLBACK TO SAVEPOINT before_lock")
-            else:
-                self.run("RELEASE SAVEPOINT before_lock")
+            self.run(f"SET LOCAL lock_timeout = '{max(min(each, wait), 0.001) * 1000:.0f}ms'")
+            # The block is a transaction within ours: without it, a lock that is not to be had would end all.
+            self.run(
+                f"DO $$ BEGIN {take}; PERFORM set_config('etl.locked', 'yes', true); "
+                "EXCEPTION WHEN lock_not_available THEN PERFORM set_config('etl.locked', 'no', true); END $$"
+            )
+            if self.rows("SELECT current_setting('etl.locked') AS locked")[0]["locked"] == "yes":
                 self.run(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
                 return
             waited = time.monotonic() - began
@@ -184,6 +179,14 @@ SAID = {  # by SQLSTATE, or its class: what is wrong, what to do
     "3D": ("the database is not there", "create it first (`createdb`), and check the name in the address"),
     "42501": ("the database user may not do this", "let the owner of the schema grant it, or use the loading user's address"),
     "25006": ("a query reads, and this one would write", "data come into the store through the tasks"),
+    "23503": (
+        "others refer to rows that would go",
+        "delete those references, or give the foreign key `ON DELETE`; nothing was changed: then run the same command again",
+    ),
+    "2BP01": (
+        "others hang on what would go",
+        "drop these first, or have their owners change them; nothing was changed: then run the same command again",
+    ),
     "55P03": ("another load held the collection for too long", "run the same command again when that one is done"),
     "40": ("other loads came in the way", "run the same command again"),
     "53100": (

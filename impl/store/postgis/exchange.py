@@ -38,6 +38,7 @@ class Exchange(NamedTuple):
     db: Database
     live: PostGIS
     previous: PostGIS
+    wait: float  # seconds for a table that others hold
 
     def take(self, name: str, candidate: PostGIS) -> None:
         """The rows of the candidate become those of the live collection; without a candidate it is taken away."""
@@ -97,7 +98,7 @@ class Exchange(NamedTuple):
             self._move(name, of, self.live)
             return
         if not tables.is_shape(live, wanted) or not tables.has_key(db, self.live, live):
-            db.lock_tables([(self.live.schema, name)])
+            db.lock_tables([(self.live.schema, name)], self.wait)
             if keep:
                 self._keep_facts(live, ALL)
                 db.run(f"CREATE TABLE {aside} AS TABLE {table}")
@@ -196,7 +197,7 @@ class Exchange(NamedTuple):
 
     def _move(self, name: str, here: PostGIS, there: PostGIS) -> None:
         """The table itself goes from one schema to the other; nobody has it while it does."""
-        self.db.lock_tables([(here.schema, name)])
+        self.db.lock_tables([(here.schema, name)], self.wait)
         for one in [name, *sorted(catalogue.leaves(self.db, here.schema, name))]:
             self.db.run(f"ALTER TABLE {here._q}.{quoted(one)} SET SCHEMA {there._q}")
             there._let_read(self.db, f"SELECT ON {there._q}.{quoted(one)}")
