@@ -120,7 +120,7 @@ def postgres():
     from tests.postgres import Cluster
 
     cluster = Cluster()
-    cluster.sql("create database etl", "postgres")
+    cluster.sql("create database etl owner loader", "postgres")
     yield cluster
     cluster.remove()
 

@@ -46,6 +46,8 @@ class Cluster:
             "initdb", "-D", self.folder / "data", "-U", "etl", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
         )
         self.start()
+        # Stores are loaded by a user of their own, who makes schemas and roles and is no superuser.
+        self.sql("create role loader login createrole createdb; create extension postgis", "template1")
 
     def start(self):
         settings = {**self.settings, "listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder)}
@@ -60,7 +62,7 @@ class Cluster:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def address(self, database="etl", user="etl", **query):
+    def address(self, database="etl", user="loader", **query):
         asked = "&".join(f"{name}={value}" for name, value in query.items())
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}{'?' + asked if asked else ''}"
 

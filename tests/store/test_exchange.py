@@ -225,7 +225,7 @@ def test_a_session_that_holds_the_table_is_named(live, candidate, postgres, sche
         cursor.fetchall()
         with pytest.raises(EtlError, match="others held `region_county` for") as refused:
             live.take_over(candidate, ["region_county"], wait=1)
-        for word in ("pid ", "etl", "127.0.0.1", "idle in transaction", "select count(*) from"):
+        for word in ("pid ", "loader", "127.0.0.1", "idle in transaction", "select count(*) from"):
             assert word in refused.value.where
         assert "waiting for `region_county`, held by pid" in capsys.readouterr().err
         assert live.lost("region_county") is None

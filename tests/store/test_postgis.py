@@ -133,6 +133,49 @@ def test_a_query_only_reads(store, sql):
     assert store.facts("region_county").rows == 3 and store.read("region_county").num_rows == 3
 
 
+@pytest.mark.parametrize("right", ["superuser", "in role pg_read_server_files"])
+def test_a_query_does_not_run_as_one_who_may_read_files_of_the_server(store, postgres, schema, right):
+    """No role would keep it from them: a query leaves a role by `set_config`, and begins another by `query_to_xml`."""
+    store.replace("region_county", counties(), key="gis_join", geometry="geometry")
+    user = f"mighty_{schema}"[:60]
+    postgres.sql(f"drop role if exists {user}; create role {user} login {right}; grant loader to {user}")
+    mighty = open_store(postgres.address(user=user, schema=schema))
+    leave = "select set_config('role', 'none', true), query_to_xml('select pg_read_file(''/etc/hostname'') as x', true, true, '')"
+    for sql in (leave, "select count(*) from region_county"):
+        with pytest.raises(EtlError, match="does not run as a user who may read files") as refused:
+            mighty.query(sql)
+    assert f"{schema}_reader" in refused.value.hint
+    assert mighty.read("region_county").num_rows == 3  # what is asked for by our own words
+    postgres.sql(f"create role asks_{schema[:50]} login; grant {schema}_reader to asks_{schema[:50]}")  # what the hint says
+    reader = open_store(postgres.address(user=f"asks_{schema[:50]}", schema=schema))
+    assert reader.query("select count(*) as n from region_county").to_pylist() == [{"n": 3}]
+    with pytest.raises(EtlError, match="may not do this|query fails"):
+        reader.query(leave)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select name::int from region_county", "the query fails: invalid input syntax for type integer"),
+        ("select area_km2 / (area_km2 - 4) from region_county", "the query fails: division by zero"),
+        ("select (select gis_join from region_county)", "the query fails: more than one row"),
+        ("select now() at time zone 'nowhere'", "the query fails: time zone"),
+        ("select 1 / 0", "out of its range"),
+        ("select row(1, 2)", "a type that cannot be read"),
+        ("select (", "the query has a mistake"),
+        (" ; ", "the query is empty"),
+        ("", "the query is empty"),
+        ("-- nothing", "a query reads"),
+    ],
+)
+def test_a_query_with_a_mistake_is_told_from_a_database_that_is_not_there(store, sql, said):
+    store.replace("region_county", counties(), key="gis_join", geometry="geometry")
+    with pytest.raises(EtlError, match=said) as refused:
+        store.query(sql)
+    assert "reached" not in refused.value.what
+    assert store.query("select count(*) as n from region_county;").to_pylist() == [{"n": 3}]
+
+
 def test_answers_have_types_that_everybody_knows(store):
     store.replace("region_county", counties(), key="gis_join", geometry="geometry")
     row = store.query(
@@ -244,7 +287,7 @@ def _load_many(address, year):
 def test_a_server_that_stops_in_the_middle_is_said_and_loses_nothing():
     cluster = Cluster(synchronous_commit="on")
     try:
-        cluster.sql("create database etl", "postgres")
+        cluster.sql("create database etl owner loader", "postgres")
         store = open_store(cluster.address())
         first = store.replace("macav2_county", many(1000), key=COUNTY_KEY, part=part())
 
@@ -275,6 +318,7 @@ def small_tablespace(postgres):
     disk = mounted(postgres.folder / "disk", "size=8m")  # the server may not look into pytest's own folders
     shutil.chown(disk, postgres.user or os.geteuid())
     postgres.sql(f"create tablespace small location '{disk}'")
+    postgres.sql("grant create on tablespace small to loader")
     try:
         yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
     finally:
@@ -285,9 +329,8 @@ def small_tablespace(postgres):
 
 def test_a_disk_of_the_database_that_is_full_is_said_and_loses_nothing(postgres, schema, small_tablespace):
     database = f"full_{os.getpid()}"
-    postgres.sql(f"create database {database}")
+    postgres.sql(f"create database {database} owner loader")
     try:
-        postgres.sql("create extension postgis", database)  # its own table of reference systems takes 7 MB
         postgres.sql(f"alter database {database} set default_tablespace = small")
         store = open_store(postgres.address(database, schema=schema))
         first = store.replace("macav2_county", many(1000), key=COUNTY_KEY, part=part())

@@ -25,7 +25,7 @@ class Three:
         self.checkout, self.postgres, self.root, self.data = checkout, postgres, checkout.root, checkout.data
         self.databases = {which: f"{which}_{name}" for which in ("dev", "prod")}
         for database in self.databases.values():
-            postgres.sql(f'create database "{database}"', "postgres")
+            postgres.sql(f'create database "{database}" owner loader', "postgres")
         address = f"postgresql://etl:${{DB_WORD}}@127.0.0.1:{postgres.port}"
         self.settings = {
             "etl": {

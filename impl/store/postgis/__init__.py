@@ -41,7 +41,7 @@ from impl.store.interface import (
 from impl.store.partitions import scratch_for
 from impl.store.postgis import catalogue
 from impl.store.postgis.arrow import plain_batch, plain_schema
-from impl.store.postgis.database import LOCK_SECONDS, Database, asked, check_only_reads, explained
+from impl.store.postgis.database import LOCK_SECONDS, Database, asked, check_only_reads, explained, said
 from impl.store.postgis.exchange import Exchange
 from impl.store.postgis.sql import names as as_sql
 from impl.store.postgis.sql import quoted, text
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from impl.store.checks import Check
 
 SCHEMA = "etl"
+SERVER_ROLES = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
 
 _SET_UP = (
     "CREATE SCHEMA IF NOT EXISTS {schema}",
@@ -186,7 +187,11 @@ class PostGIS:
         return self._stream(select(facts, columns, where), types)
 
     def query(self, sql: str) -> pyarrow.Table:
-        return self._stream(sql, None).read_all()
+        with self._connected() as db:
+            _refuse_superuser(db, self)
+        # What fails while rows are on their way comes here as an error of Arrow.
+        with said(self):
+            return self._stream(sql.strip().removesuffix(";"), None).read_all()
 
     def _stream(self, sql: str, types: dict[str, str] | None) -> pyarrow.RecordBatchReader:
         import pyarrow
@@ -396,17 +401,26 @@ class PostGIS:
             raise EtlError(
                 "what PostGIS needs is not installed", where=self.home, hint="pip install -e '.[servers]'"
             ) from error
-        from pyarrow import ArrowException
-
         try:
             connection = dbapi.connect(secrets.reveal(self._uri, where=self.home))
         except Error as error:
             raise explained(error, self) from None
-        database = Database(connection)
+        database = Database(connection)  # held for as long as rows of its answers are read
         try:
-            yield database
-        except (Error, ArrowException, OSError) as error:
-            raise explained(error, self) from None
+            with said(self):
+                yield database
         finally:
             with suppress(Error):
                 connection.close()
+
+
+def _refuse_superuser(db: Database, store: PostGIS) -> None:
+    """Who may read files of the server can do so in a SELECT; no role keeps them from it, since a query can leave it."""
+    may = " OR ".join(f"pg_has_role(session_user, '{role}', 'MEMBER')" for role in SERVER_ROLES)
+    if db.rows(f"SELECT rolsuper OR {may} AS may FROM pg_roles WHERE rolname = session_user")[0]["may"]:
+        raise EtlError(
+            "a query does not run as a user who may read files of the database server",
+            where=store.home,
+            hint="load as a user of its own, who owns the schema and is no superuser (docs/store.md, Roles), or ask as "
+            f"another one: `ETL_STORE=postgresql://READER@.../...` with `GRANT {store._reader} TO READER`",
+        )

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -166,10 +166,12 @@ def asked(uri: str, sql: str) -> list[dict[str, Any]]:
 
 def check_only_reads(sql: str) -> None:
     """The database itself allows one statement that reads; this says so in our words."""
+    if not sql.strip(" ;\n"):
+        raise EtlError("the query is empty", hint="begin with SELECT: `invoke store.query \"select * from NAME limit 5\"`")
     plain = re.sub(r"(--[^\n]*\n|/\*.*?\*/|\s|\()*", "", sql, count=1, flags=re.DOTALL).lower()
     if not plain.startswith(("select", "with", "values", "table", "explain", "show")):
         raise EtlError(
-            f"a query reads, and this one begins with `{plain.split()[0].upper() if plain else ''}`",
+            f"a query reads, and this one begins with `{(plain.split() or sql.split())[0].upper()}`",
             hint="begin with SELECT; data come into the store through the tasks, and out of it with `invoke store.export`",
         )
 
@@ -208,6 +210,18 @@ SAID = {  # by SQLSTATE, or its class: what is wrong, what to do
 }
 
 
+@contextmanager
+def said(store: PostGIS) -> Iterator[None]:
+    """Turn what the driver raises into an `EtlError` that says what to do."""
+    from adbc_driver_manager import Error
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (Error, ArrowException, OSError) as error:
+        raise explained(error, store) from None
+
+
 def state_of(error: Exception) -> str:
     """The SQLSTATE of an error of the driver, empty where it has none."""
     found = str(getattr(error, "sqlstate", "") or "")
@@ -238,6 +252,13 @@ def explained(error: Exception, store: PostGIS) -> EtlError:
         if state[:length] in SAID and state:
             what, hint = SAID[state[:length]]
             return EtlError(what, where=where, hint=hint)
+    if "ReadRecord failed" in said:
+        return EtlError(
+            "a column of the answer has a type that cannot be read", where=where, hint="cast it in the query, as in `r::text`"
+        )
+    server = re.search(r"(?:ERROR|FATAL): +([^\n]*)", said)
+    if not state and server and "connection" not in said.split("ERROR")[0]:
+        return EtlError(f"the query fails: {server[1]}", where=store.home, hint="mend the query, or the values that it meets")
     if not state:
         for sign, key in (("password", "28"), ("role ", "28"), ("pg_hba.conf", "28"), ("does not exist", "3D")):
             if sign in said and "connection" in said:
