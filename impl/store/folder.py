@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from impl.run.errors import EtlError
-from impl.run.files import replacing, sweep
+from impl.run.files import beside, replacing, sweep
 
 if TYPE_CHECKING:
     import pyarrow
@@ -81,9 +81,18 @@ class Folder:
         """Write a Parquet file, whole or not at all; its size."""
         import pyarrow.parquet
 
-        with replacing(self._folder / name / file) as beside:
-            pyarrow.parquet.write_table(table, beside, **settings)
+        with replacing(self._folder / name / file) as part:
+            pyarrow.parquet.write_table(table, part, **settings)
         return (self._folder / name / file).stat().st_size
+
+    def put_new(self, name: str, file: str, content: bytes) -> None:
+        """Write a file that is not there yet, whole; a `FileExistsError` where it is."""
+        part = beside(self._folder / name / file)
+        try:
+            part.write_bytes(content)
+            os.link(part, self._folder / name / file)
+        finally:
+            part.unlink(missing_ok=True)
 
     def stat(self, name: str, files: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Size and time of change, in milliseconds, of those files of a table that are there."""
@@ -111,8 +120,8 @@ class Folder:
             found = self.note(file)
             if (found and found[1]) != mark:
                 return False
-            with replacing(self._folder / NOTES / file) as beside:
-                beside.write_bytes(content)
+            with replacing(self._folder / NOTES / file) as part:
+                part.write_bytes(content)
             return True
         finally:
             os.close(guard)

@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote
 from impl.run.errors import EtlError, explain
 from impl.store import change, fingerprint, manifest
 from impl.store import rows as incoming_rows
-from impl.store.folder import LOG
+from impl.store.folder import CHECKPOINT, COMMIT, LOG
 from impl.store.interface import (
     Collection,
     File,
@@ -768,6 +768,8 @@ def _commit_once(
     schema = Schema.from_arrow(incoming_rows.arrow_schema({column.name: column.type for column in merged.columns}))
     partition_by = list(merged.partition_by)
     try:
+        if before is not None:
+            _mend_log(files, before)
         if before is not None and (part or same_rows):
             table = DeltaTable(**files.delta(merged.name))
             if table.version() != before.version:
@@ -804,6 +806,16 @@ def _commit_once(
         if before is None and "already exists" in str(error):
             raise _ConflictError(str(error)) from error
         raise
+
+
+def _mend_log(files: Folder | Bucket, before: Collection) -> None:
+    """The commit that a checkpoint took the place of, where somebody removed it: the Delta library commits on no other."""
+    names = files.log(before.name)[0]
+    if any(COMMIT.fullmatch(name) for name in names) or not any(CHECKPOINT.fullmatch(name) for name in names):
+        return
+    said = {"commitInfo": {"timestamp": int(time.time() * 1000), "operation": "MEND", **manifest.to_metadata(before)}}
+    with suppress(FileExistsError):
+        files.put_new(before.name, f"{LOG}/{before.version:020}.json", f"{json.dumps(said)}\n".encode())
 
 
 def _refused(files: Folder | Bucket, name: str, before: Collection | None, error: Exception) -> Exception:
