@@ -344,7 +344,9 @@ class _Everything:
         from impl.run.graph import Graph
         from impl.run.place import Place
 
-        return Graph(self.checkpoints(c), Place(c.env.root, c.env.state, c.env.data), c.env.depot)
+        candidate = c.env.store if c.env.live else ""
+        place = Place(c.env.root, c.env.state, c.env.data, candidate, c.env.live)
+        return Graph(self.checkpoints(c), place, c.env.depot)
 
     def collection(self, node: Node) -> Collection:
         collection = Collection(node.name)

@@ -148,8 +148,8 @@ class Bucket:
         except FileNotFoundError:
             return None
 
-    def put_note(self, file: str, content: bytes, mark: str | None) -> bool:
-        """Write a note in the place of the one with this mark (None: of none), and say whether it was still there."""
+    def put_note(self, file: str, content: bytes, mark: str | None) -> str | None:
+        """Write a note in the place of the one with this mark (None: of none); its own mark, or None where it was another."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -157,14 +157,14 @@ class Bucket:
         mode: Any = "create" if mark is None else {"e_tag": mark}
         try:
             with self._objects.told():
-                obstore.put(self._objects.store, f"{NOTES}/{file}", content, mode=mode, use_multipart=False)
+                put = obstore.put(self._objects.store, f"{NOTES}/{file}", content, mode=mode, use_multipart=False)
+                return str(put["e_tag"])
         except FileNotFoundError:  # the one with this mark is gone
-            return False
+            return None
         except EtlError as error:
             if isinstance(error.__cause__, AlreadyExistsError | PreconditionError):
-                return False
+                return None
             raise
-        return True
 
     def remove(self, name: str, files: Sequence[str]) -> None:
         """Remove objects of a table; those that are gone already are fine."""

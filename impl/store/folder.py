@@ -111,18 +111,18 @@ class Folder:
             return None
         return content, hashlib.sha256(content).hexdigest()
 
-    def put_note(self, file: str, content: bytes, mark: str | None) -> bool:
-        """Write a note in the place of the one with this mark (None: of none), and say whether it was still there."""
+    def put_note(self, file: str, content: bytes, mark: str | None) -> str | None:
+        """Write a note in the place of the one with this mark (None: of none); its own mark, or None where it was another."""
         (self._folder / NOTES).mkdir(parents=True, exist_ok=True)
         guard = os.open(self._folder / NOTES / ".guard", os.O_RDWR | os.O_CREAT, 0o664)
         try:
             fcntl.flock(guard, fcntl.LOCK_EX)  # for the moment between looking and writing; the kernel drops it
             found = self.note(file)
             if (found and found[1]) != mark:
-                return False
+                return None
             with replacing(self._folder / NOTES / file) as part:
                 part.write_bytes(content)
-            return True
+            return hashlib.sha256(content).hexdigest()
         finally:
             os.close(guard)
 

@@ -112,6 +112,9 @@ class Collection:
         return add(facts.fingerprint for facts in self.matching(part).values())
 
 
+DAMAGED_LOG = "its log is damaged"  # how `lost` begins where nothing can be read at all
+
+
 class FilesGoneError(EtlError):
     """What a load had written was removed before it was through."""
 

@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -30,6 +30,7 @@ from impl.store import change, fingerprint, manifest
 from impl.store import rows as incoming_rows
 from impl.store.folder import CHECKPOINT, COMMIT, LOG
 from impl.store.interface import (
+    DAMAGED_LOG,
     Collection,
     File,
     FilesGoneError,
@@ -102,7 +103,7 @@ class Lake:
         except EtlError as error:
             if "is damaged" not in error.what:
                 raise
-            return f"its log is damaged: {error.where}"
+            return f"{DAMAGED_LOG}: {error.where}"
         return None if found is None else next(self._faults(found), None)
 
     def verify(self, name: str, deep: bool) -> list[str]:
@@ -114,7 +115,7 @@ class Lake:
         except EtlError as error:
             if "is damaged" not in error.what:
                 raise
-            return [f"its log is damaged: {error.where}"]
+            return [f"{DAMAGED_LOG}: {error.where}"]
         if found is None:
             raise no_collection(name, self.names(), self.home)
         return list(self._faults(found, deep=deep))
@@ -276,6 +277,19 @@ class Lake:
                 place: dict(zip(found.partition_by, values, strict=True))
                 for place, *values in sorted(zip(places, *partitions, strict=True))
             }
+
+    def clear(self, keep: str = "") -> None:
+        """Remove all that lies here, but for what is called `keep`."""
+        with self._said():
+            self._files.clear(keep)
+
+    def clear_old(self) -> None:
+        """Remove what has not been written to for a week."""
+        old = datetime.now(UTC) - timedelta(hours=KEPT_HOURS)
+        with self._said():
+            for name, written in self._files.youngest().items():
+                if written < old:
+                    self._files.drop(name)
 
     def tidy(self) -> int:
         import random
