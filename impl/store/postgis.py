@@ -131,6 +131,12 @@ class PostGIS:
             return False
         return bool(found) and add(row["fingerprint"] for row in found) == fingerprint
 
+    def lost(self, name: str) -> str | None:
+        return None
+
+    def verify(self, name: str, deep: bool) -> list[str]:
+        return []
+
     # reading rows
 
     def read(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pyarrow.Table:
