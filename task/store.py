@@ -1,6 +1,6 @@
 """Look at what is in the data store. What each collection holds: docs/store.md"""
 
-from impl.run.namespace import collections_in, commands, task
+from impl.run.namespace import commands, task, tasks_that_fill
 from impl.store import export as exports
 from impl.store import open_store, show
 from impl.store.deliver import deliver
@@ -25,14 +25,13 @@ def show_collection(c, name):
 def verify(c, name="", deep=False):
     """Compare what lies in the store with what was loaded: files, sizes, times; with --deep all rows"""
     store = open_store(c.env.store)
-    fills = collections_in(c)
     wrong = []
     for one in [name] if name else store.names():
         said = store.verify(one, deep)
         wrong += [one] if said else []
         print(f"{'[!]' if said else '[|]'} {one}  {'; '.join(said) or 'as it was loaded'}")
     if wrong:
-        raise show.not_as_loaded(c.env, wrong, fills)
+        raise show.not_as_loaded(c.env, wrong, tasks_that_fill(c))
 
 
 @task(

@@ -126,7 +126,7 @@ class Bucket:
         found = []
         with self._objects.told(name):
             if len(files) > ONE_BY_ONE:
-                below = "/".join([name, os.path.commonpath([os.path.dirname(file) for file in files])]).rstrip("/")
+                below = "/".join([name, os.path.commonpath([file.rpartition("/")[0] for file in files])]).rstrip("/")
                 found = [one for some in obstore.list(self._objects.store, below) for one in some]
             else:
                 for file in files:

@@ -81,7 +81,7 @@ def _parts(facts: Collection) -> str:
 def not_as_loaded(env: Any, names: Sequence[str], fills: Mapping[str, str]) -> EtlError:
     """The error for collections that `verify` found something wrong with: what makes them again."""
     found = f"{len(names)} collection{' is' if len(names) == 1 else 's are'} not as {'it was' if len(names) == 1 else 'they were'} loaded"
-    made = [f"`invoke {one}`" for one in dict.fromkeys(f"{fills[name]}.build" for name in names if name in fills)]
+    made = [f"`invoke {one}`" for one in dict.fromkeys(fills[name] for name in names if name in fills)]
     if not env.direct:
         hint = "`invoke promote.run` makes it again from what development has shown"
     elif made:
