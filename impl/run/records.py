@@ -95,10 +95,11 @@ def new_id(beside: Path) -> str:
     It is the moment, or a little more than the youngest name: a machine whose clock goes ahead may have written there.
     """
     moment = datetime.now(timezone.utc)
-    names = sorted(path.stem.partition("-")[0] for path in beside.glob("*.json"))
-    with suppress(IndexError, ValueError):
-        youngest = datetime.strptime(names[-1], _MOMENT).replace(tzinfo=timezone.utc)
-        moment = max(moment, youngest + timedelta(microseconds=1))
+    for name in sorted((path.stem.partition("-")[0] for path in beside.glob("*.json")), reverse=True):
+        with suppress(ValueError):  # some other file
+            youngest = datetime.strptime(name, _MOMENT).replace(tzinfo=timezone.utc)
+            moment = max(moment, youngest + timedelta(microseconds=1))
+            break
     return f"{moment:{_MOMENT}}-{random.token_hex(1)}"
 
 

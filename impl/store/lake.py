@@ -234,10 +234,10 @@ class Lake:
     def facts_at(self, name: str, version: int) -> Collection:
         """The facts of an earlier version."""
         with self._said(name):
-            for commit in self._table(name).history():  # newest first
-                if commit["version"] <= version and manifest.FIELD in commit:
-                    return manifest.from_commit(commit, version)
-        raise manifest.damaged(self._files, name, f"version {version} has no manifest")
+            found = manifest.at(self._files, name, version)
+        if found is None:
+            raise manifest.damaged(self._files, name, f"version {version} has no manifest")
+        return found
 
     def stream_at(self, name: str, version: int) -> pyarrow.RecordBatchReader:
         """The rows of an earlier version, as long as `tidy` has left them."""

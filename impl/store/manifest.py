@@ -102,12 +102,6 @@ def _from_metadata(stored: dict[str, Any], version: int, milliseconds: int) -> C
     )
 
 
-def from_commit(information: dict[str, Any], version: int) -> Collection:
-    """The manifest in the information of one commit, as the Delta library gives it."""
-    stored = information[FIELD]
-    return _from_metadata(json.loads(stored) if isinstance(stored, str) else stored, version, information["timestamp"])
-
-
 def read(files: Folder | Bucket, name: str) -> Collection | None:
     """The manifest of the newest version of a table; None where there is no table, or a dropped one.
 
@@ -207,6 +201,16 @@ def by_part(files: Iterable[tuple[Values, File]]) -> dict[Values, tuple[File, ..
     for values, file in files:
         found[values] = (*found.get(values, ()), file)
     return found
+
+
+def at(files: Folder | Bucket, name: str, version: int) -> Collection | None:
+    """The last manifest up to one version of a table; None where there is none."""
+    names = [one for one in files.log(name, whole=True)[0] if one[:20].isdigit() and int(one[:20]) <= version]
+    try:
+        found = _search(files, name, names)
+    except StaleError as stale:
+        found = stale.last
+    return replace(found, version=version) if isinstance(found, Collection) else None
 
 
 def removed(files: Folder | Bucket, name: str, version: int) -> list[str]:

@@ -197,9 +197,11 @@ def restore(
         store.give_back(list(before))
         return
     away: Any = open_store(beside(live, "previous"))
-    rows = {name: (away.facts(name), away.stream(name)) for name in before if name in gone}
+    rows = {}
     for name, version in before.items():
-        if version is not None and name not in gone:
+        if name in gone:
+            rows[name] = (away.facts(name), away.stream(name))
+        elif version is not None:
             rows[name] = (store.facts_at(name, version), store.stream_at(name, version))
     _commit_all(store, rows, meant, check)
     for name, version in before.items():
