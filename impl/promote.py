@@ -449,7 +449,7 @@ def _settle(target: Any, one: dict[str, Any], say: Say, held: lease.Lease) -> No
     elif _not_kept(target, one, done):
         _end(target, one, FAILED)
         stands = ", ".join(f"{name} is {which}" for name, which in there.items())
-        say(f"[!] {one['id']} was broken off in its switch, and what was before is no longer kept: {stands}; what differs is made anew")
+        say(f"[!] {one['id']} was broken off, and what was before is no longer kept: {stands}; what differs is made anew")
     elif one["state"] == TAKING_BACK:
         _take_back(target, one, done, held)
         say(f"[-] {one['id']} was broken off while it was taken back: {', '.join(done) or 'nothing'} was left to do")

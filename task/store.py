@@ -18,15 +18,12 @@ def show_collection(c, name):
     print(show.show_text(open_store(c.env.store), name))
 
 
-@task(
-    positional=["name"],
-    help={"name": "one collection; all of them without", "deep": "compute fingerprints again from all rows"},
-)
-def verify(c, name="", deep=False):
+@task(help={"collection": "only this one", "deep": "compute fingerprints again, from all rows"})
+def verify(c, collection="", deep=False):
     """Compare what lies in the store with what was loaded: files, sizes, times; with --deep all rows"""
     store = open_store(c.env.store)
     wrong = []
-    for one in [name] if name else store.names():
+    for one in [collection] if collection else store.names():
         said = store.verify(one, deep)
         wrong += [one] if said else []
         print(f"{'[!]' if said else '[|]'} {one}  {'; '.join(said) or 'as it was loaded'}")

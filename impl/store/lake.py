@@ -850,7 +850,7 @@ def _writable_again(files: Folder | Bucket, name: str) -> str:
     about = files.delta(name)
     options = ", storage_options={...}" if about.get("storage_options") else ""
     return (
-        f"somebody set `delta.appendOnly`. Take it away: `python -c \"from deltalake import DeltaTable; "
+        f'somebody set `delta.appendOnly`. Take it away: `python -c "from deltalake import DeltaTable; '
         f"DeltaTable('{about['table_uri']}'{options}).alter.set_table_properties({{'delta.appendOnly': 'false'}})\"`"
     )
 

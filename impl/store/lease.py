@@ -140,7 +140,7 @@ def _in_database(store: Any, promotion: str) -> Iterator[Lease]:
         database.commit()
         yield _Connection(store, database)
     finally:
-        connection.__exit__(None, None, None)  # what the block raises is not about this connection; closing it gives the lock back
+        connection.__exit__(None, None, None)  # it gives the lock back; what the block raises is not about this connection
 
 
 def _refused_by_database(store: Any, database: Any, key: str) -> EtlError:
@@ -150,7 +150,8 @@ def _refused_by_database(store: Any, database: Any, key: str) -> EtlError:
         "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
         f"AND (l.classid::bigint << 32 | l.objid::bigint) = {key}"
     )
-    said = ["{application_name}, user {usename} from {address}, server process {pid}, since {since}".format(**o) for o in holders]
+    text = "{application_name}, user {usename} from {address}, server process {pid}, since {since}"
+    said = [text.format(**one) for one in holders]
     return EtlError(
         "another promotion is at work in this store",
         where=f"{store.home}: {said[0] if said else 'it has just ended'}",

@@ -589,7 +589,7 @@ def test_what_is_lost_in_production_or_development_is_said_and_made_again(three)
     parquet(development, "region_state")[0].unlink()
     refused = three.promote()
     assert refused.returncode == 1 and "`region_state` in development is no longer whole" in refused.stderr
-    found = three.checkout.type("store.verify", "region_state", ETL_ENV="development")
+    found = three.checkout.type("store.verify", "--collection", "region_state", ETL_ENV="development")
     assert found.returncode == 1 and "hint: `invoke region.state.stage` makes it again" in found.stderr
     three.develop("region.state.stage")
     assert three.checkout.invoke("store.verify", "--deep", ETL_ENV="development").stdout.count("[|]") == 2
