@@ -118,6 +118,12 @@ class ObjectStorage:
             )
         if isinstance(error, FileNotFoundError):
             return None
+        if "RequestTimeTooSkewed" in text:
+            return EtlError(
+                "the clock of this machine and that of the object store differ by more than a quarter of an hour",
+                where=where,
+                hint="set the clock that is wrong (`date -u` shows this one), then run the same command again",
+            )
         if _REFUSED.search(text):
             return EtlError(
                 "the object store refuses the credentials, or there are none",

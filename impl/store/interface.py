@@ -209,6 +209,17 @@ def no_collection(name: str, known: Sequence[str], where: object) -> EtlError:
     )
 
 
+def not_whole(name: str, where: str) -> EtlError:
+    """The error for a collection of which something is lost, where somebody reads it."""
+    dataset, _, member = name.partition("_")
+    return EtlError(
+        f"the collection `{name}` is not whole",
+        where=where,
+        hint=f"the tasks of `{'.'.join(filter(None, (dataset, member)))}` make it again (`invoke -l {dataset}`), "
+        "and in production `invoke promote.run`",
+    )
+
+
 def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
     """One name or several, as several."""
     return (names,) if isinstance(names, str) else tuple(names)

@@ -95,6 +95,11 @@ def test_what_somebody_did_to_a_file_is_seen_and_the_next_load_makes_it_again(fi
     assert files.store.lost("things") is None and files.store.verify("things", deep=True) == []
     damage(files, how)
     assert not files.store.holds("things", None, done.fingerprint)
+    if how != "rewritten":  # a reader of the file sees that it is one, and no more
+        for look in (lambda: files.store.query("from things"), lambda: files.store.read("things")):
+            with pytest.raises(EtlError, match="`things` is not whole") as caught:
+                look()
+            assert files.names()[:1] == [] or DAMAGES[how] in caught.value.where
     assert DAMAGES[how] in files.store.lost("things")
     assert files.store.verify("things", deep=False) == [files.store.lost("things")]
     again = files.store.replace("things", ROWS, key="key")
