@@ -13,6 +13,7 @@ manifest; where a time tells that a file was written, its rows are read once, an
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
 ROWS_PER_GROUP = 131_072  # of a Parquet file: what a reader takes at once
 KEPT_HOURS = 168  # replaced files stay a week: readers of an older version, and Delta's own lower bound
 AT_ONCE = 8  # logs in object storage that are read side by side
-MOST_NOTED = 10_000  # parts of one collection whose rows were read because their files were written
-NOTE_ATTEMPTS = 5
 KEPT, KEPT_PROMOTIONS = "kept.json", 3  # the note of versions that `tidy` leaves, and of how many promotions
 TIDY_SECONDS = 60  # then the rest waits for another day
 
@@ -361,22 +360,17 @@ class Lake:
     def _fingerprint(self, found: Collection, values: Values, seen: Mapping[str, tuple[int, int]], deep: bool) -> str:
         """The fingerprint of the rows in the files of one part, or what is wrong with them. It is computed once for files
         as they are `seen`, unless `deep`."""
-        import hashlib
-
-        note = f"rows-{found.name}.json"
-        looked_at = hashlib.sha256(json.dumps([sorted(seen.items()), found.geometry]).encode()).hexdigest()
-        with suppress(EtlError, OSError, ValueError):
-            known = json.loads((self._files.note(note) or (b"{}",))[0])
-            if looked_at in known and not deep:
-                return str(known[looked_at])
+        note = f"rows-{found.name}-{hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]}.json"
+        looked_at = [[path, *facts] for path, facts in sorted(seen.items())]
+        there = self._files.note(note)
+        with suppress(ValueError, KeyError):
+            known = json.loads(there[0]) if there else {}
+            if known.get("files") == looked_at and not deep:
+                return str(known["fingerprint"])
         said = self._fingerprint_of_rows(found, values, {path: size for path, (size, _) in seen.items()})
-        for _ in range(NOTE_ATTEMPTS):
-            with suppress(EtlError, OSError, ValueError):  # who may only read computes it again the next time
-                there = self._files.note(note)
-                known = json.loads(there[0]) if there else {}
-                kept = dict([*known.items(), (looked_at, said)][-MOST_NOTED:])
-                if self._files.put_note(note, json.dumps(kept).encode(), there[1] if there else None):
-                    break
+        with suppress(EtlError, OSError):  # who may only read computes it again the next time
+            kept = json.dumps({"files": looked_at, "fingerprint": said}).encode()
+            self._files.put_note(note, kept, there[1] if there else None)
         return said
 
     def _fingerprint_of_rows(self, found: Collection, values: Values, sizes: Mapping[str, int]) -> str:
