@@ -1,13 +1,16 @@
 """What a run leaves and says at its end: its record, a message, what there is now, and what to try next."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from impl.run import notify, records
 from impl.run.errors import EtlError, explain
 
+DAY_SECONDS = 24 * 3600
 QUERY = (
     "select name, max(max_daily_high_temperature_kelvin) as hottest from macav2_county"
     " join region_county using (gis_join) group by name order by hottest desc limit 5"
@@ -20,8 +23,6 @@ def summary_of(env: Any, summary: Any) -> str:
     from impl.store.rejected import is_rejected
 
     store = open_store(env.store)
-    if summary.made:
-        store.tidy()  # rows of killed loads, and of versions older than a week
     lines = [""]
     for name in store.names():
         facts = store.facts(name)
@@ -50,6 +51,23 @@ def recorded(env: Any, graph: Any, selected: Sequence[str]) -> Iterator[dict[str
     finally:
         if record:
             tell(env, record)
+        if record.get("collections"):  # the store answers, and there is something in it
+            tidy(env)
+
+
+def tidy(env: Any) -> None:
+    """Once a day: rows of killed loads go, and of versions older than a week. What goes wrong is said, and fails nothing."""
+    from impl.store import switch
+
+    done = Path(env.state) / "tidied"
+    if done.exists() and 0 <= time.time() - done.stat().st_mtime < DAY_SECONDS:
+        return
+    try:
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.touch()  # first: a store that cannot be tidied is not asked again at each run
+        switch.tidy(env.store)
+    except (EtlError, OSError) as error:
+        sys.stderr.write(f"the store was not tidied: {explain(error).what}\n")
 
 
 def tell(env: Any, record: dict[str, Any], before: Sequence[dict[str, Any]] | None = None) -> None:

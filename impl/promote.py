@@ -7,10 +7,10 @@
 
 What no dataset fills any more stays live, unless `run` is told to take it away.
 
-The candidate is a store of its own beside the live one: the schema `<schema>_next`, or the folder `<store>.next`. A
+The candidate is a store of its own beside the live one: the schema `<schema>_next`, or the folder `<store>.next/<id>`. A
 crash at any moment leaves the live collections as they are; the next promotion begins where this one stopped. Only in a
 lake a crash can come between two collections of one switch: the record of the promotion tells what stood there before
-and what comes after, and `settle` brings it to an end.
+and what comes after, and `settle` brings it to an end. Two at once, from two checkouts: one is refused (lease.py).
 """
 
 from __future__ import annotations
@@ -23,16 +23,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from impl.closing import collections_of, tell
+from impl.closing import collections_of, tell, tidy
 from impl.run import records
-from impl.run.digest import text_digest
 from impl.run.errors import EtlError
 from impl.run.files import replacing
 from impl.run.lock import only_run
-from impl.store import compare, open_store
-from impl.store.interface import Collection
+from impl.store import compare, lease, open_store
+from impl.store.interface import DAMAGED_LOG, NotAsMeantError
 from impl.store.rejected import is_rejected
-from impl.store.switch import before_switch, beside, kept_before, restore, switch
+from impl.store.switch import (
+    before_switch,
+    candidate_of,
+    check_writable,
+    clear_candidates,
+    kept_before,
+    mark,
+    restore,
+    switch,
+)
 
 Say = Callable[[str], None]
 
@@ -51,15 +59,17 @@ class Plan:
     chosen: list[str]
     new: list[str] = field(default_factory=list)
     changed: dict[str, compare.Changes] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)  # in the target no longer as it was left: what is wrong
     unchanged: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)  # in the target, and no dataset fills them any more
     remove_orphans: bool = False
+    dependents: dict[str, list[str]] = field(default_factory=dict)  # what others made on collections of the target
     in_switch: str = ""  # what is said of a promotion that is in the middle of its switch
 
     @property
     def to_do(self) -> list[str]:
-        return [*self.new, *self.changed]
+        return [*self.new, *self.changed, *self.lost]
 
     @property
     def to_remove(self) -> list[str]:
@@ -76,6 +86,12 @@ def plan(
     if source.name == target.name:
         raise EtlError("an environment is not promoted to itself", where=source.name, hint="--from development --to production")
     from_store, to_store = open_store(source.store), open_store(target.store)
+    if from_store.identity() == to_store.identity():
+        raise EtlError(
+            f"{source.name} and {target.name} are the same store",
+            where=to_store.home,
+            hint=f"give each its own: `store` of `etl.environments.{source.name}` and of `etl.environments.{target.name}` in invoke.yaml",
+        )
     chosen = chosen_collections(graph, datasets)
     record = _newest(source, graph, chosen)
     found = Plan(source, target, record, chosen, remove_orphans=remove_orphans, in_switch=_in_switch(target))
@@ -84,15 +100,21 @@ def plan(
         if name not in here:
             found.refusals.append(f"{source.name} has no collection `{name}`: build it there first")
             continue
+        if said := from_store.lost(name):
+            found.refusals.append(f"`{name}` in {source.name} is no longer whole, {said}: build it there again")
+            continue
         facts = from_store.facts(name)
         if name not in there:
             found.new.append(name)
+        elif said := to_store.lost(name):
+            found.lost[name] = said
         elif to_store.facts(name).fingerprint == facts.fingerprint and to_store.facts(name).columns == facts.columns:
             found.unchanged.append(name)
         else:
             found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
+    found.dependents = {name: made for name in sorted(there) if (made := to_store.dependents(name))}
     orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
-    found.orphans = [name for name in orphans if not _is_of_a_document(to_store.facts(name))]
+    found.orphans = [name for name in orphans if not _is_of_a_document(to_store, name)]
     found.refusals += _refusals(found, graph)
     return found
 
@@ -105,11 +127,11 @@ def _is_orphan(name: str, datasets: Sequence[str], graph: Any) -> bool:
     return not members or any(name == one or name.startswith(f"{one}_") for one in members)
 
 
-def _is_of_a_document(facts: Collection) -> bool:
-    """Whether somebody loaded it by hand with a document (`mover run`): no dataset ever filled it."""
+def _is_of_a_document(store: Any, name: str) -> bool:
+    """Whether somebody loaded it by hand with a document (`mover run`): no dataset ever filled it. Or nobody can tell."""
     from impl.documents import made_by
 
-    return bool(made_by(facts.source))
+    return (store.lost(name) or "").startswith(DAMAGED_LOG) or bool(made_by(store.facts(name).source))
 
 
 def chosen_collections(graph: Any, datasets: Sequence[str]) -> list[str]:
@@ -164,7 +186,9 @@ def _refusals(found: Plan, graph: Any) -> list[str]:
     store = open_store(source.store)
     there = set(store.names())
     for name, kept in ((one["name"], one) for one in record.get("collections", ())):
-        if name in found.chosen and (name not in there or store.facts(name).fingerprint != kept["fingerprint"]):
+        if name not in found.chosen or (name in there and store.lost(name)):  # that was said already
+            continue
+        if name not in there or store.facts(name).fingerprint != kept["fingerprint"]:
             said.append(f"`{name}` in {source.name} is no longer what the run {record['id']} left: build it again")
     failed = [
         f"{one['name']}: {check['check']}"
@@ -192,10 +216,12 @@ def plan_text(found: Plan) -> str:
         lines.append(f"[+] {name}  new, {open_store(found.source.store).facts(name).rows:,} rows")
     for name, changes in found.changed.items():
         lines.append(f"[~] {name}  {changes}")
+    lines += [f"[!] {name}  lost, and made again: {said}" for name, said in found.lost.items()]
     for name in found.unchanged:
         lines.append(f"[|] {name}  unchanged")
     stays = "" if found.remove_orphans else "; it stays, unless you add --remove-orphans"
     lines += [f"[-] {name}  no dataset fills it any more{stays}" for name in found.orphans]
+    lines += [f"    on {name}: {', '.join(made)}" for name, made in found.dependents.items()]
     lines += ["", *(f"refused: {one}" for one in found.refusals)] if found.refusals else []
     if not found.refusals:
         words = f"--from {found.source.name} --to {found.target.name}{' --remove-orphans' if found.to_remove else ''}"
@@ -214,7 +240,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
     assert found.record is not None  # else it would be refused
     target, source = found.target, found.source
     promotion: dict[str, Any] = {
-        "id": records.new_id(),
+        "id": records.new_id(_folder(target)),
         "from": source.name,
         "run": found.record["id"],
         "commit": found.record["code"]["commit"],
@@ -225,6 +251,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
     command = f"promote.run from {source.name}"
     with (
         only_run(Path(target.state) / "promotion.lock"),
+        lease.hold(target.store, promotion["id"]) as held,
         _told(target, promotion["id"], command, _earlier(target, command)),
         _kept_if_broken_off(target, promotion),
     ):
@@ -232,30 +259,62 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
             promotion["state"] = NOTHING
             _keep(target, promotion)
             say(f"nothing differs: {target.name} is what {source.name} has shown")
+            tidy(target)
             return promotion
+        check_writable(target.store, [*found.to_do, *found.to_remove])
+        begun = _begun(target)
+        promotion["candidate"] = begun or promotion["id"]
         _keep(target, promotion)
-        candidate = replace(target, store=beside(target.store), unchanged=frozenset(found.unchanged), live=target.store)
+        clear_candidates(target.store, keep=promotion["candidate"])
+        home = candidate_of(target.store, promotion["candidate"])
+        candidate = replace(target, store=home, unchanged=frozenset(found.unchanged), live=target.store)
         for name in [*found.unchanged, *found.orphans]:  # what an earlier promotion may have left
-            open_store(candidate.store).drop(name)
+            open_store(home).drop(name)
         if found.to_do:
-            built = build(candidate)
+            built = _build(found, candidate, build, begun != "")
             _check_inputs(found.record, built)
             _check_fingerprints(found, candidate)
         names = [*found.to_do, *found.to_remove]
         promotion["before"] = _marks(open_store(target.store), names)
-        promotion["after"] = _marks(open_store(candidate.store), names)
-        promotion["collections"] = before_switch(target.store, names)
+        promotion["after"] = _marks(open_store(home), names)
+        held.check()
+        promotion["collections"] = before_switch(target.store, names, promotion["id"])
         promotion["state"] = SWITCHING
         _keep(target, promotion)
-        switch(target.store, candidate.store, found.to_do, found.to_remove)
+        try:
+            switch(target.store, home, found.to_do, found.to_remove, meant=promotion["after"], check=held.check)
+        except NotAsMeantError:
+            _drop(home, found.to_do)
+            raise
         promotion["state"] = LIVE
         promotion["finished"] = records._now()
         _keep(target, promotion)
+        clear_candidates(target.store)
+        tidy(target)
     for name in found.to_do:
         say(f"[+] {name} is live in {target.name}")
     for name in found.to_remove:
         say(f"[-] {name} is gone from {target.name}; `invoke promote.rollback` brings it back")
     return promotion
+
+
+def _begun(target: Any) -> str:
+    """The candidate of the last promotion, where that was broken off: what it has built already need not be built again."""
+    last = promotions(target)[-1:]
+    return last[0].get("candidate", "") if last and last[0]["state"] in (BUILDING, FAILED) else ""
+
+
+def _build(found: Plan, candidate: Any, build: Callable[[Any], Mapping[str, Any]], begun: bool) -> Mapping[str, Any]:
+    """Build the candidate. begun: some of it was there, and whoever changed it since is not to be promoted."""
+    built, made = build(candidate), open_store(candidate.store)
+    changed = [name for name in found.to_do if begun and made.verify(name, deep=True)]
+    _drop(candidate.store, changed)
+    return build(candidate) if changed else built
+
+
+def _drop(home: str, names: Iterable[str]) -> None:
+    for name in names:
+        open_store(home).drop(name)
 
 
 def _check_inputs(record: Mapping[str, Any], built: Mapping[str, Any]) -> None:
@@ -287,14 +346,21 @@ def _check_fingerprints(found: Plan, candidate: Any) -> None:
 
 
 def rollback(target: Any, say: Say) -> dict[str, Any]:
-    """Make the version before the last promotion live again, and tell it."""
+    """Make the version before the last promotion live again, and tell it. All of it, or nothing."""
     with only_run(Path(target.state) / "promotion.lock"):
-        last, there = _last(target)
-        with _told(target, last["id"], "promote.rollback"):
+        with lease.hold(target.store, "that is taken back") as held:
+            last, there = _last(target)
             names = [name for name, stands in there.items() if stands == AFTER]
-            _check_left(target, last, there)
-            _check_kept(target, last, names)
-            _take_back(target, last, names)
+            if last["state"] in (BUILDING, SWITCHING) and not names:
+                _end(target, last, FAILED)
+                say(f"[|] {last['id']} was broken off before it changed anything: what is live in {target.name} stays")
+                return last
+            with _told(target, last["id"], "promote.rollback"):
+                _check_left(target, last, there)
+                _check_kept(target, last, names)
+                check_writable(target.store, names)
+                _take_back(target, last, names, held)
+            clear_candidates(target.store)
     for name in last["collections"]:
         say(f"[-] {name} is in {target.name} what it was before {last['id']}")
     return last
@@ -306,42 +372,47 @@ def _check_left(target: Any, last: Mapping[str, Any], there: Mapping[str, str]) 
             raise EtlError(
                 f"`{name}` is not what the promotion {last['id']} left",
                 where=target.name,
-                hint="somebody changed it since: see `invoke store.list`",
+                hint="somebody changed it since, and what is live stays: `invoke promote.plan` compares it with "
+                f"{last['from']}, and `invoke promote.run` brings what {last['from']} has shown",
             )
 
 
 def _check_kept(target: Any, last: Mapping[str, Any], names: Sequence[str]) -> None:
+    if gone := _not_kept(target, last, names):
+        raise EtlError(
+            f"what `{gone[0]}` was before the promotion {last['id']} is no longer kept",
+            where=f"{target.name}: {', '.join(gone)}; somebody's VACUUM, or more than a week",
+            hint="what is live stays. To go back, promote the older commit: check it out, build it in "
+            f"{last['from']}, `invoke promote.run`",
+        )
+
+
+def _not_kept(target: Any, last: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those of a promotion that cannot be brought back as they were before it."""
     kept = kept_before(target.store, {name: last["collections"][name] for name in names}, _gone(last, names))
-    for name in names:
-        if _mark(kept[name]) != last["before"][name]:
-            raise EtlError(
-                f"what `{name}` was before the promotion {last['id']} is no longer kept",
-                where=target.name,
-                hint="promote the older commit: check it out, build it in development, `invoke promote.run`",
-            )
+    return [name for name in names if mark(kept[name]) != last["before"][name]]
 
 
 def _last(target: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """The last promotion that is live, or half of it, and where its collections stand."""
+    """The last promotion that is live, or that was broken off, and where its collections stand."""
     for last in reversed(promotions(target)):
-        if last["state"] in (LIVE, SWITCHING, TAKING_BACK) and last.get("after"):
-            there = _standing(target, last)
-            if last["state"] != SWITCHING or AFTER in there.values():
-                return last, there
-            _end(target, last, FAILED)
+        if last["state"] in (BUILDING, LIVE, SWITCHING, TAKING_BACK):
+            return last, _standing(target, last) if last.get("after") else {}
     raise EtlError("there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was")
 
 
-def _take_back(target: Any, promotion: dict[str, Any], names: Sequence[str]) -> None:
+def _take_back(target: Any, promotion: dict[str, Any], names: Sequence[str], held: lease.Lease) -> None:
     state = promotion["state"]
     promotion["state"] = TAKING_BACK
     _keep(target, promotion)
     try:
         if names:
-            restore(target.store, {name: promotion["collections"][name] for name in names}, _gone(promotion, names))
-    except EtlError:
+            versions, gone = {name: promotion["collections"][name] for name in names}, _gone(promotion, names)
+            restore(target.store, versions, gone, meant=promotion["before"], check=held.check)
+    except EtlError as error:
         if BEFORE not in _standing(target, promotion).values():
             _end(target, promotion, state)
+        _say_what_is_live(target, promotion, error)
         raise
     _end(target, promotion, TAKEN_BACK)
 
@@ -355,34 +426,51 @@ def settle(target: Any, say: Say) -> None:
     """Bring to an end what was broken off in the middle of a switch, or of taking one back.
 
     A switch goes on as long as its candidates are still those that were compared with development; else what is switched
-    is taken back. What others have changed since is left alone.
+    is taken back; where that is no longer kept, it stays, and the promotion that comes makes all of it anew. What others
+    have changed since is left alone.
     """
     with only_run(Path(target.state) / "promotion.lock"):
         for one in promotions(target):
             if one["state"] in (BUILDING, SWITCHING) and not one.get("after"):  # it never came to its switch
                 _end(target, one, FAILED)
-            if one["state"] not in (SWITCHING, TAKING_BACK):
-                continue
-            there = _standing(target, one)
-            done, missing = ([name for name in there if there[name] == which] for which in (AFTER, BEFORE))
-            one["broken off"] = True
-            if one["state"] == TAKING_BACK:
-                _take_back(target, one, done)
-                say(f"[-] {one['id']} was broken off while it was taken back: {', '.join(done) or 'nothing'} was left to do")
-            elif not done:
-                _end(target, one, FAILED)
-            elif _marks(open_store(beside(target.store)), missing) == {name: one["after"][name] for name in missing}:
-                if missing:
-                    gone = _gone(one, missing)
-                    switch(target.store, beside(target.store), [name for name in missing if name not in gone], gone)
-                for name in done:
-                    open_store(beside(target.store)).drop(name)
-                _end(target, one, LIVE)
-                say(f"[+] {one['id']} was broken off in its switch: {', '.join(missing) or 'nothing'} was left to do")
-            else:
-                _take_back(target, one, done)
-                _end(target, one, FAILED)
-                say(f"[-] {one['id']} was broken off in its switch, and is taken back: {', '.join(done)}")
+        broken_off = [one for one in promotions(target) if one["state"] in (SWITCHING, TAKING_BACK)]
+        for one in broken_off:
+            with lease.hold(target.store, one["id"]) as held:
+                _settle(target, one, say, held)
+
+
+def _settle(target: Any, one: dict[str, Any], say: Say, held: lease.Lease) -> None:
+    there = _standing(target, one)
+    done, missing = ([name for name in there if there[name] == which] for which in (AFTER, BEFORE))
+    one["broken off"] = True
+    home = candidate_of(target.store, one.get("candidate", one["id"]))
+    if one["state"] == SWITCHING and not done:
+        _end(target, one, FAILED)
+    elif one["state"] == SWITCHING and _is_as_compared(home, one, missing):
+        if missing:
+            gone = _gone(one, missing)
+            come = [name for name in missing if name not in gone]
+            switch(target.store, home, come, gone, meant=one["after"], check=held.check)
+        _drop(home, done)
+        _end(target, one, LIVE)
+        say(f"[+] {one['id']} was broken off in its switch: {', '.join(missing) or 'nothing'} was left to do")
+    elif _not_kept(target, one, done):
+        _end(target, one, FAILED)
+        stands = ", ".join(f"{name} is {which}" for name, which in there.items())
+        say(f"[!] {one['id']} was broken off, and what was before is no longer kept: {stands}; what differs is made anew")
+    elif one["state"] == TAKING_BACK:
+        _take_back(target, one, done, held)
+        say(f"[-] {one['id']} was broken off while it was taken back: {', '.join(done) or 'nothing'} was left to do")
+    else:
+        _take_back(target, one, done, held)
+        _end(target, one, FAILED)
+        say(f"[-] {one['id']} was broken off in its switch, and is taken back: {', '.join(done)}")
+
+
+def _is_as_compared(home: str, promotion: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether the candidates of these are still those that were compared with development."""
+    made, meant = open_store(home), {name: promotion["after"][name] for name in names}
+    return _marks(made, names) == meant and not any(made.verify(name, deep=True) for name in names if meant[name])
 
 
 def _standing(target: Any, promotion: Mapping[str, Any]) -> dict[str, str]:
@@ -404,13 +492,15 @@ def _in_switch(target: Any) -> str:
 
 def _marks(store: Any, names: Iterable[str]) -> dict[str, str | None]:
     """What tells one state of a collection from another, for each; None where it is not there."""
-    known = set(store.names())
-    return {name: _mark(store.facts(name) if name in known else None) for name in names}
-
-
-def _mark(facts: Collection | None) -> str | None:
-    """Rows and columns: what is said about a column may change while all rows stay."""
-    return None if facts is None else text_digest(json.dumps([facts.fingerprint, facts.columns]))
+    known, found = set(store.names()), dict[str, str | None]()
+    for name in names:
+        try:
+            found[name] = mark(store.facts(name) if name in known else None)
+        except EtlError:
+            found[name] = store.lost(name)  # of what cannot be read any more
+            if not found[name]:
+                raise
+    return found
 
 
 def promotions(target: Any) -> list[dict[str, Any]]:
@@ -465,14 +555,23 @@ def _earlier(target: Any, command: str) -> list[dict[str, Any]]:
 def _kept_if_broken_off(target: Any, promotion: dict[str, Any]) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         promotion["broken off"] = True
         with suppress(EtlError, OSError):  # a store that does not answer, a full disk: `settle` will see how far it came
             stands = _standing(target, promotion).values() if promotion["state"] == SWITCHING else ()
+            if promotion["state"] == SWITCHING and isinstance(error, EtlError):
+                _say_what_is_live(target, promotion, error)
             if AFTER not in stands and promotion["state"] in (BUILDING, SWITCHING):
                 promotion["state"] = FAILED
             _keep(target, promotion)
         raise
+
+
+def _say_what_is_live(target: Any, promotion: Mapping[str, Any], error: EtlError) -> None:
+    """Add to an error that came up in a switch how far it came."""
+    with suppress(EtlError, OSError):
+        stands = ", ".join(f"{name} is {which}" for name, which in _standing(target, promotion).items())
+        error.where = "\n     ".join(filter(None, (error.where, f"live in {target.name}: {stands}")))
 
 
 def _went_well(promotion: Mapping[str, Any]) -> bool:

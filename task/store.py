@@ -1,6 +1,6 @@
 """Look at what is in the data store. What each collection holds: docs/store.md"""
 
-from impl.run.namespace import commands, task
+from impl.run.namespace import commands, task, tasks_that_fill
 from impl.store import export as exports
 from impl.store import open_store, show
 from impl.store.deliver import deliver
@@ -16,6 +16,19 @@ def list_collections(c):
 def show_collection(c, name):
     """Show one collection: columns with units and meaning, parts, a few rows"""
     print(show.show_text(open_store(c.env.store), name))
+
+
+@task(help={"collection": "only this one", "deep": "compute fingerprints again, from all rows"})
+def verify(c, collection="", deep=False):
+    """Compare what lies in the store with what was loaded: files, sizes, times; with --deep all rows"""
+    store = open_store(c.env.store)
+    wrong = []
+    for one in [collection] if collection else store.names():
+        said = store.verify(one, deep)
+        wrong += [one] if said else []
+        print(f"{'[!]' if said else '[|]'} {one}  {'; '.join(said) or 'as it was loaded'}")
+    if wrong:
+        raise show.not_as_loaded(c.env, wrong, tasks_that_fill(c))
 
 
 @task(
@@ -44,4 +57,4 @@ def export(c, name, to, where=""):
     print(f"{rows:,} rows written to {to}")
 
 
-namespace = commands("store", list_collections, show_collection, query, export)
+namespace = commands("store", list_collections, show_collection, verify, query, export)

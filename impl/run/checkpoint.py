@@ -149,6 +149,4 @@ def _value(value: Any, place: Place) -> str:
         raise TypeError(f"an argument of type {type(one).__name__} cannot be compared between runs: {one!r}")
 
     # order of a dict counts: it can be the order of columns
-    return text_digest(
-        json.dumps(place.key(value) if isinstance(value, str) and value.startswith("/") else value, default=plain)
-    )
+    return text_digest(json.dumps(place.meant(value) if isinstance(value, str) else value, default=plain))

@@ -287,6 +287,12 @@ def collections_in(c: Any) -> dict[str, str]:
     return {one.outside.collection: one.dataset for one in steps if one.outside and one.outside.collection}
 
 
+def tasks_that_fill(c: Any) -> dict[str, str]:
+    """The collections that checkpoints of this environment fill, with the task that does it: `region.county.stage`."""
+    steps: list[Checkpoint] = c.config["resolve"]["everything"].checkpoints(c)
+    return {one.outside.collection: f"{one.dataset}.{one.verb}" for one in steps if one.outside and one.outside.collection}
+
+
 def docs_facts(c: Any, make: Callable[..., Any]) -> Any:
     """What the generated tables of the docs are made of, as `make(tasks=..., settings=..., ...)`."""
     everything: _Everything = c.config["resolve"]["everything"]
@@ -344,7 +350,9 @@ class _Everything:
         from impl.run.graph import Graph
         from impl.run.place import Place
 
-        return Graph(self.checkpoints(c), Place(c.env.root, c.env.state, c.env.data), c.env.depot)
+        candidate = c.env.store if c.env.live else ""
+        place = Place(c.env.root, c.env.state, c.env.data, candidate, c.env.live)
+        return Graph(self.checkpoints(c), place, c.env.depot)
 
     def collection(self, node: Node) -> Collection:
         collection = Collection(node.name)

@@ -81,6 +81,11 @@ class ObjectStorage:
                 raise unknown("option", option, known, where=f"{what}, {self.home}")
 
     @property
+    def endpoint(self) -> str:
+        """The server, where the address names one."""
+        return self._options.get("endpoint_url", self._options.get("account_name", ""))
+
+    @property
     def connection(self) -> _Connection:
         revealed = {one: secrets.reveal(value, self.home) for one, value in self._options.items()}
         return _connect(self.home, tuple(sorted(revealed.items())))
@@ -118,6 +123,12 @@ class ObjectStorage:
             )
         if isinstance(error, FileNotFoundError):
             return None
+        if "RequestTimeTooSkewed" in text:
+            return EtlError(
+                "the clock of this machine and that of the object store differ by more than a quarter of an hour",
+                where=where,
+                hint="set the clock that is wrong (`date -u` shows this one), then run the same command again",
+            )
         if _REFUSED.search(text):
             return EtlError(
                 "the object store refuses the credentials, or there are none",

@@ -15,6 +15,13 @@ class Place:
     root: Path
     state: Path
     data: Path
+    candidate: str = ""  # while a promotion builds: the address of its candidate,
+    live: str = ""  # and of the live store, for which it builds
+
+    def meant(self, text: str) -> str:
+        """A text as an argument in the state: what was built in a candidate was built for the live store."""
+        text = self.live if self.candidate and text == self.candidate else text
+        return self.key(text) if text.startswith("/") else text
 
     def key(self, path: str | Path) -> str:
         """The name of a file in the state."""

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from impl.run.graph import Graph
 
 FORMAT = 1
+_MOMENT = "%Y%m%dT%H%M%S.%fZ"
 LOCKED = ("requirements/run.txt", "requirements/servers.txt", "requirements/tabular.txt", "impl/ncproj/Cargo.lock")
 RUNNING, SUCCESS, FAILURE, KILLED = "running", "success", "failure", "killed"
 
@@ -53,7 +54,7 @@ def keep(env: Any, graph: Graph, selected: Sequence[str], facts_of: Callable[[An
     started = time.perf_counter()
     record: Record = {
         "format": FORMAT,
-        "id": new_id(),
+        "id": new_id(folder(env.state)),
         "environment": env.name,
         "store": secrets.redact(env.store),
         "source": f"{env.source.kind}:{env.source.place}".rstrip(":"),
@@ -88,9 +89,18 @@ def keep(env: Any, graph: Graph, selected: Sequence[str], facts_of: Callable[[An
         _write(path, record)
 
 
-def new_id() -> str:
-    """A name that sorts by the moment it was given at: `20261121T104703.025910Z-4f`."""
-    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}-{random.token_hex(1)}"
+def new_id(beside: Path) -> str:
+    """A name that sorts behind all records in the folder `beside`: `20261121T104703.025910Z-4f`.
+
+    It is the moment, or a little more than the youngest name: a machine whose clock goes ahead may have written there.
+    """
+    moment = datetime.now(timezone.utc)
+    for name in sorted((path.stem.partition("-")[0] for path in beside.glob("*.json")), reverse=True):
+        with suppress(ValueError):  # some other file
+            youngest = datetime.strptime(name, _MOMENT).replace(tzinfo=timezone.utc)
+            moment = max(moment, youngest + timedelta(microseconds=1))
+            break
+    return f"{moment:{_MOMENT}}-{random.token_hex(1)}"
 
 
 def code(root: Path) -> Record:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from impl.run.errors import EtlError
-from impl.store.interface import Collection, Column, Part, PartFacts, Store
+from impl.store.interface import Collection, Column, FilesGoneError, Part, PartFacts, Store
 
 __all__ = ["Collection", "Column", "Part", "PartFacts", "Store", "load", "open_store"]
 
@@ -61,5 +61,9 @@ def load(
     changed, checks); `Store.holds` tells cheaply whether what it did still stands.
     """
     rows = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
-    done = open_store(home).replace(collection, rows, key=key, part=part, **settings)
+    store = open_store(home)
+    try:
+        done = store.replace(collection, rows, key=key, part=part, **settings)
+    except FilesGoneError:  # somebody's VACUUM: what it has not seen it does not take
+        done = store.replace(collection, rows, key=key, part=part, **settings)
     return {**done._asdict(), "checks": [check._asdict() for check in done.checks]}

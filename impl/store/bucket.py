@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,13 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from impl.run.errors import EtlError
 from impl.run.files import sweep
 from impl.run.objects import ObjectStorage
-from impl.store.folder import LOG, PROPERTIES
+from impl.store.folder import LOG, NOTES, PROPERTIES
 from impl.store.partitions import scratch_for
 
 if TYPE_CHECKING:
     import pyarrow
 
 KEPT_HOURS = 168  # files that no log refers to: of loads that may still run
+ONE_BY_ONE = 3  # objects that are asked for by name; more are listed
 
 
 class Bucket:
@@ -36,6 +39,10 @@ class Bucket:
         self._objects = ObjectStorage(home, "the home of the store", "the home of the store (`etl.store`)")
         self.home, self.address = self._objects.home, self._objects.address
         self.at, self.explain = self._objects.at, self._objects.explain
+
+    def identity(self) -> str:
+        """The prefix at its endpoint, whoever asks for it."""
+        return f"{self.home} {self._objects.endpoint}"
 
     # what there is
 
@@ -113,6 +120,56 @@ class Bucket:
                 raise FileExistsError(f"{self.at(name)}/{file}") from error
             raise
 
+    def stat(self, name: str, files: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Size and time of change, in milliseconds, of those objects of a table that are there.
+
+        Whole seconds: of one object a server tells no more, of many it does.
+        """
+        import obstore
+
+        found = []
+        with self._objects.told(name):
+            if len(files) > ONE_BY_ONE:
+                below = "/".join([name, os.path.commonpath([file.rpartition("/")[0] for file in files])]).rstrip("/")
+                found = [one for some in obstore.list(self._objects.store, below) for one in some]
+            else:
+                for file in files:
+                    with suppress(FileNotFoundError):
+                        found.append(obstore.head(self._objects.store, f"{name}/{file}"))
+        seen = {one["path"].removeprefix(f"{name}/"): one for one in found}
+        return {
+            file: (seen[file]["size"], int(seen[file]["last_modified"].timestamp()) * 1000) for file in files if file in seen
+        }
+
+    def note(self, file: str) -> tuple[bytes, str] | None:
+        """The content of a note, and a mark that tells it from any other; None where there is none."""
+        import obstore
+
+        try:
+            with self._objects.told():
+                found = obstore.get(self._objects.store, f"{NOTES}/{file}")
+                return found.bytes().to_bytes(), str(found.meta["e_tag"])
+        except FileNotFoundError:
+            return None
+
+    def put_note(self, file: str, content: bytes, mark: str | None) -> str | None:
+        """Write a note in the place of the one with this mark (None: of none); its own mark, or None where it was another."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        self.prepare(NOTES)
+        mode: Any = "create" if mark is None else {"e_tag": mark}
+        try:
+            with self._objects.told():
+                put = obstore.put(self._objects.store, f"{NOTES}/{file}", content, mode=mode, use_multipart=False)
+                return str(put["e_tag"])
+        except FileNotFoundError:  # the one with this mark is gone
+            return None
+        except EtlError as error:
+            if isinstance(error.__cause__, AlreadyExistsError | PreconditionError):
+                return None
+            raise
+
     def remove(self, name: str, files: Sequence[str]) -> None:
         """Remove objects of a table; those that are gone already are fine."""
         self._delete([f"{name}/{file}" for file in files], name)
@@ -141,6 +198,23 @@ class Bucket:
             found = ((re.match(r"(\d{20})\.", one["path"].rpartition("/")[2]), one["path"]) for one in listed)
             self._delete([path for number, path in found if number and int(number.group(1)) < version], name)
 
+    def clear(self, keep: str = "") -> None:
+        """Remove all that is here, but for what lies below `keep`."""
+        listed = self._listed("", None, "")
+        self._delete([one for one in listed if not keep or not one.startswith(f"{keep}/")])
+
+    def youngest(self) -> dict[str, datetime]:
+        """When something was last written below each prefix that is here."""
+        import obstore
+
+        with self._objects.told():
+            listed = [one for some in obstore.list(self._objects.store) for one in some]
+        times: dict[str, datetime] = {}
+        for one in listed:
+            name = one["path"].partition("/")[0]
+            times[name] = max(times.get(name, one["last_modified"]), one["last_modified"])
+        return times
+
     def sweep(self) -> None:
         """Remove what killed processes left where no log is: rows of a first load, probes."""
         import obstore
@@ -148,7 +222,7 @@ class Bucket:
         sweep(self.scratch("any").parent)
         with self._objects.told():
             listed = [one for some in obstore.list(self._objects.store) for one in some]
-        with_log = {one["path"].partition("/")[0] for one in listed if f"/{LOG}/" in one["path"]}
+        with_log = {one["path"].partition("/")[0] for one in listed if f"/{LOG}/" in one["path"]} | {NOTES}
         old = datetime.now(UTC) - timedelta(hours=KEPT_HOURS)
         tables = {one["path"] for one in listed if "/" in one["path"] and one["path"].partition("/")[0] not in with_log}
         self._delete([one["path"] for one in listed if one["path"] in tables and one["last_modified"] < old])

@@ -182,6 +182,22 @@ def documented(types: Mapping[str, str], about: Mapping[str, str | Sequence[str]
     return tuple(column(name, kind) for name, kind in types.items())
 
 
+def settings_of(facts: Collection) -> dict[str, Any]:
+    """What `gather` is told to make such a collection again, from all of its rows."""
+    return {
+        "key": facts.key,
+        "partition_by": facts.partition_by,
+        "description": facts.description,
+        "columns": {column.name: (column.unit, column.meaning) for column in facts.columns},
+        "geometry": facts.geometry,
+        "synthetic": facts.synthetic,
+        "source": facts.source,
+        "licence": facts.licence,
+        "may_be_empty": True,
+        "checks": (),
+    }
+
+
 def _check_columns_named(wanted: Collection, part: dict[str, Any] | None) -> None:
     """The key, the partitions and the part name columns that are there, of types that can serve so."""
     types = {column.name: column.type for column in wanted.columns}

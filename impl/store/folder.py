@@ -5,15 +5,20 @@ Importing it loads nothing heavy: asking what is there takes milliseconds.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
 import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from impl.run.errors import EtlError
-from impl.run.files import replacing, sweep
+from impl.run.files import beside, replacing, sweep
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,6 +27,7 @@ LOG = "_delta_log"
 PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}  # of a table; see manifest.py
 COMMIT = re.compile(r"(\d{20})\.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet")
+NOTES = "_notes"  # beside the collections: what a store remembers about itself
 _DROPPED = ".dropped-"  # a collection on its way out
 
 
@@ -38,6 +44,10 @@ class Folder:
     def at(self, name: str = "") -> str:
         """Where a collection lies, for messages."""
         return str(self._folder / name)
+
+    def identity(self) -> str:
+        """The folder itself, whatever links lead to it."""
+        return str(self._folder.resolve())
 
     def names(self) -> list[str]:
         """The folders that have a log."""
@@ -75,9 +85,50 @@ class Folder:
         """Write a Parquet file, whole or not at all; its size."""
         import pyarrow.parquet
 
-        with replacing(self._folder / name / file) as beside:
-            pyarrow.parquet.write_table(table, beside, **settings)
+        with replacing(self._folder / name / file) as part:
+            pyarrow.parquet.write_table(table, part, **settings)
         return (self._folder / name / file).stat().st_size
+
+    def put_new(self, name: str, file: str, content: bytes) -> None:
+        """Write a file that is not there yet, whole; a `FileExistsError` where it is."""
+        part = beside(self._folder / name / file)
+        try:
+            part.write_bytes(content)
+            os.link(part, self._folder / name / file)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def stat(self, name: str, files: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Size and time of change, in milliseconds, of those files of a table that are there."""
+        found = {}
+        for file in files:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                seen = (self._folder / name / file).stat()
+                found[file] = (seen.st_size, seen.st_mtime_ns // 1_000_000)
+        return found
+
+    def note(self, file: str) -> tuple[bytes, str] | None:
+        """The content of a note, and a mark that tells it from any other; None where there is none."""
+        try:
+            content = (self._folder / NOTES / file).read_bytes()
+        except FileNotFoundError:
+            return None
+        return content, hashlib.sha256(content).hexdigest()
+
+    def put_note(self, file: str, content: bytes, mark: str | None) -> str | None:
+        """Write a note in the place of the one with this mark (None: of none); its own mark, or None where it was another."""
+        (self._folder / NOTES).mkdir(parents=True, exist_ok=True)
+        guard = os.open(self._folder / NOTES / ".guard", os.O_RDWR | os.O_CREAT, 0o664)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX)  # for the moment between looking and writing; the kernel drops it
+            found = self.note(file)
+            if (found and found[1]) != mark:
+                return None
+            with replacing(self._folder / NOTES / file) as part:
+                part.write_bytes(content)
+            return hashlib.sha256(content).hexdigest()
+        finally:
+            os.close(guard)
 
     def remove(self, name: str, files: Sequence[str]) -> None:
         """Remove files of a table; those that are gone already are fine."""
@@ -92,6 +143,18 @@ class Folder:
         except FileNotFoundError:
             return
         shutil.rmtree(aside)
+
+    def clear(self, keep: str = "") -> None:
+        """Remove all that is here, but for what is called `keep`."""
+        for one in self._folder.iterdir() if self._folder.is_dir() else ():
+            if one.name != keep:
+                shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink(missing_ok=True)
+
+    def youngest(self) -> dict[str, datetime]:
+        """When something was last written below each folder that is here."""
+        folders = [one for one in self._folder.iterdir() if one.is_dir()] if self._folder.is_dir() else []
+        times = {one.name: max(below.lstat().st_mtime for below in (one, *one.rglob("*"))) for one in folders}
+        return {name: datetime.fromtimestamp(time, UTC) for name, time in times.items()}
 
     def sweep(self) -> None:
         """Remove what killed processes left."""

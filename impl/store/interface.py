@@ -41,6 +41,15 @@ class PartFacts(NamedTuple):
     synthetic: bool = False
 
 
+class File(NamedTuple):
+    """One file of a collection in a lake, as the commit left it."""
+
+    path: str  # below the collection
+    size: int
+    modified: int  # milliseconds since 1970
+    exact: bool = True  # False: another tool wrote it, and its log says only that the file is not younger
+
+
 class Part(NamedTuple):
     """What `replace` did: the rows that now stand there, and whether anything had to change."""
 
@@ -68,6 +77,7 @@ class Collection:
     licence: str = ""
     version: int = 0
     updated: datetime | None = None
+    files: Mapping[Values, tuple[File, ...]] | None = field(default=None, compare=False, repr=False)  # of a lake, if known
 
     @property
     def rows(self) -> int:
@@ -102,6 +112,17 @@ class Collection:
         return add(facts.fingerprint for facts in self.matching(part).values())
 
 
+DAMAGED_LOG = "its log is damaged"  # how `lost` begins where nothing can be read at all
+
+
+class FilesGoneError(EtlError):
+    """What a load had written was removed before it was through."""
+
+
+class NotAsMeantError(EtlError):
+    """Rows that were to become live are not those that were meant. Nothing was changed."""
+
+
 class Store(Protocol):
     """One home of collections."""
 
@@ -115,7 +136,23 @@ class Store(Protocol):
         """What is known of `name`. An `EtlError` with the nearest names where there is none."""
 
     def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
-        """Whether the store still has these very rows. Milliseconds; False rather than an error."""
+        """Whether the store still has these very rows. Milliseconds; False rather than an error, and where `lost` speaks."""
+
+    def lost(self, name: str) -> str | None:
+        """What of a collection is no longer as its last commit left it, in words; None where nothing is, or it is not there.
+
+        A cheap look: names, sizes and times, and rows only where a time tells that something was written. What a load
+        would put right counts, not rows that somebody committed: those are in the facts.
+        """
+
+    def verify(self, name: str, deep: bool) -> list[str]:
+        """All that is wrong with a collection, in words. deep: its fingerprint is computed again from the rows."""
+
+    def identity(self) -> str:
+        """What is the same for two addresses that lead to the same place."""
+
+    def dependents(self, name: str) -> list[str]:
+        """What others made in the store that hangs on a collection: views, foreign keys; in a lake there is no such thing."""
 
     def replace(
         self,
@@ -179,6 +216,17 @@ def no_collection(name: str, known: Sequence[str], where: object) -> EtlError:
         known,
         where=where,
         hint=f"The tasks of `{task}` make `{name}`: see `invoke -l {dataset}`",
+    )
+
+
+def not_whole(name: str, where: str) -> EtlError:
+    """The error for a collection of which something is lost, where somebody reads it."""
+    dataset, _, member = name.partition("_")
+    return EtlError(
+        f"the collection `{name}` is not whole",
+        where=where,
+        hint=f"the tasks of `{'.'.join(filter(None, (dataset, member)))}` make it again (`invoke -l {dataset}`), "
+        "and in production `invoke promote.run`",
     )
 
 

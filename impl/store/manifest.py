@@ -7,6 +7,8 @@ Commits of other tools carry none. Those that move rows about (OPTIMIZE) or chan
 true; any other makes it stale, and the lake computes it again from the rows. So that none is lost, tables are made
 with properties that keep the log (it takes about a two-thousandth of the rows).
 
+The manifest names the files too, with size and time of change: what was lost or rewritten is then seen without the rows.
+
 In object storage, where a folder cannot be renamed, a collection is dropped by a commit that takes all rows away and
 says so in the place of the manifest.
 """
@@ -14,14 +16,15 @@ says so in the place of the manifest.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from impl.run.errors import EtlError
 from impl.store.folder import CHECKPOINT, COMMIT
-from impl.store.interface import Collection, Column, PartFacts
+from impl.store.interface import Collection, Column, File, PartFacts, Values
 
 if TYPE_CHECKING:
     from impl.store.bucket import Bucket
@@ -60,6 +63,8 @@ class Dropped(NamedTuple):
 
 def to_metadata(collection: Collection) -> dict[str, Any]:
     """The manifest as custom metadata of a commit."""
+    places = {values: place for place, values in enumerate(collection.parts)}
+    files = [[places[values], *one[:3]] for values, some in (collection.files or {}).items() for one in some]
     return {
         FIELD: {
             "format": 1,
@@ -68,6 +73,7 @@ def to_metadata(collection: Collection) -> dict[str, Any]:
             "columns": [list(column) for column in collection.columns],
             "partition_by": list(collection.partition_by),
             "parts": [[list(values), *facts] for values, facts in collection.parts.items()],
+            **({} if collection.files is None else {"files": files}),
             "geometry": collection.geometry,
             "description": collection.description,
             "source": collection.source,
@@ -77,12 +83,16 @@ def to_metadata(collection: Collection) -> dict[str, Any]:
 
 
 def _from_metadata(stored: dict[str, Any], version: int, milliseconds: int) -> Collection:
+    parts = {tuple(values): PartFacts(*facts) for values, *facts in stored["parts"]}
+    in_order = list(parts)
+    files = by_part((in_order[place], File(*file)) for place, *file in stored["files"]) if "files" in stored else None
     return Collection(
         name=stored["name"],
         key=tuple(stored["key"]),
         columns=tuple(Column(*column) for column in stored["columns"]),
         partition_by=tuple(stored["partition_by"]),
-        parts={tuple(values): PartFacts(*facts) for values, *facts in stored["parts"]},
+        parts=parts,
+        files=files,
         geometry=stored["geometry"],
         description=stored["description"],
         source=stored["source"],
@@ -90,12 +100,6 @@ def _from_metadata(stored: dict[str, Any], version: int, milliseconds: int) -> C
         version=version,
         updated=datetime.fromtimestamp(milliseconds / 1000, UTC),
     )
-
-
-def from_commit(information: dict[str, Any], version: int) -> Collection:
-    """The manifest in the information of one commit, as the Delta library gives it."""
-    stored = information[FIELD]
-    return _from_metadata(json.loads(stored) if isinstance(stored, str) else stored, version, information["timestamp"])
 
 
 def read(files: Folder | Bucket, name: str) -> Collection | None:
@@ -131,26 +135,30 @@ def _search(files: Folder | Bucket, name: str, names: list[str]) -> Collection |
     if not commits and not checkpoints:
         return None
     newest, unbroken, schemas = max(commits + checkpoints), True, list[dict[str, Any]]()
+    moved: list[list[dict[str, Any]]] = []  # what commits of others did with files, newest first
     for expected, version in enumerate(commits):
         unbroken = unbroken and version == newest - expected
-        said, same_rows = _read_commit(files, name, version, schemas)
+        said, same_rows = _read_commit(files, name, version, schemas, moved)
         if isinstance(said, Dropped):
             if unbroken:
                 return Dropped(newest)
             raise StaleError(None)
         if said is not None:
             if unbroken and all(_is_schema_of(said, schema) for schema in schemas):
-                return replace(said, version=newest)
+                return replace(said, version=newest, files=_as_moved(said, moved))
             raise StaleError(said)
         unbroken = unbroken and same_rows
     raise StaleError(None)
 
 
 def _read_commit(
-    files: Folder | Bucket, name: str, version: int, schemas: list[dict[str, Any]]
+    files: Folder | Bucket, name: str, version: int, schemas: list[dict[str, Any]], moved: list[list[dict[str, Any]]]
 ) -> tuple[Collection | Dropped | None, bool]:
-    """The manifest in one commit, or else whether the commit left the rows as they were; adds to `schemas` what it set."""
+    """The manifest in one commit, or else whether the commit left the rows as they were.
+
+    Adds to `schemas` what it set, and to `moved` what it did with files."""
     same_rows, file = True, f"{version:020}.json"
+    moved.append([])
     try:
         for action in _actions(files.commit(name, file)):
             information = action.get("commitInfo", {})
@@ -160,11 +168,49 @@ def _read_commit(
                 return _from_metadata(information[FIELD], version, information["timestamp"]), True
             for change in ("add", "remove"):
                 same_rows = same_rows and not action.get(change, {"dataChange": False}).get("dataChange", True)
+                moved[-1] += [action] if change in action else []
             if "metaData" in action:
                 schemas.append(action["metaData"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(files, name, f"{file}: {error}") from error
     return None, same_rows
+
+
+def _as_moved(collection: Collection, commits: list[list[dict[str, Any]]]) -> Mapping[Values, tuple[File, ...]] | None:
+    """The files of a collection after commits of others that moved its rows about."""
+    if collection.files is None or not any(commits):
+        return collection.files
+    parts = {tuple(map(str, values)): values for values in collection.parts}
+    now = {file.path: (values, file) for values, some in collection.files.items() for file in some}
+    for action in (action for commit in reversed(commits) for action in commit):
+        if "remove" in action:
+            now.pop(unquote(action["remove"]["path"]), None)
+        else:
+            add = action["add"]
+            values = parts.get(tuple(str(add["partitionValues"].get(column)) for column in collection.partition_by))
+            if values is None:
+                return None
+            path = unquote(add["path"])
+            now[path] = (values, File(path, add["size"], add["modificationTime"], exact=False))
+    return by_part(now.values())
+
+
+def by_part(files: Iterable[tuple[Values, File]]) -> dict[Values, tuple[File, ...]]:
+    """Files with their partition values, by these."""
+    found: dict[Values, tuple[File, ...]] = {}
+    for values, file in files:
+        found[values] = (*found.get(values, ()), file)
+    return found
+
+
+def at(files: Folder | Bucket, name: str, version: int) -> Collection | None:
+    """The last manifest up to one version of a table; None where there is none."""
+    names = [one for one in files.log(name, whole=True)[0] if one[:20].isdigit() and int(one[:20]) <= version]
+    try:
+        found = _search(files, name, names)
+    except StaleError as stale:
+        found = stale.last
+    return replace(found, version=version) if isinstance(found, Collection) else None
 
 
 def removed(files: Folder | Bucket, name: str, version: int) -> list[str]:

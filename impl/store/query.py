@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from impl.run.errors import EtlError, nearest, unknown
-from impl.store.interface import Collection, no_collection
+from impl.store.interface import Collection, no_collection, not_whole
 
 if TYPE_CHECKING:
     import duckdb
@@ -133,6 +133,9 @@ def _told_by_path(path: str, values: dict[str, Any]) -> bool:
 def _explained(error: Exception, lake: Lake, mentioned: list[str], known: list[str]) -> EtlError:
     import duckdb
 
+    for name in mentioned:
+        if lost := lake.lost(name):
+            return not_whole(name, f"{lake.home}/{name}: {lost}")
     said = str(error).partition("\n\nLINE ")
     first, place = said[0].strip(), f"LINE {said[2]}".rstrip() if said[1] else None
     first = first.partition("\n")[0]

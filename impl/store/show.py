@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from impl.run.columns import aligned
+from impl.run.errors import EtlError
 from impl.store.interface import Collection, Store
 from impl.store.rejected import is_rejected
 
@@ -72,6 +76,19 @@ def _parts(facts: Collection) -> str:
     header = (*facts.partition_by, "rows", "size", "fingerprint")
     text = aligned([header, *lines[:SHOWN_PARTS]], right={len(facts.partition_by), len(facts.partition_by) + 1})
     return text + (f"\n{SHOWN_PARTS} shown of {len(lines)} parts" if len(lines) > SHOWN_PARTS else "")
+
+
+def not_as_loaded(env: Any, names: Sequence[str], fills: Mapping[str, str]) -> EtlError:
+    """The error for collections that `verify` found something wrong with: what makes them again."""
+    found = f"{len(names)} collection{' is' if len(names) == 1 else 's are'} not as {'it was' if len(names) == 1 else 'they were'} loaded"
+    made = [f"`invoke {one}`" for one in dict.fromkeys(fills[name] for name in names if name in fills)]
+    if not env.direct:
+        hint = "`invoke promote.run` makes it again from what development has shown"
+    elif made:
+        hint = f"{' and '.join(made)} makes it again"
+    else:
+        hint = "no dataset fills it: load it again from where it came"
+    return EtlError(found, where=f"{', '.join(names)} in {env.name}", hint=hint)
 
 
 def size_text(size: float) -> str:

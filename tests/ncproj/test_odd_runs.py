@@ -447,7 +447,9 @@ def test_other_commands_name_the_limit_of_open_files_too(small, files, words):
 @pytest.mark.parametrize("regions", ["r.parquet", "r.gpkg", "r.shp", "r.fgb", "r.shp.zip"])
 def test_regions_of_each_format_name_the_limit_of_open_files(small, files, regions):
     geopandas.read_file(small.folder / "t.geojson").set_crs(4326, allow_override=True).pipe(
-        lambda table: table.to_parquet(small.folder / regions) if "parquet" in regions else table.to_file(small.folder / regions)
+        lambda table: (
+            table.to_parquet(small.folder / regions) if "parquet" in regions else table.to_file(small.folder / regions)
+        )
     )
     words = ("index", "--regions", regions, "--key", "id", "--grid", "t.nc", "-o", "u.index")
     done = limited(small, {resource.RLIMIT_NOFILE: files}, *words)

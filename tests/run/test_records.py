@@ -38,11 +38,16 @@ def test_a_record_says_what_a_run_was_made_of(staged, records):
     assert (state["rows"], state["key"]) == (5, ["gis_join"]) and ["gis_join", "text"] in [one[:2] for one in state["columns"]]
 
 
-def test_runs_of_one_second_stand_in_their_order():
+def test_runs_stand_in_the_order_in_which_they_were_written(tmp_path):
     from impl.run.records import new_id
 
-    names = [new_id() for _ in range(50)]
-    assert names == sorted(names) and len(set(names)) == 50
+    (tmp_path / "30261201T000000.000000Z-aa.json").touch()  # by a machine whose clock is ahead
+    (tmp_path / "no-record.json").touch()
+    names = []
+    for _ in range(50):
+        names.append(new_id(tmp_path))
+        (tmp_path / f"{names[-1]}.json").touch()
+    assert names == sorted(names) and len(set(names)) == 50 and names[0] > "30261201T000000.000000Z-aa"
 
 
 def test_a_failed_run_leaves_its_error(staged, records, tmp_path):

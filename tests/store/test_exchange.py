@@ -11,7 +11,7 @@ import pytest
 from impl.run.errors import EtlError
 from impl.store import open_store
 from tests.postgres import schema_for
-from tests.store.conftest import COUNTY_KEY, counties, days, part
+from tests.store.conftest import counties, days
 
 
 @pytest.fixture
@@ -171,7 +171,9 @@ def test_a_collection_that_a_view_reads_is_not_taken_away(live, candidate, postg
 def test_a_candidate_that_others_changed_does_not_go_live(live, candidate, postgres, schema):
     load(live)
     load(candidate, "v1 ")
-    postgres.sql(f"alter table {schema}_next.region_county disable trigger all; update {schema}_next.region_county set name = 'x'")
+    postgres.sql(
+        f"alter table {schema}_next.region_county disable trigger all; update {schema}_next.region_county set name = 'x'"
+    )
     with pytest.raises(EtlError, match="would not be what was shown: the candidate was changed by others"):
         live.take_over(candidate, ["region_county"])
     assert live.read("region_county", ["name"], "gis_join = 'G0800010'")["name"].to_pylist() == ["Adams"]
@@ -253,7 +255,7 @@ def read_all_the_time(address, level, stop, results):
                 fine = all(n == 3 and low == high for n, low, high in seen)
                 if not fine or (level == "repeatable read" and seen[0] != seen[1]):
                     wrong.append(seen)
-            except Exception as error:  # noqa: BLE001 - whatever a reader sees counts
+            except Exception as error:
                 wrong.append(str(error))
                 connection.rollback()
             reads += 1

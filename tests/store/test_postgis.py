@@ -140,7 +140,9 @@ def test_a_query_does_not_run_as_one_who_may_read_files_of_the_server(store, pos
     user = f"mighty_{schema}"[:60]
     postgres.sql(f"drop role if exists {user}; create role {user} login {right}; grant loader to {user}")
     mighty = open_store(postgres.address(user=user, schema=schema))
-    leave = "select set_config('role', 'none', true), query_to_xml('select pg_read_file(''/etc/hostname'') as x', true, true, '')"
+    leave = (
+        "select set_config('role', 'none', true), query_to_xml('select pg_read_file(''/etc/hostname'') as x', true, true, '')"
+    )
     for sql in (leave, "select count(*) from region_county"):
         with pytest.raises(EtlError, match="does not run as a user who may read files") as refused:
             mighty.query(sql)

@@ -22,7 +22,9 @@ def load(store, name):
     """The collections of these tests: one without years, one with two."""
     if name == "region_county":
         return [store.replace(name, counties(), key="gis_join", geometry="geometry", checks=[checks.row_count()])]
-    return [store.replace(name, days(year), key=COUNTY_KEY, part=part(year), checks=[checks.row_count()]) for year in (2004, 2005)]
+    return [
+        store.replace(name, days(year), key=COUNTY_KEY, part=part(year), checks=[checks.row_count()]) for year in (2004, 2005)
+    ]
 
 
 def holds(store, name, done):
@@ -111,7 +113,9 @@ def test_what_others_did_is_noticed_named_and_made_again(store, postgres, schema
 )
 def test_what_leaves_the_rows_as_they_are_is_no_tampering(store, postgres, schema, typed):
     done = load(store, "region_county")
-    key = postgres.sql(f"select conname from pg_constraint where conrelid = '{schema}.region_county'::regclass and contype = 'p'")
+    key = postgres.sql(
+        f"select conname from pg_constraint where conrelid = '{schema}.region_county'::regclass and contype = 'p'"
+    )
     postgres.sql(typed.format(s=schema, key=key[0][0]))
     assert store.lost("region_county") is None
     assert all(holds(store, "region_county", done))
@@ -131,7 +135,9 @@ def test_a_detached_year_keeps_its_rows_beside_the_one_that_is_made_again(store,
 
 def test_foreign_rows_go_with_a_warning_whatever_the_row_count_says(store, postgres, schema):
     load(store, "region_county")
-    postgres.sql(f"insert into {schema}.region_county (gis_join, name) select 'F' || g, 'foreign' from generate_series(1, 500) g")
+    postgres.sql(
+        f"insert into {schema}.region_county (gis_join, name) select 'F' || g, 'foreign' from generate_series(1, 500) g"
+    )
     done = load(store, "region_county")[0]  # its row_count check asks for nine tenths of the last version
     assert store.facts("region_county").rows == 3
     warned = [one for one in done.checks if not one.passed]

@@ -2,16 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import deltalake
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from impl.run.errors import EtlError
 from impl.store import open_store
+from impl.store.switch import candidate_of
 from tests.object_storage import SECRET as S3_SECRET
 from tests.object_storage import prefix_for
 
@@ -229,6 +235,12 @@ def states(three):
     return [json.loads(path.read_text())["state"] for path in sorted(folder.glob("*.json"))]
 
 
+def candidate(three, live):
+    """The candidate of the last promotion to a lake."""
+    last = sorted((three.data / "production/state/promotions").glob("*.json"))[-1]
+    return open_store(candidate_of(live.address, json.loads(last.read_text())["candidate"]))
+
+
 def fingerprints(store):
     return {name: store.facts(name).fingerprint for name in ("region_county", "region_state")}
 
@@ -272,7 +284,9 @@ def test_a_promotion_killed_inside_the_transaction_of_the_switch_never_was(three
     three.checkout.invoke("promote.rollback")
     assert fingerprints(three.live()) == before
 
-    kill_in_the_switch()  # and here `rollback` finds it: the last one that took place is the first
+    kill_in_the_switch()  # and here `rollback` finds it: it has changed nothing, and the good one before it stays
+    assert "changed anything: what is live in production stays" in three.checkout.invoke("promote.rollback").stderr
+    assert fingerprints(three.live()) == before and states(three) == ["live", "failed", "taken back", "failed"]
     three.checkout.invoke("promote.rollback")
     assert states(three) == ["taken back", "failed", "taken back", "failed"] and three.live().names() == []
 
@@ -294,16 +308,18 @@ def test_a_second_rollback_takes_nothing_away_that_the_database_no_longer_keeps(
 ENDS_IN_BETWEEN = """
 import os, signal, sys
 from impl.run.errors import EtlError
-from impl.store import switch
-copy, done = switch._copy, []
-def copy_one(*words):
+from impl.store.lake import Writing
+commit, done = Writing.commit, []
+def commit_one(self):
+    if not self._anew or ".previous" in self._lake.home:
+        return commit(self)
     if done and how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if done:
         raise EtlError("the disk is full")
-    copy(*words)
-    done.append(words)
-switch._copy = copy_one
+    done.append(self.name)
+    return commit(self)
+Writing.commit = commit_one
 how, sys.argv = sys.argv[1], ["invoke", *sys.argv[2:]]
 from invoke.main import program
 program.run()
@@ -321,7 +337,8 @@ def ends_in_between(three, how, *words):
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == (-signal.SIGKILL if how == "killed" else 1), done.stderr
-    assert how == "killed" or "the disk is full" in done.stderr
+    said = "region_county is switched, region_state is as before"
+    assert how == "killed" or ("the disk is full" in done.stderr and said in done.stderr)
 
 
 ENDS = ["killed", "failed", "killed, candidate lost", "killed, rollback", "killed rollback"]
@@ -331,7 +348,7 @@ ENDS = ["killed", "failed", "killed, candidate lost", "killed, rollback", "kille
     ("lakes", "after"), [*(("folder", end) for end in ENDS), ("s3", ENDS[0]), ("s3", ENDS[-1])], indirect=["lakes"]
 )
 def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, lakes, after):
-    development, live, candidate = lakes
+    development, live = lakes
     three.develop()
     assert three.promote().returncode == 0
     city = live.replace("region_city", [{"gis_join": "G08", "name": "Boulder"}], key="gis_join")
@@ -371,7 +388,7 @@ def test_a_lake_whose_switch_ended_between_two_collections_mends_itself(three, l
             assert fingerprints(live) == before and states(three) == ["live", "taken back"]
         else:
             if "lost" in after:
-                candidate.drop("region_state")
+                candidate(three, live).drop("region_state")
             done = three.promote()
             assert done.returncode == 0, done.stderr
             assert fingerprints(live) == wanted and live.names() == (with_city if "lost" in after else without)
@@ -410,24 +427,21 @@ def test_the_secret_is_nowhere(three):
 
 @pytest.fixture(params=["folder", "s3"])
 def lakes(request, three, tmp_path):
-    """The stores of development and production, both of them lakes; and the candidate."""
+    """The stores of development and production, both of them lakes."""
     if request.param == "folder":
-        return [*three.in_lakes(), open_store(three.data / "production/store.next")]
+        return three.in_lakes()
     server, prefix = request.getfixturevalue("s3_server"), prefix_for(tmp_path)
     three.checkout.environment |= S3_SECRET
-    return [
-        *three.in_lakes(lambda name: server.address("lake", f"{prefix}/{name}")),
-        open_store(server.address("lake", f"{prefix}/production.next")),
-    ]
+    return three.in_lakes(lambda name: server.address("lake", f"{prefix}/{name}"))
 
 
 def test_between_two_lakes(three, lakes):
-    development, live, candidate = lakes
+    development, live = lakes
     three.develop()
     assert three.promote().returncode == 0
     before = live.facts("region_county")
     assert before.rows == 342 and before.fingerprint == development.facts("region_county").fingerprint
-    assert candidate.names() == []
+    assert candidate(three, live).names() == []
     three.edit("task/region.py", '"name": "{NAME10}"', '"name": "{NAME10} (2010)"')
     three.commit()
     three.develop()
@@ -524,3 +538,177 @@ def test_one_message_for_each_promotion_and_the_one_after_a_failure_says_so(thre
     )  # there is none: a mistake in typing
     assert f"the run before, {failed}, had failed" in texts[1] and "checkpoints made" not in texts[1]
     assert "region_county: 342 rows" in texts[1]
+
+
+def parquet(store, name):
+    """The files of a collection of a lake in a folder, as they are now."""
+    return [Path(store.home, name, file.path) for some in store.facts(name).files.values() for file in some]
+
+
+def rewritten(file):
+    """Another name in each row, as somebody could write it there."""
+    table = pyarrow.parquet.read_table(file)
+    place = table.schema.get_field_index("name")
+    pyarrow.parquet.write_table(table.set_column(place, "name", pyarrow.array(["x"] * len(table))), file)
+
+
+ENDS_AT_THE_SWITCH = """
+import os, signal, sys
+from impl import promote
+promote.switch = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+sys.argv = ["invoke", *sys.argv[1:]]
+from invoke.main import program
+program.run()
+"""
+
+
+def killed_at_the_switch(three):
+    words = ["promote.run", "--datasets", "region"]
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_AT_THE_SWITCH, *words], cwd=three.root, env=three.checkout.environment, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL and states(three)[-1] == "switching"
+
+
+def test_what_is_lost_in_production_or_development_is_said_and_made_again(three):
+    development, live = three.in_lakes()
+    three.develop()
+    assert three.promote().returncode == 0
+    wanted = fingerprints(live)
+    parquet(live, "region_state")[0].unlink()
+    rewritten(parquet(live, "region_county")[0])
+    plan = three.checkout.invoke("promote.plan", "--datasets", "region").stdout
+    assert "[!] region_state  lost, and made again:" in plan and "is missing" in plan
+    assert "[!] region_county  lost, and made again:" in plan and "bytes, the log says" in plan
+    found = three.checkout.type("store.verify", "--deep", ETL_ENV="production")
+    assert found.returncode == 1 and "[!] region_state" in found.stdout and "invoke promote.run" in found.stderr
+    assert three.promote().returncode == 0
+    assert fingerprints(live) == wanted and all(live.verify(name, deep=True) == [] for name in live.names())
+    assert "nothing differs" in three.promote().stderr
+
+    parquet(development, "region_state")[0].unlink()
+    refused = three.promote()
+    assert refused.returncode == 1 and "`region_state` in development is no longer whole" in refused.stderr
+    found = three.checkout.type("store.verify", "--collection", "region_state", ETL_ENV="development")
+    assert found.returncode == 1 and "hint: `invoke region.state.stage` makes it again" in found.stderr
+    three.develop("region.state.stage")
+    assert three.checkout.invoke("store.verify", "--deep", ETL_ENV="development").stdout.count("[|]") == 2
+    three.develop()
+    assert "nothing differs" in three.promote().stderr
+
+
+def test_a_rollback_that_somebody_made_impossible_changes_nothing_and_promotion_goes_on(three):
+    _, live = three.in_lakes()
+    three.develop()
+    assert three.promote().returncode == 0
+    new_names_in_development(three)
+    assert three.promote().returncode == 0
+    new = fingerprints(live)
+    table = deltalake.DeltaTable(Path(live.home, "region_state"))
+    table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    refused = three.checkout.type("promote.rollback")
+    assert refused.returncode == 1 and "what `region_state` was before the promotion" in refused.stderr
+    assert fingerprints(live) == new and states(three) == ["live", "live"]
+
+    table.alter.set_table_properties({"delta.appendOnly": "true"})
+    three.edit("task/region.py", '"name": "{NAME10}', '"name": "{NAME10}?')
+    three.commit()
+    three.develop()
+    refused = three.promote()
+    assert refused.returncode == 1 and "`region_state` takes no rows away" in refused.stderr and fingerprints(live) == new
+    command = refused.stderr.split("Take it away: `")[1].split("`")[0]
+    subprocess.run(command.replace("python ", f"{sys.executable} ", 1), shell=True, check=True)
+    assert three.promote().returncode == 0
+    assert fingerprints(live) != new
+    three.checkout.invoke("promote.rollback")
+    assert fingerprints(live) == new
+
+
+@pytest.mark.parametrize("how", ["rewritten", "rewritten unseen", "lost", "whole"])
+def test_a_candidate_that_was_changed_after_a_kill_is_made_again(three, how):
+    development, live = three.in_lakes()
+    three.develop()
+    assert three.promote().returncode == 0
+    old = fingerprints(live)
+    new_names_in_development(three)
+    killed_at_the_switch(three)
+    file = parquet(candidate(three, live), "region_state")[0]
+    before = file.stat()
+    if how == "lost":
+        file.unlink()
+    elif how != "whole":
+        rewritten(file)
+    if how == "rewritten unseen":
+        with open(file, "ab") as more:  # as many bytes, at the same time
+            more.truncate(before.st_size)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    else:
+        assert "changed anything: what is live in production stays" in three.checkout.invoke("promote.rollback").stderr
+        assert fingerprints(live) == old
+    done = three.promote()
+    assert done.returncode == 0, done.stderr
+    assert ("[|] region.state.load" in done.stderr) == (how in ("whole", "rewritten unseen"))
+    assert fingerprints(live) == fingerprints(development) and live.verify("region_state", deep=True) == []
+    three.checkout.invoke("promote.rollback")
+    assert fingerprints(live) == old
+
+
+def test_where_a_switch_can_neither_be_ended_nor_taken_back_the_next_promotion_leads_on(three):
+    development, live = three.in_lakes()
+    three.develop()
+    assert three.promote().returncode == 0
+    new_names_in_development(three)
+    ends_in_between(three, "killed", "promote.run", "--datasets", "region")
+    candidate(three, live).drop("region_state")
+    table = deltalake.DeltaTable(Path(live.home, "region_county"))
+    table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    refused = three.checkout.type("promote.rollback")
+    assert refused.returncode == 1 and "what `region_county` was before" in refused.stderr
+    done = three.promote()
+    assert done.returncode == 0 and "what was before is no longer kept" in done.stderr, done.stderr
+    assert fingerprints(live) == fingerprints(development)
+
+
+def test_two_promotions_from_two_checkouts_do_not_meet(three, tmp_path):
+    environments = {name: {"store": str(tmp_path / name)} for name in ("development", "production")}
+    development, live = (open_store(one["store"]) for one in environments.values())
+    three.settings["etl"]["environments"] = environments
+    three.configure()
+    three.develop()
+    other = tmp_path / "other"
+    shutil.copytree(three.data, other)
+    (tmp_path / "other.json").write_text(
+        json.dumps({**three.settings, "etl": {"data": str(other), "environments": environments}})
+    )
+    words = [sys.executable, "-m", "invoke", "promote.run", "--datasets", "region"]
+    both = [
+        subprocess.Popen(words, cwd=three.root, env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        for environment in (
+            three.checkout.environment,
+            {**three.checkout.environment, "INVOKE_RUNTIME_CONFIG": str(tmp_path / "other.json")},
+        )
+    ]
+    said = [one.communicate()[1] for one in both]
+    ended = [one.returncode for one in both]
+    assert 0 in ended, said
+    refused = [text for text, code in zip(said, ended, strict=True) if code]
+    assert all("another promotion is at work in this store" in text and "process" in text for text in refused), said
+    assert fingerprints(live) == fingerprints(development) and live.verify("region_county", deep=True) == []
+
+
+def test_the_store_is_tidied_once_a_day_by_whatever_runs(three):
+    development, _ = three.in_lakes()
+    three.develop()
+
+    def orphan(name):
+        file = Path(development.home, "region_state", name)
+        file.write_bytes(b"left by a killed load")
+        os.utime(file, (time.time() - 10 * 86400,) * 2)
+        return file
+
+    first, marker = orphan("a.parquet"), three.data / "development/state/tidied"
+    three.develop("region.stage")
+    assert first.exists()  # today it was done already
+    os.utime(marker, (time.time() - 2 * 86400,) * 2)
+    three.develop("region.stage")
+    assert not first.exists() and development.verify("region_state", deep=True) == []

@@ -144,9 +144,7 @@ class PostGIS:
         """What the catalogue tells that others changed; None where the table is as our last commit left it."""
         with self._connected() as db:
             noted = self._noted(db, name)
-            if noted is None:
-                return "it is not there"
-            if noted.as_left:
+            if noted is None or noted.as_left:
                 return None
             return catalogue.changed(db, self.schema, noted.facts) or "others changed its rows, or made the table anew"
 
@@ -155,7 +153,9 @@ class PostGIS:
         wrong = self.lost(name)
         with self._connected() as db:
             noted = self._noted(db, name)
-            if noted is None or not noted.there or not deep:
+            if noted is None:
+                raise no_collection(name, self.names(), self.home)
+            if not noted.there or not deep:
                 return [wrong] if wrong else []
             found, facts = self._recomputed(db, noted.facts), noted.facts
         differing = [
@@ -167,6 +167,15 @@ class PostGIS:
             != ((now := found.parts.get(values)) and now.rows and now.fingerprint)
         ]
         return [*([wrong] if wrong else []), *differing]
+
+    def identity(self) -> str:
+        """This schema in this database of this run of the server: names of hosts and users may differ."""
+        with self._connected() as db:
+            found = db.rows(
+                "SELECT concat_ws(' ', pg_postmaster_start_time()::text, (SELECT oid FROM pg_database "
+                "WHERE datname = current_database())) AS place"
+            )
+        return f"{found[0]['place']} {self.schema}"
 
     def dependents(self, name: str) -> list[str]:
         """What others made that hangs on the table: views, materialized views, foreign keys."""

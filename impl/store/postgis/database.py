@@ -167,7 +167,7 @@ def asked(uri: str, sql: str) -> list[dict[str, Any]]:
 def check_only_reads(sql: str) -> None:
     """The database itself allows one statement that reads; this says so in our words."""
     if not sql.strip(" ;\n"):
-        raise EtlError("the query is empty", hint="begin with SELECT: `invoke store.query \"select * from NAME limit 5\"`")
+        raise EtlError("the query is empty", hint='begin with SELECT: `invoke store.query "select * from NAME limit 5"`')
     plain = re.sub(r"(--[^\n]*\n|/\*.*?\*/|\s|\()*", "", sql, count=1, flags=re.DOTALL).lower()
     if not plain.startswith(("select", "with", "values", "table", "explain", "show")):
         raise EtlError(

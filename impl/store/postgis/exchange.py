@@ -18,8 +18,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from impl.run.errors import EtlError
-from impl.store.interface import Collection
+from impl.store.interface import Collection, NotAsMeantError
 from impl.store.postgis import catalogue, tables
 from impl.store.postgis.sql import differ, key_of, names, quoted, same, text
 from impl.store.postgis.write import note
@@ -163,7 +162,7 @@ class Exchange(NamedTuple):
         """The rows that are there now are those that the facts tell, or nothing of this is done."""
         found = self.live._recomputed(self.db, wanted)
         if found.fingerprint != wanted.fingerprint:
-            raise EtlError(
+            raise NotAsMeantError(
                 f"`{wanted.name}` would not be what was shown: {why}",
                 where=f"{self.live.home}: {wanted.fingerprint[:12]} with {wanted.rows:,} rows was shown, "
                 f"{found.fingerprint[:12]} with {found.rows:,} rows is there",
