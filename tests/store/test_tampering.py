@@ -53,8 +53,7 @@ BEHIND = [  # collection, what somebody types, a word of what is said
     ),
     (
         "region_county",
-        "alter table {s}.region_county disable trigger touched; delete from {s}.region_county;"
-        " alter table {s}.region_county enable always trigger touched",
+        "delete from {s}.region_county; alter table {s}.region_county disable trigger touched, enable always trigger touched",
         "rows",
     ),
     ("region_county", "drop trigger touched on {s}.region_county; delete from {s}.region_county", "the trigger"),
