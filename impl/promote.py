@@ -540,7 +540,7 @@ def _told(target: Any, which: str, command: str, before: Sequence[dict[str, Any]
         said = {"what": failure.what, "where": failure.where, "hint": failure.hint}
         tell(target, {**told, "outcome": records.FAILURE, "error": said}, before)
         raise
-    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target)}, before)
+    tell(target, {**told, "outcome": records.SUCCESS, "collections": collections_of(target) if target.notify else []}, before)
 
 
 def _earlier(target: Any, command: str) -> list[dict[str, Any]]:

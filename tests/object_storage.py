@@ -4,6 +4,7 @@ It answers as Google's Cloud Storage too, whose XML API is that of S3 with other
 of a put (cloud.google.com/storage/docs/xml-api/reference-headers).
 """
 
+import hashlib
 import json
 import re
 import tempfile
@@ -25,6 +26,7 @@ class _Recorded:
     def __init__(self, app):
         self.app, self.requests, self.deaf, self.hook = app, [], False, None
         self._one_by_one = threading.Lock()
+        self._tags = {}
 
     def __call__(self, environment, start):
         who = environment.get("HTTP_AUTHORIZATION", "")
@@ -55,14 +57,20 @@ class _Recorded:
         environment["HTTP_AUTHORIZATION"] = (
             "AWS4-HMAC-SHA256 Credential=etl/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
         )
-        if environment.pop("HTTP_X_GOOG_IF_GENERATION_MATCH", None) == "0":  # 0: it must not be there yet
+        asked = environment.pop("HTTP_X_GOOG_IF_GENERATION_MATCH", None)
+        if asked == "0":  # 0: it must not be there yet
             environment["HTTP_IF_NONE_MATCH"] = "*"
+        elif asked:
+            environment["HTTP_IF_MATCH"] = self._tags[asked]
         for name in [name for name in environment if name.startswith("HTTP_X_GOOG_META_")]:
             environment[name.replace("GOOG", "AMZ")] = environment.pop(name)
 
         def answer(status, headers, *more):
             meant = [(re.sub("(?i)^x-amz-meta-", "x-goog-meta-", name), value) for name, value in headers]
-            return start(status, [*meant, ("x-goog-generation", "1")], *more)
+            tag = next((value for name, value in headers if name.lower() == "etag"), '"1"')
+            generation = str(int(hashlib.sha256(tag.encode()).hexdigest()[:12], 16))  # Google numbers what S3 tags
+            self._tags[generation] = tag
+            return start(status, [*meant, ("x-goog-generation", generation)], *more)
 
         return answer
 

@@ -148,7 +148,7 @@ class Bucket:
         try:
             with self._objects.told():
                 found = obstore.get(self._objects.store, f"{NOTES}/{file}")
-                return found.bytes().to_bytes(), str(found.meta["e_tag"])
+                return found.bytes().to_bytes(), _mark(found.meta)
         except FileNotFoundError:
             return None
 
@@ -158,11 +158,11 @@ class Bucket:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         self.prepare(NOTES)
-        mode: Any = "create" if mark is None else {"e_tag": mark}
+        mode: Any = "create" if mark is None else json.loads(mark)
         try:
             with self._objects.told():
                 put = obstore.put(self._objects.store, f"{NOTES}/{file}", content, mode=mode, use_multipart=False)
-                return str(put["e_tag"])
+                return _mark(put)
         except FileNotFoundError:  # the one with this mark is gone
             return None
         except EtlError as error:
@@ -262,6 +262,11 @@ class Bucket:
 
         with self._objects.told(name):
             return [one["path"] for some in obstore.list(self._objects.store, prefix, offset=offset) for one in some]
+
+
+def _mark(about: Mapping[str, Any]) -> str:
+    """What a conditional put asks for: S3 and Azure know an object by its tag, Google by its version."""
+    return json.dumps({name: about[name] for name in ("e_tag", "version") if about.get(name)})
 
 
 def _reader(bucket: Bucket, name: str, sizes: Mapping[str, int]) -> Any:

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from impl.run import secrets
 from impl.run.errors import EtlError
 from impl.run.files import alive
 from impl.store import open_store
@@ -59,7 +60,7 @@ class _Note(Lease):
             "user": _user(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "command": " ".join(["invoke", *sys.argv[1:]]),
+            "command": secrets.redact(" ".join(["invoke", *sys.argv[1:]])),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "token": uuid.uuid4().hex,
         }

@@ -23,10 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["one", "two"]
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "gs"])
 def home(request, tmp_path):
     if request.param == "folder":
         return str(tmp_path / "live")
+    if request.param == "gs":
+        return request.getfixturevalue("s3_server").google_address("lake", f"{prefix_for(tmp_path)}/live")
     return request.getfixturevalue("s3_server").address("lake", f"{prefix_for(tmp_path)}/live")
 
 
