@@ -5,6 +5,7 @@ below, invoke.yaml (and invoke's other configuration files), INVOKE_ETL_*, and t
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,12 +98,13 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
             values[one] = os.environ.get(variable) or values[one]
 
     where = f"the environment `{chosen}`"
+    notify = tuple(re.split(r"\s+(?=\w[\w.+-]*://)", values["notify"].strip())) if values["notify"].strip() else ()
+    asked = [values["data"], values["source"], values["store"], values["cluster"], *notify]
+    for address in asked:
+        secrets.refuse_plain(address, where)
     depot = _depot(values["data"], chosen)
     data = (ROOT / Path(values["work" if depot else "data"]).expanduser()).absolute() / chosen
-    notify = tuple(values["notify"].split())
-    for address in (depot, values["store"], values["cluster"], *notify):
-        secrets.refuse_plain(address, where)
-    secrets.provide(_secrets(" ".join([depot, values["store"], values["cluster"], *notify])))
+    secrets.provide(_secrets(" ".join(asked)))
     return Environment(
         name=chosen,
         root=ROOT,
@@ -137,25 +139,9 @@ def _check(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
 
 def _secrets(addresses: str) -> dict[str, str]:
     """The secrets that addresses ask for: from environment variables, else from the file of secrets."""
-    named = secrets.named_in(addresses)
-    if not named:
-        return {}
-    path = Path(os.environ.get(SECRETS) or ROOT / "secrets.env").expanduser()
-    kept = {}
-    if path.exists():
-        if path.stat().st_mode & 0o077:
-            raise EtlError("the file of secrets can be read by others", where=path, hint=f"`chmod 600 {path}`")
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if line.strip() and not line.lstrip().startswith("#"):
-                one, equals, value = line.partition("=")
-                if not equals:
-                    raise EtlError(
-                        "a line of the file of secrets has no `=`", where=f"{path}, line {number}", hint="write NAME=VALUE"
-                    )
-                kept[one.strip()] = value.strip().strip("\"'")
-    elif os.environ.get(SECRETS):
-        raise EtlError("the file of secrets is not there", where=f"{SECRETS}: {path}", hint="make it, with NAME=VALUE lines")
-    return {one: os.environ.get(one) or kept.get(one, "") for one in named}
+    given = os.environ.get(SECRETS)
+    path = Path(given or ROOT / secrets.FILE).expanduser()
+    return secrets.look_up(secrets.named_in(addresses), os.environ, path if given or path.exists() else None)
 
 
 def _yes(text: str, default: bool) -> bool:

@@ -99,7 +99,7 @@ def test_secrets_come_from_variables_or_a_file_that_nobody_else_reads(monkeypatc
     monkeypatch.setenv("DB_HOST", "near")
     env = config.environment(settings)
     assert env.store == "postgresql://etl:${DB_WORD}@${DB_HOST}/etl"
-    assert secrets.reveal(env.store) == "postgresql://etl:from file@near/etl"
+    assert secrets.reveal(env.store) == "postgresql://etl:from%20file@near/etl"
     assert secrets.known() == {"DB_WORD": "from file", "DB_HOST": "near"}
     monkeypatch.setenv("ETL_SECRETS", str(tmp_path / "gone"))
     with pytest.raises(EtlError, match="the file of secrets is not there"):
@@ -116,3 +116,19 @@ def test_nothing_else_reads_environment_variables():
         and any(word in path.read_text() for word in ("os.environ[", "os.environ.get", "os.getenv"))
     ]
     assert readers == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"source": "mirror:https://u:hunter2@host/raw"},
+        {"data": "s3://b/p?secret_access_key=hunter2"},
+        {"cluster": "dask:tls://u:hunter2@host:8786"},
+        {"notify": "json://chat/x mailto://u:hun ter2@host"},
+        {"environments": {"production": {"store": "postgresql://u:hunter2@host/d"}}},
+    ],
+)
+def test_a_password_in_any_address_is_refused(settings):
+    with pytest.raises(EtlError, match="has a password in it") as caught:
+        config.environment(settings)
+    assert "ter2" not in str(caught.value)

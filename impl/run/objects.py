@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from impl.run import secrets
 from impl.run.errors import EtlError, unknown
@@ -62,6 +62,12 @@ def below(address: str, *names: str) -> str:
     return "/".join([place.rstrip("/"), *names]) + mark + options
 
 
+def options_of(query: str) -> dict[str, str]:
+    """The options of an address. A `+` is one: keys have it, and blanks are for forms."""
+    pairs = (one.partition("=") for one in query.split("&") if one)
+    return {unquote(name): unquote(value) for name, _, value in pairs}
+
+
 class ObjectStorage:
     """A prefix of a bucket. what: what it is for, in messages (`the home of the store`); mend: where its address is set."""
 
@@ -74,7 +80,7 @@ class ObjectStorage:
         secrets.refuse_plain(address, what)
         if not self.bucket:
             raise EtlError(f"{what} names no bucket", where=self.home, hint=f"write `{parts.scheme}://bucket/prefix`")
-        self._options = dict(parse_qsl(parts.query))
+        self._options = options_of(parts.query)
         known = _OPTIONS[parts.scheme]
         for option in self._options:
             if option not in known:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from impl.run import progress
+from impl.run import progress, secrets
 from impl.run.errors import EtlError, explain, nearest
 from impl.run.files import beside, replacing, sync_folder
 
@@ -59,6 +59,7 @@ def download(
 
     target, shown = Path(target), _shown(url)
     _check_address(url, shown)
+    revealed = secrets.reveal(url, shown)
     tries = _Tries(attempts, wait)
     with _disk_errors(target), _partial(target) as partial:
         resumed_from = partial.open_for(url)
@@ -67,7 +68,7 @@ def download(
                 retry=retry_if_exception_type(_TryAgainError), stop=tries.stop, wait=tries.wait_before, reraise=True
             ):
                 with attempt, tries.counting(partial):
-                    _try(url, shown, target, partial, size, timeout)
+                    _try(revealed, shown, target, partial, size, timeout)
         except _TryAgainError as error:
             raise EtlError(
                 "the file could not be fetched",
