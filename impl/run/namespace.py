@@ -22,8 +22,10 @@ from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
+from impl.run import settings as names_of_settings
 from impl.run.checkpoint import Checkpoint
 from impl.run.errors import EtlError, explain, unknown
+from impl.run.pipe import end_quietly, unheard
 
 Verb = Callable[[Any], Iterable[Checkpoint]]
 Recorded = Callable[[Any, Any, Sequence[str]], AbstractContextManager[Any]]
@@ -158,15 +160,29 @@ class _InOurWords(ContextDecorator):
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
+        if isinstance(exception, BrokenPipeError) and unheard():
+            raise Exit(code=0) from exception
         if isinstance(exception, KeyboardInterrupt) or (isinstance(exception, Exception) and not isinstance(exception, Exit)):
             where = None if isinstance(exception, KeyboardInterrupt) else self.where
             raise ToldError.of(explain(exception, where=where)) from exception
 
 
 def _prepare(c: Any) -> None:
-    """Put the resolved environment on the context."""
+    """Put the resolved environment on the context, once all names of settings are ones that there are."""
     if "env" not in c.config:
-        c.config["env"] = c.config["resolve"]["environment"](dict(c.config["etl"]))
+        resolve = c.config["resolve"]
+        found = {name: c.config[name] for name in dict(c.config)}
+        names_of_settings.check_sections(found, ("resolve",), resolve["known"], "invoke.yaml")
+        resolve["variables"]([names_of_settings.variable_of(name) for name in _leaves(found)])
+        c.config["env"] = resolve["environment"](dict(c.config["etl"]))
+
+
+def _leaves(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The names of all values of a configuration: `etl.jobs`."""
+    for name in dict(found):
+        if name != "resolve" or above:
+            value, path = found[name], f"{above}{name}"
+            yield from _leaves(value, f"{path}.") if hasattr(value, "keys") and value else [path]
 
 
 @_InOurWords("task/")
@@ -177,6 +193,7 @@ def discover(
     settings: Mapping[str, tuple[str, str]],
     environment: Callable[[Mapping[str, Any]], Any],
     closing: Callable[[Any, Any], str],
+    variables: Callable[[Iterable[str] | None], Mapping[str, str]] = lambda known: {},
     recorded: Recorded = lambda env, graph, selected: nullcontext(),
 ) -> Collection:
     """The root namespace: each module of `folder` that has a `namespace`, and `all.*` over all of them.
@@ -201,7 +218,9 @@ def discover(
     everything = _Everything(tuple(nodes), recorded)
     # invoke copies a configuration; wrapped in a dict, a function comes through as it is
     configuration: dict[str, Any] = {"etl": {name: default for name, (default, _) in settings.items()}}
+    known = {"etl": settings, **{node.name: node.settings for node in nodes if node.settings}}
     configuration["resolve"] = {"environment": environment, "everything": everything, "settings": settings}
+    configuration["resolve"] |= {"known": known, "variables": variables}
     for node in nodes:
         if node.settings:
             configuration[node.name] = {name: default for name, (default, _) in node.settings.items()}
@@ -210,8 +229,26 @@ def discover(
     namespace.add_collection(_all(everything, closing))
     for node in nodes:
         namespace.add_collection(everything.collection(node))
-    check_typed(sys.argv, namespace)
+    if _typed(sys.argv):
+        end_quietly()
+        for file in [*(root / name for name in names_of_settings.FILES), *_file_typed()]:
+            names_of_settings.check_file(file, known, variables(None))
+        check_typed(sys.argv, namespace)
     return namespace
+
+
+def _typed(argv: Sequence[str]) -> bool:
+    """Whether invoke itself loads this, to do what somebody typed."""
+    by_invoke = Path(argv[0]).name in ("invoke", "inv") or Path(argv[0]).parent.name == "invoke"
+    return by_invoke and "--complete" not in argv
+
+
+def _file_typed() -> list[Path]:
+    """The file of `invoke -f FILE`."""
+    from invoke.main import program
+
+    typed = program.args.config.value if hasattr(program, "core") else None
+    return [Path(typed)] if typed and Path(typed).suffix in (".yaml", ".yml") else []
 
 
 def _import(name: str, file: Path) -> Any:
@@ -233,9 +270,7 @@ def check_typed(argv: Sequence[str], namespace: Collection) -> None:
     invoke itself only says that it has no idea. Asked when invoke loads tasks.py, since a parser of its own it
     does not let us give; what else is wrong, invoke says.
     """
-    if Path(argv[0]).name not in ("invoke", "inv") and Path(argv[0]).parent.name != "invoke":
-        return
-    if "--complete" in argv:
+    if not _typed(argv):
         return
     from invoke.exceptions import ParseError
     from invoke.main import program
@@ -333,7 +368,6 @@ class _Everything:
         """Those of all datasets, with their dataset and verb noted."""
         made = []
         for top in self.nodes:
-            _check_settings(c, top)
             for node in top.walk():
                 for verb, way in node.verbs.items():
                     for one in way(c):
@@ -449,15 +483,6 @@ def check_direct(c: Any, typed: str, direct: str) -> None:
         hint=f"`invoke promote.plan --from development --to {c.env.name}` shows what promotion would change; "
         f"to do it all the same, add `--direct {c.env.name}`",
     )
-
-
-def _check_settings(c: Any, node: Node) -> None:
-    if not node.settings:
-        return
-    for name in dict(c.config[node.name]):
-        if name not in node.settings:
-            known = (f"{node.name}.{one}" for one in node.settings)
-            raise unknown("setting", f"{node.name}.{name}", known, where=f"invoke.yaml, section `{node.name}`")
 
 
 def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collection:

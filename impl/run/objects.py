@@ -56,6 +56,18 @@ def is_address(place: str) -> bool:
     return place.partition("://")[0] in SCHEMES and "://" in place
 
 
+def refuse_half(place: str, where: object) -> None:
+    """An `EtlError` for what begins as an address and is none, `gs:/bucket`: it would be taken for a folder."""
+    half = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(?!//)/?|(s3|gs|az|postgres|postgresql)//", place)
+    if half:
+        kind = half[1] or half[2]
+        raise EtlError(
+            "this is half an address",
+            where=f"{where}: `{secrets.redact(place)}`",
+            hint=f"write `{kind.lower()}://{secrets.redact(place[half.end() :])}`; a folder of that name is `./{secrets.redact(place)}`",
+        )
+
+
 def below(address: str, *names: str) -> str:
     """The address of what lies below another, with the same options."""
     place, mark, options = address.partition("?")
