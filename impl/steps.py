@@ -173,8 +173,9 @@ def partitioned_collection(
     values = [one.value for one in partitions]
     kept = target.with_name(f"{target.name}.parts") / f"kept-{collection_name}.json"
     yield checkpoint(
-        f"{name}.kept", keep_parts, c.env.store, collection_name, kept, column=column, values=values, targets=[kept]
-    )
+        f"{name}.kept", keep_parts, c.env.store, collection_name, kept, column=column, values=values, targets=[kept],
+        counts_as=_as_live(c.env),
+    )  # fmt: skip
     after = [*facts.pop("after", ()), f"{name}.kept"]
     for one in partitions:
         rows, part = part_of(target, one.label), {column: one.value}
@@ -309,8 +310,14 @@ def collection(
         file_dep=[rows, *reads],
         after=after,
         outside=Outside(f"collection {collection_name}", holds, remove, collection_name, exists),
+        counts_as=_as_live(c.env),
         **facts,
     )
+
+
+def _as_live(env: Any) -> dict[str, str]:
+    """While a promotion builds beside what is live, the place is another, and what will be live is the same."""
+    return {env.store: env.live} if env.live else {}
 
 
 def load_rows(store: str, collection_name: str, rows: Path | Sequence[Path], **facts: Any) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class Checkpoint:
     slow: str = ""
     outside: Outside | None = None
     here: bool = False
+    counts_as: Mapping[str, str] = field(default_factory=dict)
     dataset: str = field(default="", compare=False)
     verb: str = field(default="", compare=False)
 
@@ -64,6 +65,7 @@ def checkpoint(
     slow: str = "",
     outside: Outside | None = None,
     here: bool = False,
+    counts_as: Mapping[str, str] | None = None,
     **kwargs: Any,
 ) -> Checkpoint:
     """The step `action(*args, **kwargs)` under the name `name`.
@@ -79,6 +81,7 @@ def checkpoint(
     slow: what to say when it starts, if it takes minutes.
     outside: what it leaves in a store.
     here: on a cluster too it runs on this machine, since its targets are to be here.
+    counts_as: an argument that is compared as if it were another: what a promotion builds beside is as if it were live.
 
     It is passed when the content of `file_dep`, the arguments, the text of `action` and the content of the
     targets are as they were at the last success, and `outside` still holds.
@@ -104,6 +107,7 @@ def checkpoint(
         slow=slow,
         outside=outside,
         here=here,
+        counts_as=counts_as or {},
     )
 
 
@@ -127,7 +131,8 @@ def signature(step: Checkpoint, place: Place) -> dict[str, str]:
         action, args, kwargs = step.action.func, (*step.action.args, *args), {**step.action.keywords, **kwargs}
     parts = {"the text of its action": _text(action)}
     for position, value in enumerate(args):
-        parts[f"argument {position + 1}"] = _value(value, place)
+        counted = step.counts_as.get(value, value) if isinstance(value, str) else value
+        parts[f"argument {position + 1}"] = _value(counted, place)
     for key, value in kwargs.items():
         parts[f"`{key}`"] = _value(value, place)
     return parts

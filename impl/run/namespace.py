@@ -231,8 +231,9 @@ def discover(
         namespace.add_collection(everything.collection(node))
     if _typed(sys.argv):
         end_quietly()
-        for file in [*(root / name for name in names_of_settings.FILES), *_file_typed()]:
-            names_of_settings.check_file(file, known, variables(None))
+        given = variables(None)
+        for file in [*(root / name for name in names_of_settings.FILES), *_file_typed(given)]:
+            names_of_settings.check_file(file, known, given)
         check_typed(sys.argv, namespace)
     return namespace
 
@@ -243,12 +244,12 @@ def _typed(argv: Sequence[str]) -> bool:
     return by_invoke and "--complete" not in argv
 
 
-def _file_typed() -> list[Path]:
-    """The file of `invoke -f FILE`."""
+def _file_typed(variables: Mapping[str, str]) -> list[Path]:
+    """The file of `invoke -f FILE`, or of the variable that says the same."""
     from invoke.main import program
 
-    typed = program.args.config.value if hasattr(program, "core") else None
-    return [Path(typed)] if typed and Path(typed).suffix in (".yaml", ".yml") else []
+    typed = (program.args.config.value if hasattr(program, "core") else None) or variables.get("INVOKE_RUNTIME_CONFIG")
+    return [Path(typed)] if typed and Path(typed).suffix in (".yaml", ".yml", ".json") else []
 
 
 def _import(name: str, file: Path) -> Any:

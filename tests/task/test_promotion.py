@@ -524,3 +524,17 @@ def test_one_message_for_each_promotion_and_the_one_after_a_failure_says_so(thre
     )  # there is none: a mistake in typing
     assert f"the run before, {failed}, had failed" in texts[1] and "checkpoints made" not in texts[1]
     assert "region_county: 342 rows" in texts[1]
+
+
+def test_what_was_promoted_is_up_to_date_in_production(three):
+    """`all.status` said `argument 1 changed` of every load: its rows were made beside what was live."""
+    three.in_lakes()
+    for name in ("{NAME10}", "{NAME10} (2010)"):  # all is new; then one changes and the other stays
+        three.edit("task/region.py", '"name": "{NAME10}"', f'"name": "{name}"')
+        three.commit()
+        three.develop()
+        done = three.promote()
+        assert done.returncode == 0, done.stderr
+    status = three.checkout.invoke("all.status", "--only", "region", ETL_ENV="production").stdout
+    lines = [line for line in status.splitlines() if line.startswith("region.")]
+    assert len(lines) == 6 and all("[|]" in line for line in lines), status
