@@ -317,7 +317,8 @@ def collection(
 
 def _as_live(env: Any) -> dict[str, str]:
     """While a promotion builds beside what is live, the place is another, and what will be live is the same."""
-    return {env.store: env.live} if env.live else {}
+    live = getattr(env, "live", "")
+    return {env.store: live} if live else {}
 
 
 def load_rows(store: str, collection_name: str, rows: Path | Sequence[Path], **facts: Any) -> dict[str, Any]:

@@ -359,6 +359,7 @@ class Graph:
                 finished = True
             finally:
                 self.executor.close(kill=not finished)
+                sweep(self.place.data)  # of those that outlived a killed run, and ended since
         for name in reporter.made:
             for warning in self.steps[name].saved["result"].get("warnings", ()):
                 say(f"\nwarning: {name}: {warning}")

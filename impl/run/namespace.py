@@ -397,8 +397,10 @@ class _Everything:
     def verbs(nodes: Iterable[Node]) -> list[str]:
         return [verb for verb in VERBS if any(verb in one.verbs for node in nodes for one in node.walk())]
 
-    def verb(self, verb: str, label: str, nodes: Sequence[Node], after: Callable[[Any, Any], None] | None = None) -> Task:
-        """The task `verb` over the checkpoints of `nodes`."""
+    def verb(
+        self, verb: str, label: str, nodes: Sequence[Node], after: Callable[[Any, Any], None] | None = None, typed: str = ""
+    ) -> Task:
+        """The task `verb` over the checkpoints of `nodes`. typed: what people type for it, where that is not its label."""
         paths = {one.path for node in nodes for one in node.walk()}
 
         def body(
@@ -415,7 +417,7 @@ class _Everything:
             from impl.run.progress import show_on_terminal
 
             if not dry_run and verb != "compile":
-                check_direct(c, f"{label}.{verb}", direct)
+                check_direct(c, f"{typed or label}.{verb}", direct)
             if jobs < 0:
                 raise EtlError("the number of jobs is not a number", where=f"--jobs {jobs}", hint="write 1, 2, ...")
 
@@ -450,15 +452,15 @@ class _Everything:
             body
         )
 
-    def clean(self, label: str, nodes: Sequence[Node]) -> Task:
-        """The task that takes away what the checkpoints of `nodes` made."""
+    def clean(self, label: str, nodes: Sequence[Node], typed: str = "") -> Task:
+        """The task that takes away what the checkpoints of `nodes` made. typed: as for `verb`."""
         paths = {one.path for node in nodes for one in node.walk()}
 
         def clean(c: Any, raw: bool = False, dry_run: bool = False, direct: str = "") -> None:
             from impl.run.graph import to_stderr
 
             if not dry_run:
-                check_direct(c, f"{label}.clean", direct)
+                check_direct(c, f"{typed or label}.clean", direct)
             graph = self.graph(c)
             try:
                 chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths]
@@ -482,7 +484,7 @@ def check_direct(c: Any, typed: str, direct: str) -> None:
         f"nothing is built or cleaned by hand in {c.env.name}",
         where=f"invoke {typed}" + (f" --direct {direct}" if direct else ""),
         hint=f"`invoke promote.plan --from development --to {c.env.name}` shows what promotion would change; "
-        f"to do it all the same, add `--direct {c.env.name}`",
+        f"to do it all the same, add `--direct {c.env.name}`, as in `invoke {typed} --direct {c.env.name}`",
     )
 
 
@@ -505,7 +507,7 @@ def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collect
 
     collection = Collection("all")
     for verb in ("compile", "stage", "build"):
-        collection.add_task(everything.verb(verb, "everything", nodes, after=close if verb == "build" else None))
-    collection.add_task(everything.clean("every dataset", [node for node in nodes if node.cleans]))
+        collection.add_task(everything.verb(verb, "everything", nodes, close if verb == "build" else None, "all"))
+    collection.add_task(everything.clean("every dataset", [node for node in nodes if node.cleans], "all"))
     collection.add_task(task(help={"only": HELP["only"]})(status))
     return collection

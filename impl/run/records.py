@@ -156,7 +156,7 @@ def all_of(state: Path) -> list[Record]:
 def list_text(records: Sequence[Record]) -> str:
     """A line for each run, newest last."""
     if not records:
-        return "no runs yet; `invoke all.build` makes one\n"
+        return "no runs yet; `invoke all.build` makes one; promotions stand in `invoke promote.list`\n"
     rows = [("run", "outcome", "made", "kept", "seconds", "commit", "command")]
     for one in records:
         steps = one.get("checkpoints", [])

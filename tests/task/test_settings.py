@@ -79,3 +79,30 @@ def test_who_reads_may_stop(checkout, words):
     typed = f"{sys.executable} -m invoke {words} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", typed], cwd=checkout.root, env=checkout.environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("task", ["all.clean", "all.build", "region.clean"])
+def test_a_refusal_in_production_names_what_to_type(checkout, task):
+    told = said(checkout.type(task, ETL_ENV="production"))
+    typed = f"invoke {task} --direct production"
+    assert f"`{typed}`" in told and "every dataset" not in told
+    checkout.invoke(*typed.split()[1:], *(["--dry-run"] if "build" in task else []), ETL_ENV="production")
+
+
+def test_an_empty_store_names_what_fills_it(checkout):
+    shown = checkout.invoke("store.list", ETL_ENV="production").stdout
+    assert "production is filled by `invoke promote.run`" in shown
+    told = said(checkout.type("store.show", "gauge_days"))
+    assert "invoke -l gauge" not in told and "`invoke -l` lists tasks" in told
+
+
+def test_what_decides_how_the_program_is_compiled_is_its_input(monkeypatch, tmp_path):
+    from impl.ncproj import tool
+
+    monkeypatch.setattr(tool, "CRATE", tmp_path)
+    for name in ("Cargo.toml", "rust-toolchain.toml", "rust-toolchain", "build.rs", ".cargo/config.toml", "src/a/b.rs", "clippy.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert {str(one.relative_to(tmp_path)) for one in tool.sources()} == {
+        "Cargo.toml", "rust-toolchain.toml", "rust-toolchain", "build.rs", ".cargo/config.toml", "src/a/b.rs"
+    }  # fmt: skip
