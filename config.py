@@ -171,7 +171,9 @@ def _addresses(text: str) -> tuple[str, ...]:
 def _secrets_in(settings: Mapping[str, Any]) -> list[str]:
     """The names of all secrets that settings and short forms ask for, in whatever environment."""
     own = [value for section in (settings.get("environments") or {}).values() for value in (section or {}).values()]
-    return secrets.named_in(" ".join(map(str, [*settings.values(), *own, *(os.environ.get(one, "") for one in SHORT_FORMS.values())])))
+    return secrets.named_in(
+        " ".join(map(str, [*settings.values(), *own, *(os.environ.get(one, "") for one in SHORT_FORMS.values())]))
+    )
 
 
 def _secrets(addresses: str) -> dict[str, str]:

@@ -49,12 +49,19 @@ def test_every_task_and_file_that_a_page_or_a_hint_names_is_there(checkout):
     """Whoever types a hint gets on: `invoke x.y` is a task, and `task/x.py` a file."""
     tasks = set(re.findall(r"^  (\S+)", checkout.invoke("-l").stdout, re.MULTILINE))
     made_up = ("gridmet.", "trips.", "x.")  # the dataset that somebody adds
-    code = {path: path.read_text() for folder in ("impl", "task") for path in (ROOT / folder).rglob("*.py") if "target" not in path.parts}
+    code = {
+        path: path.read_text()
+        for folder in ("impl", "task")
+        for path in (ROOT / folder).rglob("*.py")
+        if "target" not in path.parts
+    }
     for place, text in {**PAGES, **code}.items():
         for name in re.findall(r"invoke ([a-z_0-9]+(?:\.[a-z_0-9]+)+)", text):
             assert name in tasks or name.startswith(made_up), f"{place.relative_to(ROOT)}: invoke {name}"
         for name in re.findall(r"(?<![\w/.{])((?:task|docs|impl|requirements)/[\w/-]+\.(?:py|md|yaml|txt|in))\b", text):
-            assert (ROOT / name).exists() or pathlib.Path(name).stem in ("gridmet", "trips", "gauges", "x"), f"{place.relative_to(ROOT)}: {name}"
+            assert (ROOT / name).exists() or pathlib.Path(name).stem in ("gridmet", "trips", "gauges", "x"), (
+                f"{place.relative_to(ROOT)}: {name}"
+            )
 
 
 def test_every_flag_is_in_a_page(checkout):

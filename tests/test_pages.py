@@ -37,7 +37,7 @@ NORMAL = (  # what differs from run to run
     (re.compile(r"\d{8}T\d{6}\.\d+Z-\w\w"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?"), "TIME"),
     (re.compile(r"(on worker) \S+"), r"\1 W"),
-    (re.compile(r"\b[0-9a-f]{12}\b"), "DIGEST"),
+    (re.compile(r"\b[0-9a-f]{12}\b|(?<=-)[0-9a-f]{8}\b"), "DIGEST"),
     (re.compile(r"/\S*/checkout\b"), "CHECKOUT"),
     (re.compile(r"[ \t─]+"), " "),
 )
@@ -131,17 +131,13 @@ class Session:
         return Path((self.notes / "folder").read_text().strip())
 
     def run(self, place, command):
-        """What the command wrote on stdout, and on both in the order in which it came."""
+        """What the command wrote on stdout and on stderr; it has to go well."""
         script = (
             f'cd "$(cat {self.notes}/folder)"; source {self.notes}/variables; set -e -o pipefail\n{command}\n'
             f"pwd > {self.notes}/folder; export -p > {self.notes}/variables\n"
         )
-        with open(self.notes / "both", "w+") as both:
-            done = subprocess.run(
-                ["bash", "-c", script + "\n"], env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            both.write(done.stdout + done.stderr)
+        words = ["bash", "-c", script]
+        done = subprocess.run(words, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         assert done.returncode == 0, f"{place}: ended with {done.returncode}\n{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout, done.stderr
 
@@ -168,7 +164,9 @@ def same(shown, said):
 
 
 def compare(block, *said):
-    assert any(same(block.text, one) for one in said), f"{block.place} shows\n{block.text}\nand there came\n" + "\n--\n".join(said)
+    assert any(same(block.text, one) for one in said), f"{block.place} shows\n{block.text}\nand there came\n" + "\n--\n".join(
+        said
+    )
 
 
 def typed(command):

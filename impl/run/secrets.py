@@ -60,7 +60,9 @@ def _read(file: Path) -> dict[str, str]:
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, value = line.partition("=")
             if not equals:
-                raise EtlError("a line of the file of secrets has no `=`", where=f"{file}, line {number}", hint="write NAME=VALUE")
+                raise EtlError(
+                    "a line of the file of secrets has no `=`", where=f"{file}, line {number}", hint="write NAME=VALUE"
+                )
             kept[name.strip()] = _unquoted(value.strip())
     return kept
 

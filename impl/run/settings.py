@@ -31,7 +31,9 @@ def check_file(path: Path, known: Known, variables: Mapping[str, str]) -> None:
         where = f"{path}, line {mark.line + 1}" if mark else path
         said = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise EtlError(
-            f"the settings are no YAML: {said}", where=where, hint="mend that line or the one above; docs/settings.md has an example"
+            f"the settings are no YAML: {said}",
+            where=where,
+            hint="mend that line or the one above; docs/settings.md has an example",
         ) from None
     _check_mapping(content, path, "the file")
     for section, settings in (content or {}).items():

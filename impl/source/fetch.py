@@ -357,9 +357,7 @@ def _refused(status: int, reason: str, shown: str) -> EtlError:
     )
 
 
-def _check(
-    path: Path, name: str, shown: object, sha256: str | None, size: int | None, forget: Any = lambda: None
-) -> list[str]:
+def _check(path: Path, name: str, shown: object, sha256: str | None, size: int | None, forget: Any = lambda: None) -> list[str]:
     """Hold `path` against its pins, else against its own format; what was checked, in words. One that fails is forgotten."""
     found_size = path.stat().st_size
     if size is not None and found_size != size:

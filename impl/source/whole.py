@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 BLOCK = 1 << 20
 PARSED = 16 * BLOCK  # of JSON that is larger, only its end is looked at
@@ -126,7 +126,8 @@ def _netcdf(file: BinaryIO, size: int) -> None:
         skip(number(count))
         lengths.append(number(count))
     attributes()
-    fixed, in_records = [], []
+    fixed: list[tuple[int, int]] = []
+    in_records: list[tuple[int, int]] = []
     for _ in range(items()):
         skip(number(count))
         shape = [lengths[number(count)] for _ in range(number(count))]
@@ -204,7 +205,7 @@ def _json(file: BinaryIO, size: int) -> None:
         raise _CutError("it is not closed at its end")
 
 
-def _packed(opened: Callable[..., BinaryIO]) -> Callable[[BinaryIO, int], None]:
+def _packed(opened: Callable[..., Any]) -> Callable[[BinaryIO, int], None]:
     def check(file: BinaryIO, size: int) -> None:
         with opened(file) as content:
             while content.read(BLOCK):
@@ -229,9 +230,9 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], None]] = {
     "zip": _zip,
     "HDF5": _hdf5,
     "netCDF": _netcdf,
-    "gzip": _packed(gzip.open),  # type: ignore[dict-item]
-    "bzip2": _packed(bz2.open),  # type: ignore[dict-item]
-    "xz": _packed(lzma.open),  # type: ignore[dict-item]
+    "gzip": _packed(gzip.open),
+    "bzip2": _packed(bz2.open),
+    "xz": _packed(lzma.open),
     "TIFF": _tiff,
     "Parquet": _ends_with(b"PAR1"),
     "GeoPackage": _sqlite,

@@ -105,8 +105,16 @@ def make_parser() -> argparse.ArgumentParser:
     add("--trust", action="store_true", help="render packages outside the sandbox and read pickle files: both can run code")
     add("--json", action="store_true", help="tell everything as JSON lines on stdout")
     add("--store", metavar="ADDRESS", help="run: where collections go (`store:` of a destination); else ETL_STORE")
-    add("--partitions", metavar="NAME=VALUES", help="of `invoke tabular.run` alone: once for each value of a parameter, or for each file (raw/*.csv)")
-    add("--independent", action="store_true", help="of `invoke tabular.run` alone: no group, key or order goes across partitions")
+    add(
+        "--partitions",
+        metavar="NAME=VALUES",
+        help="of `invoke tabular.run` alone: once for each value of a parameter, or for each file (raw/*.csv)",
+    )
+    add(
+        "--independent",
+        action="store_true",
+        help="of `invoke tabular.run` alone: no group, key or order goes across partitions",
+    )
     add("--limit", type=int, default=SHOWN_ROWS, metavar="N", help=f"show: so many rows ({SHOWN_ROWS})")
     add("--key", metavar="COLUMNS", help="diff: columns that tell rows apart, with commas between")
     add("--explain-diff", action="store_true", help="list what we do differently from the peer, and why")
@@ -263,9 +271,9 @@ def clean(call: Call) -> int:
             gone.append(output)
         else:
             gone += remove_made(call, document, output)
-    for one in drawn(document.file, document.folder):
-        one.unlink()
-        gone.append(one)
+    for picture in drawn(document.file, document.folder):
+        picture.unlink()
+        gone.append(picture)
     gone += remove_collections(call, document)
     for one in gone:
         call.screen.say(f"removed {one}")

@@ -46,7 +46,7 @@ def test_hosts_and_whole_addresses_stay_as_they_are():
 @pytest.mark.parametrize(
     "said",
     [
-        f'could not connect with password {WORD}',
+        f"could not connect with password {WORD}",
         'could not translate host name "ss:w" to address: Name or service not known',
         'invalid integer value "w/rd%41" for connection option "port"',
         "GET /rd%41%20 and user ss:w/rd",

@@ -157,6 +157,8 @@ def test_a_mirror_with_a_password(zipped_host, tmp_path, monkeypatch):
     word = 'p@ss:w/rd%41 "x"'
     monkeypatch.setattr(secrets, "_known", {"MIRROR_WORD": word})
     seen = []
-    zipped_host.faults = [lambda handler: (seen.append(handler.headers["Authorization"]), says_length(len(zipped_host.body))(handler))]
+    zipped_host.faults = [
+        lambda handler: (seen.append(handler.headers["Authorization"]), says_length(len(zipped_host.body))(handler))
+    ]
     fetch.download(zipped_host.url.replace("//", "//me:${MIRROR_WORD}@"), tmp_path / "raw/county.zip", wait=0.01, timeout=5)
     assert base64.b64decode(seen[0].removeprefix("Basic ")).decode() == f"me:{word}"

@@ -330,7 +330,10 @@ def test_fewer_rows_than_the_version_before_are_refused_with_both_numbers(store)
         f"{store.home}\n     8 rows, and the version before had 9; "
         "if that is right, `invoke things.clean` and load again: then nothing is compared"
     )
-    assert error.hint == "The version before is still there. Mend the step before, or the check beside the columns, in the module below task/ that loads it"
+    assert (
+        error.hint
+        == "The version before is still there. Mend the step before, or the check beside the columns, in the module below task/ that loads it"
+    )
     assert store.facts("things").rows == 9
     assert store.names() == ["things"]  # no row is to blame
     error = refused(store, [{"key": key} for key in range(19)], row_count(at_most=2))
