@@ -11,6 +11,7 @@ import importlib
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ContextDecorator, nullcontext
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from impl.run import settings as names_of_settings
 from impl.run.checkpoint import Checkpoint
 from impl.run.errors import EtlError, explain, unknown
 from impl.run.pipe import end_quietly, unheard
+from impl.run.secrets import redact_error
 
 Verb = Callable[[Any], Iterable[Checkpoint]]
 Recorded = Callable[[Any, Any, Sequence[str]], AbstractContextManager[Any]]
@@ -148,6 +150,7 @@ class ToldError(EtlError, Exit):  # type: ignore[misc]  # what Exit sets is work
     def of(cls, error: EtlError) -> "ToldError":
         told = cls(error.what, error.where, error.hint, error.code)
         told.checks, told.trace = error.checks, error.trace
+        redact_error(told)
         return told
 
 
@@ -164,7 +167,9 @@ class _InOurWords(ContextDecorator):
             raise Exit(code=0) from exception
         if isinstance(exception, KeyboardInterrupt) or (isinstance(exception, Exception) and not isinstance(exception, Exit)):
             where = None if isinstance(exception, KeyboardInterrupt) else self.where
-            raise ToldError.of(explain(exception, where=where)) from exception
+            error = explain(exception, where=where)
+            error.trace = error.trace or "".join(traceback.format_exception(exception))
+            raise ToldError.of(error) from exception
 
 
 def _prepare(c: Any) -> None:

@@ -114,6 +114,15 @@ def redact(text: str) -> str:
     )
 
 
+def redact_error(error: EtlError) -> EtlError:
+    """The same error with its texts redacted: libraries put addresses, and parts of them, into what they say."""
+    error.what = redact(error.what)
+    error.where = error.where and redact(error.where)
+    error.hint = error.hint and redact(error.hint)
+    error.trace = error.trace and redact(error.trace)
+    return error
+
+
 @lru_cache(maxsize=8)
 def _hiding(values: tuple[str, ...]) -> re.Pattern[str] | None:
     """What finds the values in a text: all of one anywhere, parts of one where they stand as words of their own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,8 @@ def _step(
     from impl.tabular.destinations import open_destination
 
     reads: list[str] = []
-    try:
+    with suppress(SkippedError):  # what is wrong with its options is told too
         reads = [_reference(spec, "source", spec.text("source"), nodes)]
-    except SkippedError:
-        pass  # what is wrong with its options is told too
     part = open_destination(spec, node.path, environment=spec.environment, variables=document.variables)
     if not reads:
         raise SkippedError
@@ -162,10 +161,8 @@ def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard | 
     import impl.tabular.operations  # noqa: F401 - registers them
 
     reads: list[str] = []
-    try:
+    with suppress(SkippedError):  # what is wrong below is told too
         reads = [_reference(spec, "source", spec.text("source"), nodes)]
-    except SkippedError:
-        pass  # what is wrong below is told too
     listed = spec.value("operations")
     if not isinstance(listed, list):
         spec.wrong("`operations` has to be a list", "operations", "write `operations: []` where there is nothing to do")

@@ -200,3 +200,45 @@ def test_no_part_of_a_password_is_shown_or_kept(copy_of_checkout, postgres):
     for text in (*said, *ours, *(one for one in seen if str(os.getpid()) not in one)):
         found = parts.search(text)
         assert not found, text[max(0, found.start() - 200) : found.end() + 200]
+
+
+def test_whoever_takes_an_address_to_pieces_finds_the_value(receiver, known):
+    """The libraries that are handed revealed addresses: messages, databases of documents."""
+    import base64
+
+    import sqlalchemy
+
+    from impl.run import notify
+
+    heard = []
+    receiver.take.parse_request = lambda self, usual=receiver.take.parse_request: (usual(self), heard.append(self.headers))[0]
+    message = notify.message({"outcome": "success", "environment": "e", "command": "c", "id": "1", "host": "h"}, [])
+    assert notify.send([receiver.address.replace("//", "//me:${DB_PASSWORD}@")], message) == []
+    assert base64.b64decode(heard[0]["Authorization"].removeprefix("Basic ")).decode() == f"me:{WORD}"
+    found = sqlalchemy.make_url(secrets.reveal(ADDRESS))
+    assert (found.password, found.host, found.database) == (WORD, "db.host", "etl")
+
+
+def test_what_a_run_record_keeps_has_no_part(known):
+    from impl.run.records import _redacted
+
+    kept = json.dumps(_redacted({"error": {"where": f"ss:w and {WORD}", "n": 3}, "list": [f"x {quote(WORD)}"]}))
+    assert not any(part in kept for part in ("ss:w", "w/rd", "rd%41", "rd%2541"))
+
+
+def test_an_error_that_nobody_foresaw_is_told_without_parts(known, monkeypatch):
+    import logging
+
+    from invoke.exceptions import Exit
+
+    from impl.run.namespace import _InOurWords
+
+    with pytest.raises(Exit) as caught, _InOurWords("task/x.py"):
+        raise LookupError('no host "ss:w/rd%41" in a driver of others')
+    monkeypatch.setattr(logging.getLogger("invoke"), "level", logging.DEBUG)
+    monkeypatch.setattr(logging.getLogger("invoke"), "_cache", {})
+    told = caught.value.message
+    assert "Traceback" in told and "something we did not foresee: LookupError: no host" in told
+    assert not any(
+        part in told.replace('raise LookupError(\'no host "ss:w/rd%41"', "") for part in ("ss:w", "w/rd", "rd%41")
+    ), told
