@@ -104,9 +104,12 @@ def _encoded(value: str, text: str, at: int) -> str:
     return quote(value, safe="" if in_user or "?" in before or "#" in before else "/:,[]")
 
 
-def redact(text: str) -> str:
-    """`text` without the values of the known secrets, whole or in parts, as they are or encoded, and without passwords in addresses."""
-    if hide := _hiding(tuple(sorted(_known.values()))):
+def redact(text: str, parts: bool = True) -> str:
+    """`text` without the values of the known secrets, as they are or encoded, and without passwords in addresses.
+
+    parts: nor parts of values. In a name of ours none can stand, but a word of it may be one of a value, too.
+    """
+    if hide := _hiding(tuple(sorted(_known.values())), parts):
         text = hide.sub(HIDDEN, text)
     text = _OPTION.sub(lambda found: found.group() if _NAME.fullmatch(found.group(2)) else f"{found.group(1)}={HIDDEN}", text)
     return _PASSWORD.sub(
@@ -124,10 +127,10 @@ def redact_error(error: EtlError) -> EtlError:
 
 
 @lru_cache(maxsize=8)
-def _hiding(values: tuple[str, ...]) -> re.Pattern[str] | None:
+def _hiding(values: tuple[str, ...], in_parts: bool) -> re.Pattern[str] | None:
     """What finds the values in a text: all of one anywhere, parts of one where they stand as words of their own."""
     whole = {form for value in values if len(value) >= _SHORTEST for form in _forms(value)}
-    parts = {form for value in values for part in _parts(value) for form in _forms(part)} - whole
+    parts = {form for value in values for part in _parts(value) for form in _forms(part)} - whole if in_parts else set()
     if not whole:
         return None
     found = "|".join(re.escape(one) for one in sorted(whole, key=len, reverse=True))

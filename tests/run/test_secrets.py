@@ -222,6 +222,9 @@ def test_whoever_takes_an_address_to_pieces_finds_the_value(receiver, known):
 def test_what_a_run_record_keeps_has_no_part(known):
     from impl.run.records import _redacted
 
+    secrets.provide({"PHRASE": "region county"})
+    name = {"checkpoints": [{"name": "region.county.load", "why": "region is wrong"}]}
+    assert _redacted(name) == {"checkpoints": [{"name": "region.county.load", "why": "*** is wrong"}]}
     kept = json.dumps(_redacted({"error": {"where": f"ss:w and {WORD}", "n": 3}, "list": [f"x {quote(WORD)}"]}))
     assert not any(part in kept for part in ("ss:w", "w/rd", "rd%41", "rd%2541"))
 
