@@ -177,9 +177,15 @@ def _prepare(c: Any) -> None:
     if "env" not in c.config:
         resolve = c.config["resolve"]
         found = {name: c.config[name] for name in dict(c.config)}
-        names_of_settings.check_sections(found, ("resolve",), resolve["known"], "invoke.yaml")
+        names_of_settings.check_sections(found, ("resolve", *_of_other_projects(c.config)), resolve["known"], "invoke.yaml")
         resolve["variables"]([names_of_settings.variable_of(name) for name in _leaves(found)])
         c.config["env"] = resolve["environment"](dict(c.config["etl"]))
+
+
+def _of_other_projects(config: Any) -> set[str]:
+    """Sections of the files of the user and of the system alone: these are about whatever invoke is used for."""
+    here = {*getattr(config, "_project", ()), *getattr(config, "_runtime", ())}
+    return {*getattr(config, "_system", ()), *getattr(config, "_user", ())} - here
 
 
 def _leaves(found: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -85,9 +85,9 @@ def variable_of(name: str) -> str:
 def check_sections(found: Mapping[str, Any], ours: Iterable[str], known: Known, where: object) -> None:
     """Refuse sections and keys that are not there. found: section -> its settings; ours: further sections that are no settings."""
     for section, settings in found.items():
-        if section in INVOKES_OWN or section in ours:
-            continue
         if section not in known:
+            if section in INVOKES_OWN or section in ours:
+                continue
             raise unknown("section of settings", section, known, where=where, hint="docs/settings.md lists all settings")
         for name in settings:
             if name not in known[section] and (section, name) != ("etl", NESTED):

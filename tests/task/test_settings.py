@@ -114,3 +114,10 @@ def test_what_decides_how_the_program_is_compiled_is_its_input(monkeypatch, tmp_
     assert {str(one.relative_to(tmp_path)) for one in tool.sources()} == {
         "Cargo.toml", "rust-toolchain.toml", "rust-toolchain", "build.rs", ".cargo/config.toml", "src/a/b.rs"
     }  # fmt: skip
+
+
+def test_files_of_the_user_may_be_about_other_projects(checkout, tmp_path):
+    (tmp_path / ".invoke.yaml").write_text("fabric: {user: me}\n")
+    checkout.invoke("env.show", HOME=str(tmp_path))
+    (tmp_path / ".invoke.yaml").write_text("fabric: {user: me}\nmacav2: {yeers: 1}\n")
+    assert "did you mean `macav2.years`" in said(checkout.type("env.show", HOME=str(tmp_path)))
