@@ -22,6 +22,7 @@ _IN_ADDRESS = re.compile(r"(?<=://)([^/@:]*):(?!\d{1,5}(?:[/?&#]|$))(.*)@", re.D
 _OPTION = re.compile(  # of ?name=value
     r"(?<=[?&])(\w*(?:secret|passw|pwd|token|account_?key|api_?key|signature)\w*|pass|sig)=([^&#\s]+)", re.IGNORECASE
 )
+_SPAN = 8  # pieces in a row that are looked for together
 _SHORTEST = 4  # a shorter value, or part of one, would be found everywhere
 _SEPARATOR = re.compile(r"([@:/?#%&\s]+)")  # where a program that takes an address to pieces may cut a value
 
@@ -141,9 +142,10 @@ def _hiding(values: tuple[str, ...], in_parts: bool) -> re.Pattern[str] | None:
 
 
 def _parts(value: str) -> set[str]:
-    """What lies between any two separators of a value, and is not too short to be told from other words."""
+    """What lies between any two separators of a value that are not far apart, and is not too short to be told from other words."""
     cut = _SEPARATOR.split(value)
-    spans = ("".join(cut[first : last + 1]) for first in range(0, len(cut), 2) for last in range(first, len(cut), 2))
+    ends = ((first, last) for first in range(0, len(cut), 2) for last in range(first, min(len(cut), first + 2 * _SPAN), 2))
+    spans = ("".join(cut[first : last + 1]) for first, last in ends)
     return {span for span in spans if _SHORTEST <= len(span) < len(value)}
 
 

@@ -213,3 +213,15 @@ def test_a_number_that_came_again_is_not_who_wrote(tmp_path):
     assert sweep(tmp_path) == []
     os.utime(left, (time.time() - 86400, time.time() - 86400))  # before this process began
     assert sweep(tmp_path) == [left]
+
+
+def test_a_file_that_was_asked_for_again_leaves_nothing_of_the_killed_try(tmp_path):
+    import pyarrow
+
+    from impl.store.deliver import deliver
+
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f".rows.csv.{this_host()}.{dead.pid}.part").write_text("half")
+    deliver(pyarrow.table({"a": [1]}), "csv", str(tmp_path / "rows.csv"))
+    assert [one.name for one in tmp_path.iterdir()] == ["rows.csv"]
