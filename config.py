@@ -5,13 +5,15 @@ below, invoke.yaml (and invoke's other configuration files), INVOKE_ETL_*, and t
 """
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from impl.run import objects, secrets
 from impl.run.errors import EtlError, unknown
+from impl.run.settings import INVOKES_OWN, PREFIX, check_sections, check_variables
 
 ROOT = Path(__file__).resolve().parent
 
@@ -41,6 +43,13 @@ SETTINGS = {  # name below `etl`: (default, meaning)
 SHORT_FORMS = {"env": "ETL_ENV", "source": "ETL_SOURCE", "store": "ETL_STORE", "cluster": "ETL_CLUSTER"}
 ENVIRONMENTS = ("local", "development", "production")
 OWN = tuple(name for name in SETTINGS if name != "env")  # what `etl.environments.NAME` may say for one environment alone
+OTHERS = (  # variables that the tests and CI read
+    "ETL_REAL_DATA",
+    "ETL_TABULAR_CHAINS",
+    "ETL_TABULAR_PEER",
+    "ETL_TABULAR_SEED",
+    "ETL_TESTS_MUST_RUN",
+)
 SECRETS = "ETL_SECRETS"  # a file of NAME=VALUE lines; default: secrets.env in the checkout, which git ignores
 
 
@@ -79,6 +88,14 @@ class Environment:
     named: Callable[[str], "Environment"] = field(kw_only=True, repr=False, compare=False)
 
 
+def variables(known: Iterable[str] | None = None) -> Mapping[str, str]:
+    """The environment's variables. known: the names that invoke takes for settings; others that look like one are refused."""
+    if known is not None:
+        own = tuple(f"{PREFIX}{section.upper()}" for section in INVOKES_OWN)
+        check_variables((one for one in os.environ if not one.startswith(own)), PREFIX, known)
+    return os.environ
+
+
 def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
     """The environment `name`, or the one that the `etl` section of invoke's configuration and the short forms name.
 
@@ -87,6 +104,7 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
     """
     own = settings.get("environments") or {}
     _check(settings, own)
+    check_variables(os.environ, "ETL_", [*SHORT_FORMS.values(), SECRETS, *OTHERS, *_secrets_in(settings)])
     chosen = name or os.environ.get(SHORT_FORMS["env"]) or str(settings.get("env", SETTINGS["env"][0]))
     if chosen not in ENVIRONMENTS:
         raise unknown("environment", chosen, ENVIRONMENTS, where=f"`etl.env` or {SHORT_FORMS['env']}")
@@ -94,15 +112,25 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
     values |= {one: str(value) for one, value in (own.get(chosen) or {}).items()}
     for one, variable in SHORT_FORMS.items():
         if one == "source" or not name:
-            values[one] = os.environ.get(variable) or values[one]
+            # an empty variable is a value where an empty setting is one: `ETL_CLUSTER=` is here
+            values[one] = os.environ.get(variable, values[one]) or ("" if SETTINGS[one][0] == "" else values[one])
 
     where = f"the environment `{chosen}`"
+    notify = _addresses(values["notify"])
+    asked = [values["data"], values["source"], values["store"], values["cluster"], *notify]
+    for address in asked:
+        secrets.refuse_plain(address, where)
+    for one in ("data", "work", "store"):
+        objects.refuse_half(values[one], f"`etl.{one}`" + (f" or {SHORT_FORMS[one]}" if one in SHORT_FORMS else ""))
+    if "://" in values["work"]:
+        raise EtlError(
+            "the folder of this machine is an address",
+            where=f"`etl.work`: `{secrets.redact(values['work'])}`",
+            hint="write a folder; object storage stands in `etl.data`",
+        )
     depot = _depot(values["data"], chosen)
     data = (ROOT / Path(values["work" if depot else "data"]).expanduser()).absolute() / chosen
-    notify = tuple(values["notify"].split())
-    for address in (depot, values["store"], values["cluster"], *notify):
-        secrets.refuse_plain(address, where)
-    secrets.provide(_secrets(" ".join([depot, values["store"], values["cluster"], *notify])))
+    secrets.provide(_secrets(" ".join(asked)))
     return Environment(
         name=chosen,
         root=ROOT,
@@ -111,7 +139,7 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
         cache=data / "cache",
         state=data / "state",
         tools=data / "tools",
-        store=values["store"] or (objects.below(depot, "store") if depot else f"{data}/store"),
+        store=_store(values["store"]) or (objects.below(depot, "store") if depot else f"{data}/store"),
         source=_source(values["source"]),
         jobs=_jobs(values["jobs"]),
         cluster=values["cluster"],
@@ -123,39 +151,36 @@ def environment(settings: Mapping[str, Any], name: str = "") -> Environment:
 
 
 def _check(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    for one in settings:
-        if one not in SETTINGS and one != "environments":
-            raise unknown("setting", f"etl.{one}", (f"etl.{known}" for known in SETTINGS), where="invoke.yaml, section `etl`")
+    check_sections({"etl": settings}, (), {"etl": SETTINGS}, "invoke.yaml")
     for environment_name, section in own.items():
         place = f"etl.environments.{environment_name}"
         if environment_name not in ENVIRONMENTS:
             raise unknown("environment", environment_name, ENVIRONMENTS, where=f"invoke.yaml, section `{place}`")
-        for one in section or {}:
+        for one, value in (section or {}).items():
             if one not in OWN:
                 raise unknown("setting", f"{place}.{one}", (f"{place}.{known}" for known in OWN), where="invoke.yaml")
+            for address in _addresses(str(value)):
+                secrets.refuse_plain(address, f"invoke.yaml, `{place}.{one}`")
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    """Addresses with blanks between; a blank within one stays."""
+    return tuple(re.split(r"\s+(?=\w[\w.+-]*://)", text.strip())) if text.strip() else ()
+
+
+def _secrets_in(settings: Mapping[str, Any]) -> list[str]:
+    """The names of all secrets that settings and short forms ask for, in whatever environment."""
+    own = [value for section in (settings.get("environments") or {}).values() for value in (section or {}).values()]
+    return secrets.named_in(
+        " ".join(map(str, [*settings.values(), *own, *(os.environ.get(one, "") for one in SHORT_FORMS.values())]))
+    )
 
 
 def _secrets(addresses: str) -> dict[str, str]:
     """The secrets that addresses ask for: from environment variables, else from the file of secrets."""
-    named = secrets.named_in(addresses)
-    if not named:
-        return {}
-    path = Path(os.environ.get(SECRETS) or ROOT / "secrets.env").expanduser()
-    kept = {}
-    if path.exists():
-        if path.stat().st_mode & 0o077:
-            raise EtlError("the file of secrets can be read by others", where=path, hint=f"`chmod 600 {path}`")
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if line.strip() and not line.lstrip().startswith("#"):
-                one, equals, value = line.partition("=")
-                if not equals:
-                    raise EtlError(
-                        "a line of the file of secrets has no `=`", where=f"{path}, line {number}", hint="write NAME=VALUE"
-                    )
-                kept[one.strip()] = value.strip().strip("\"'")
-    elif os.environ.get(SECRETS):
-        raise EtlError("the file of secrets is not there", where=f"{SECRETS}: {path}", hint="make it, with NAME=VALUE lines")
-    return {one: os.environ.get(one) or kept.get(one, "") for one in named}
+    given = os.environ.get(SECRETS)
+    path = Path(given or ROOT / secrets.FILE).expanduser()
+    return secrets.look_up(secrets.named_in(addresses), os.environ, path if given or path.exists() else None)
 
 
 def _yes(text: str, default: bool) -> bool:
@@ -163,6 +188,12 @@ def _yes(text: str, default: bool) -> bool:
     if text.lower() not in words:
         raise EtlError("neither yes nor no", where=f"`direct`: `{text}`", hint="write yes or no")
     return words[text.lower()]
+
+
+def _store(text: str) -> str:
+    """The home of the store; a folder is meant from the checkout, wherever you stand."""
+    place = text.removeprefix("file://")
+    return text if not text or "://" in place else str((ROOT / Path(place).expanduser()).absolute())
 
 
 def _depot(text: str, chosen: str) -> str:

@@ -11,6 +11,7 @@ namespace = discover(
     root=config.ROOT,
     settings=config.SETTINGS,
     environment=config.environment,
+    variables=config.variables,
     closing=summary_of,
     recorded=recorded,
 )

@@ -53,7 +53,7 @@ def show_text(env: Any) -> str:
         elif one.name == "direct":
             value = "yes" if value else "no: it is only promoted to"
         rows.append((one.name, secrets.redact(str(value))))
-    named = secrets.named_in(f"{env.depot} {env.store} {env.cluster} {' '.join(env.notify)}")
+    named = secrets.named_in(f"{env.depot} {env.source.place} {env.store} {env.cluster} {' '.join(env.notify)}")
     known = secrets.known()
     rows += [(f"${{{name}}}", "known" if name in known else "not known") for name in named]
     rows.append(("python", f"{platform.python_version()} on {socket.gethostname()}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from impl.tabular import command
@@ -36,7 +37,8 @@ class Alone:
 
         secrets.refuse_plain(address, "`--store` or ETL_STORE")
         given = dict(os.environ)
-        secrets.provide({name: given.get(name, "") for name in secrets.named_in(address)})
+        file = Path(given["ETL_SECRETS"]) if given.get("ETL_SECRETS") else None
+        secrets.provide(secrets.look_up(secrets.named_in(address), given, file))
         return Loading(address, {})
 
     def by_partition(self, call: Call) -> int:

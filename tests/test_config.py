@@ -99,7 +99,7 @@ def test_secrets_come_from_variables_or_a_file_that_nobody_else_reads(monkeypatc
     monkeypatch.setenv("DB_HOST", "near")
     env = config.environment(settings)
     assert env.store == "postgresql://etl:${DB_WORD}@${DB_HOST}/etl"
-    assert secrets.reveal(env.store) == "postgresql://etl:from file@near/etl"
+    assert secrets.reveal(env.store) == "postgresql://etl:from%20file@near/etl"
     assert secrets.known() == {"DB_WORD": "from file", "DB_HOST": "near"}
     monkeypatch.setenv("ETL_SECRETS", str(tmp_path / "gone"))
     with pytest.raises(EtlError, match="the file of secrets is not there"):
@@ -116,3 +116,69 @@ def test_nothing_else_reads_environment_variables():
         and any(word in path.read_text() for word in ("os.environ[", "os.environ.get", "os.getenv"))
     ]
     assert readers == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"source": "mirror:https://u:hunter2@host/raw"},
+        {"data": "s3://b/p?secret_access_key=hunter2"},
+        {"cluster": "dask:tls://u:hunter2@host:8786"},
+        {"notify": "json://chat/x mailto://u:hun ter2@host"},
+        {"environments": {"production": {"store": "postgresql://u:hunter2@host/d"}}},
+    ],
+)
+def test_a_password_in_any_address_is_refused(settings):
+    with pytest.raises(EtlError, match="has a password in it") as caught:
+        config.environment(settings)
+    assert "ter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["gs:/b", "s3:bucket/prefix", "postgresql:/db/etl", "s3//bucket", "foo:bar"])
+@pytest.mark.parametrize("setting", ["store", "data"])
+def test_half_an_address_is_no_folder(setting, place):
+    with pytest.raises(EtlError, match="half an address") as caught:
+        config.environment({setting: place})
+    assert "://" in caught.value.hint
+    assert f"`./{place}`" in caught.value.hint and config.environment({setting: f"./{place}"})
+
+
+def test_a_relative_store_is_meant_from_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("lakes/mine", "./lakes/mine", "file://lakes/mine"):
+        monkeypatch.setenv("ETL_STORE", place)
+        assert config.environment({}).store == f"{config.ROOT}/lakes/mine"
+    monkeypatch.setenv("ETL_STORE", "~/mine")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert config.environment({}).store == "/home/me/mine"
+    monkeypatch.setenv("ETL_STORE", "file:///mine")
+    assert config.environment({}).store == "/mine"
+
+
+def test_an_empty_short_form_is_empty_where_that_is_a_value(monkeypatch):
+    settings = {"cluster": "dask:tcp://far:8786", "store": "s3://b/p", "source": "remote"}
+    for variable in config.SHORT_FORMS.values():
+        monkeypatch.setenv(variable, "")
+    env = config.environment(settings)
+    assert env.cluster == "" and env.store == f"{env.data}/store"
+    assert (env.name, env.source.kind) == ("local", "remote")
+
+
+def test_variables_that_are_no_settings_are_refused(monkeypatch):
+    monkeypatch.setenv("ETL_STROE", "x")
+    with pytest.raises(EtlError, match="there is no variable `ETL_STROE`") as caught:
+        config.environment({})
+    assert "did you mean `ETL_STORE`" in caught.value.hint
+    monkeypatch.delenv("ETL_STROE")
+    monkeypatch.setenv("ETL_PASSWORD", "x4711")  # a secret that an address names, of whatever environment
+    config.environment({"environments": {"production": {"store": "postgresql://etl:${ETL_PASSWORD}@h/d"}}})
+
+
+def test_every_variable_that_this_repository_reads_is_known():
+    import re
+    import subprocess
+
+    found = subprocess.run(["git", "grep", "-ohwE", r"E[T]L_[A-Z_]+"], cwd=config.ROOT, capture_output=True, text=True).stdout
+    known = {*config.SHORT_FORMS.values(), config.SECRETS, *config.OTHERS}
+    wrong = {"E" + "TL_STROE", "E" + "TL_PASSWORD", "E" + "TL_"}  # above, in tests
+    assert set(re.findall(r"\S+", found)) - wrong == known

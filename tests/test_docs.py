@@ -1,5 +1,6 @@
 """The docs do not lie: tables are up to date, everything is in some page, what the README tells to type works."""
 
+import pathlib
 import re
 import subprocess
 import sys
@@ -44,6 +45,25 @@ def test_every_task_is_in_a_page(checkout):
     assert [name for name in names if name not in EVERYTHING] == []
 
 
+def test_every_task_and_file_that_a_page_or_a_hint_names_is_there(checkout):
+    """Whoever types a hint gets on: `invoke x.y` is a task, and `task/x.py` a file."""
+    tasks = set(re.findall(r"^  (\S+)", checkout.invoke("-l").stdout, re.MULTILINE))
+    made_up = ("gridmet.", "trips.", "x.")  # the dataset that somebody adds
+    code = {
+        path: path.read_text()
+        for folder in ("impl", "task")
+        for path in (ROOT / folder).rglob("*.py")
+        if "target" not in path.parts
+    }
+    for place, text in {**PAGES, **code}.items():
+        for name in re.findall(r"invoke ([a-z_0-9]+(?:\.[a-z_0-9]+)+)", text):
+            assert name in tasks or name.startswith(made_up), f"{place.relative_to(ROOT)}: invoke {name}"
+        for name in re.findall(r"(?<![\w/.{])((?:task|docs|impl|requirements)/[\w/-]+\.(?:py|md|yaml|txt|in))\b", text):
+            assert (ROOT / name).exists() or pathlib.Path(name).stem in ("gridmet", "trips", "gauges", "x"), (
+                f"{place.relative_to(ROOT)}: {name}"
+            )
+
+
 def test_every_flag_is_in_a_page(checkout):
     for task in ("macav2.build", "macav2.clean", "macav2.map", "store.query", "store.export", "dev.new", "dev.docs"):
         flags = re.findall(r"--[a-z][a-z-]+", checkout.invoke("--help", task).stdout.partition("Options:")[2])
@@ -76,32 +96,6 @@ def test_the_two_commands_are_those_that_ci_runs():
     assert blocks[1:3] == ["pip install -e . && invoke all.build", "pip install -e '.[test]' && pytest -n 2 --dist worksteal"]
     assert blocks[1] in script
     assert blocks[2] in script
-
-
-@pytest.mark.slow
-def test_what_the_readme_tells_to_type_works(built):
-    """The first two blocks set up a machine; .ci/run runs these."""
-    import shlex
-
-    typed = 0
-    for block in shell_blocks("README.md")[3:]:
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["invoke"] and words[1] != "dev.new":
-                built.invoke(*words[1:])
-                typed += 1
-    assert typed >= 6
-
-
-@pytest.mark.slow
-def test_what_the_store_page_tells_to_type_works(built, tmp_path):
-    import shlex
-
-    for block in shell_blocks("docs/store.md"):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            words = [str(tmp_path / word) if word.startswith("counties.") else word for word in words]
-            built.invoke(*words[1:])
 
 
 def test_listing_the_tasks_loads_no_heavy_library():

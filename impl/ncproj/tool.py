@@ -22,7 +22,7 @@ def sources() -> list[Path]:
     kinds = (
         "Cargo.toml",
         "Cargo.lock",
-        "rust-toolchain.toml",
+        "rust-toolchain*",
         "build.rs",
         ".cargo/config.toml",
         "build-tools/*",

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import queue
+import re
 import sys
 import threading
 import time
@@ -83,7 +84,7 @@ class Cluster:
     def _connect(self, distributed: Any, address: str, modules: Iterable[str]) -> None:
         where = secrets.redact(address)
         place = secrets.reveal(address.removeprefix(KIND))
-        if not address.startswith(KIND) or not place:
+        if not address.startswith(KIND) or not _ADDRESS.fullmatch(place):
             raise _no_address(where)
         if place.startswith(LOCAL):
             self._local = _start_local(place.removeprefix(LOCAL), where)
@@ -409,6 +410,9 @@ def _scheduler_gone() -> EtlError:
         "the scheduler is gone",
         hint=f"start it and its workers again, or work here (ETL_CLUSTER=); what was finished stays, and {GOES_ON}",
     )
+
+
+_ADDRESS = re.compile(rf"{LOCAL}.*|((tcp|tls|ws|wss|ucx)://)?[^/\s]+/?")
 
 
 def _no_address(where: str) -> EtlError:

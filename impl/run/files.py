@@ -73,6 +73,16 @@ def sweep(folder: Path) -> list[Path]:
     return swept
 
 
+def _begun(pid: int) -> float | None:
+    """When a process began, where the system tells (Linux): in seconds since 1970."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        booted = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return booted + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def sweep_beside(target: Path) -> None:
     """As `sweep`, for what was left of this one file."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
@@ -83,15 +93,18 @@ def sweep_beside(target: Path) -> None:
 
 def _is_left(path: Path, name_and_host: str, pid: int) -> bool:
     _, dot, host = name_and_host.rpartition(".")
-    if dot and host == this_host() and not alive(pid):
-        return True
     with suppress(FileNotFoundError):  # it was just renamed
-        return path.stat().st_mtime < time.time() - KEPT_SECONDS
+        written = path.stat().st_mtime
+        if dot and host == this_host() and not alive(pid, at=written):
+            return True
+        return written < time.time() - KEPT_SECONDS
     return False
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of this number lives on this machine."""
+def alive(pid: int, at: float | None = None) -> bool:
+    """Whether a process of this number lives on this machine; with `at`, whether it may be the one that lived then."""
+    if at is not None and (begun := _begun(pid)) is not None and begun > at + 2:
+        return False  # numbers come again
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -34,6 +34,7 @@ from impl.run.errors import EtlError, explain, unknown
 from impl.run.files import sweep
 from impl.run.lock import only_run
 from impl.run.place import Place
+from impl.run.secrets import redact_error
 
 Say = Callable[[str], None]
 Tell = Callable[[dict[str, Any]], None]
@@ -118,8 +119,9 @@ class _Action(BaseAction):
         try:
             self.step.run()
         except Exception as exception:  # noqa: BLE001 - kept in `failures` and raised at the end of the run
-            self.step.graph.failures[self.step.checkpoint.name] = explain(exception, where=self.step.checkpoint.name)
-            return TaskFailed(str(exception))
+            error = redact_error(explain(exception, where=self.step.checkpoint.name))
+            self.step.graph.failures[self.step.checkpoint.name] = error
+            return TaskFailed(error.what)
         return None
 
 
@@ -359,6 +361,7 @@ class Graph:
                 finished = True
             finally:
                 self.executor.close(kill=not finished)
+                sweep(self.place.data)  # of those that outlived a killed run, and ended since
         for name in reporter.made:
             for warning in self.steps[name].saved["result"].get("warnings", ()):
                 say(f"\nwarning: {name}: {warning}")

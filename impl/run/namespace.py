@@ -11,6 +11,7 @@ import importlib
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ContextDecorator, nullcontext
 from dataclasses import dataclass, replace
@@ -22,8 +23,11 @@ from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
+from impl.run import settings as names_of_settings
 from impl.run.checkpoint import Checkpoint
 from impl.run.errors import EtlError, explain, unknown
+from impl.run.pipe import end_quietly, unheard
+from impl.run.secrets import redact_error
 
 Verb = Callable[[Any], Iterable[Checkpoint]]
 Recorded = Callable[[Any, Any, Sequence[str]], AbstractContextManager[Any]]
@@ -146,6 +150,7 @@ class ToldError(EtlError, Exit):  # type: ignore[misc]  # what Exit sets is work
     def of(cls, error: EtlError) -> "ToldError":
         told = cls(error.what, error.where, error.hint, error.code)
         told.checks, told.trace = error.checks, error.trace
+        redact_error(told)
         return told
 
 
@@ -158,15 +163,37 @@ class _InOurWords(ContextDecorator):
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
+        if isinstance(exception, BrokenPipeError) and unheard():
+            raise Exit(code=0) from exception
         if isinstance(exception, KeyboardInterrupt) or (isinstance(exception, Exception) and not isinstance(exception, Exit)):
             where = None if isinstance(exception, KeyboardInterrupt) else self.where
-            raise ToldError.of(explain(exception, where=where)) from exception
+            error = explain(exception, where=where)
+            error.trace = error.trace or "".join(traceback.format_exception(exception))
+            raise ToldError.of(error) from exception
 
 
 def _prepare(c: Any) -> None:
-    """Put the resolved environment on the context."""
+    """Put the resolved environment on the context, once all names of settings are ones that there are."""
     if "env" not in c.config:
-        c.config["env"] = c.config["resolve"]["environment"](dict(c.config["etl"]))
+        resolve = c.config["resolve"]
+        found = {name: c.config[name] for name in dict(c.config)}
+        names_of_settings.check_sections(found, ("resolve", *_of_other_projects(c.config)), resolve["known"], "invoke.yaml")
+        resolve["variables"]([names_of_settings.variable_of(name) for name in _leaves(found)])
+        c.config["env"] = resolve["environment"](dict(c.config["etl"]))
+
+
+def _of_other_projects(config: Any) -> set[str]:
+    """Sections of the files of the user and of the system alone: these are about whatever invoke is used for."""
+    here = {*getattr(config, "_project", ()), *getattr(config, "_runtime", ())}
+    return {*getattr(config, "_system", ()), *getattr(config, "_user", ())} - here
+
+
+def _leaves(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The names of all values of a configuration: `etl.jobs`."""
+    for name in dict(found):
+        if name != "resolve" or above:
+            value, path = found[name], f"{above}{name}"
+            yield from _leaves(value, f"{path}.") if hasattr(value, "keys") and value else [path]
 
 
 @_InOurWords("task/")
@@ -177,6 +204,7 @@ def discover(
     settings: Mapping[str, tuple[str, str]],
     environment: Callable[[Mapping[str, Any]], Any],
     closing: Callable[[Any, Any], str],
+    variables: Callable[[Iterable[str] | None], Mapping[str, str]] = lambda known: {},
     recorded: Recorded = lambda env, graph, selected: nullcontext(),
 ) -> Collection:
     """The root namespace: each module of `folder` that has a `namespace`, and `all.*` over all of them.
@@ -201,7 +229,9 @@ def discover(
     everything = _Everything(tuple(nodes), recorded)
     # invoke copies a configuration; wrapped in a dict, a function comes through as it is
     configuration: dict[str, Any] = {"etl": {name: default for name, (default, _) in settings.items()}}
+    known = {"etl": settings, **{node.name: node.settings for node in nodes if node.settings}}
     configuration["resolve"] = {"environment": environment, "everything": everything, "settings": settings}
+    configuration["resolve"] |= {"known": known, "variables": variables}
     for node in nodes:
         if node.settings:
             configuration[node.name] = {name: default for name, (default, _) in node.settings.items()}
@@ -210,8 +240,27 @@ def discover(
     namespace.add_collection(_all(everything, closing))
     for node in nodes:
         namespace.add_collection(everything.collection(node))
-    check_typed(sys.argv, namespace)
+    if _typed(sys.argv):
+        end_quietly()
+        given = variables(None)
+        for file in [*(root / name for name in names_of_settings.FILES), *_file_typed(given)]:
+            names_of_settings.check_file(file, known, given)
+        check_typed(sys.argv, namespace)
     return namespace
+
+
+def _typed(argv: Sequence[str]) -> bool:
+    """Whether invoke itself loads this, to do what somebody typed."""
+    by_invoke = Path(argv[0]).name in ("invoke", "inv") or Path(argv[0]).parent.name == "invoke"
+    return by_invoke and "--complete" not in argv
+
+
+def _file_typed(variables: Mapping[str, str]) -> list[Path]:
+    """The file of `invoke -f FILE`, or of the variable that says the same."""
+    from invoke.main import program
+
+    typed = (program.args.config.value if hasattr(program, "core") else None) or variables.get("INVOKE_RUNTIME_CONFIG")
+    return [Path(typed)] if typed and Path(typed).suffix in (".yaml", ".yml", ".json") else []
 
 
 def _import(name: str, file: Path) -> Any:
@@ -233,9 +282,7 @@ def check_typed(argv: Sequence[str], namespace: Collection) -> None:
     invoke itself only says that it has no idea. Asked when invoke loads tasks.py, since a parser of its own it
     does not let us give; what else is wrong, invoke says.
     """
-    if Path(argv[0]).name not in ("invoke", "inv") and Path(argv[0]).parent.name != "invoke":
-        return
-    if "--complete" in argv:
+    if not _typed(argv):
         return
     from invoke.exceptions import ParseError
     from invoke.main import program
@@ -339,7 +386,6 @@ class _Everything:
         """Those of all datasets, with their dataset and verb noted."""
         made = []
         for top in self.nodes:
-            _check_settings(c, top)
             for node in top.walk():
                 for verb, way in node.verbs.items():
                     for one in way(c):
@@ -370,8 +416,10 @@ class _Everything:
     def verbs(nodes: Iterable[Node]) -> list[str]:
         return [verb for verb in VERBS if any(verb in one.verbs for node in nodes for one in node.walk())]
 
-    def verb(self, verb: str, label: str, nodes: Sequence[Node], after: Callable[[Any, Any], None] | None = None) -> Task:
-        """The task `verb` over the checkpoints of `nodes`."""
+    def verb(
+        self, verb: str, label: str, nodes: Sequence[Node], after: Callable[[Any, Any], None] | None = None, typed: str = ""
+    ) -> Task:
+        """The task `verb` over the checkpoints of `nodes`. typed: what people type for it, where that is not its label."""
         paths = {one.path for node in nodes for one in node.walk()}
 
         def body(
@@ -388,7 +436,7 @@ class _Everything:
             from impl.run.progress import show_on_terminal
 
             if not dry_run and verb != "compile":
-                check_direct(c, f"{label}.{verb}", direct)
+                check_direct(c, f"{typed or label}.{verb}", direct)
             if jobs < 0:
                 raise EtlError("the number of jobs is not a number", where=f"--jobs {jobs}", hint="write 1, 2, ...")
 
@@ -423,15 +471,15 @@ class _Everything:
             body
         )
 
-    def clean(self, label: str, nodes: Sequence[Node]) -> Task:
-        """The task that takes away what the checkpoints of `nodes` made."""
+    def clean(self, label: str, nodes: Sequence[Node], typed: str = "") -> Task:
+        """The task that takes away what the checkpoints of `nodes` made. typed: as for `verb`."""
         paths = {one.path for node in nodes for one in node.walk()}
 
         def clean(c: Any, raw: bool = False, dry_run: bool = False, direct: str = "") -> None:
             from impl.run.graph import to_stderr
 
             if not dry_run:
-                check_direct(c, f"{label}.clean", direct)
+                check_direct(c, f"{typed or label}.clean", direct)
             graph = self.graph(c)
             try:
                 chosen = [s.name for s in graph.checkpoints.values() if s.dataset in paths]
@@ -455,17 +503,8 @@ def check_direct(c: Any, typed: str, direct: str) -> None:
         f"nothing is built or cleaned by hand in {c.env.name}",
         where=f"invoke {typed}" + (f" --direct {direct}" if direct else ""),
         hint=f"`invoke promote.plan --from development --to {c.env.name}` shows what promotion would change; "
-        f"to do it all the same, add `--direct {c.env.name}`",
+        f"to do it all the same, add `--direct {c.env.name}`, as in `invoke {typed} --direct {c.env.name}`",
     )
-
-
-def _check_settings(c: Any, node: Node) -> None:
-    if not node.settings:
-        return
-    for name in dict(c.config[node.name]):
-        if name not in node.settings:
-            known = (f"{node.name}.{one}" for one in node.settings)
-            raise unknown("setting", f"{node.name}.{name}", known, where=f"invoke.yaml, section `{node.name}`")
 
 
 def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collection:
@@ -487,7 +526,7 @@ def _all(everything: _Everything, closing: Callable[[Any, Any], str]) -> Collect
 
     collection = Collection("all")
     for verb in ("compile", "stage", "build"):
-        collection.add_task(everything.verb(verb, "everything", nodes, after=close if verb == "build" else None))
-    collection.add_task(everything.clean("every dataset", [node for node in nodes if node.cleans]))
+        collection.add_task(everything.verb(verb, "everything", nodes, close if verb == "build" else None, "all"))
+    collection.add_task(everything.clean("every dataset", [node for node in nodes if node.cleans], "all"))
     collection.add_task(task(help={"only": HELP["only"]})(status))
     return collection

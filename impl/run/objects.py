@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from impl.run import secrets
 from impl.run.errors import EtlError, unknown
@@ -56,10 +56,28 @@ def is_address(place: str) -> bool:
     return place.partition("://")[0] in SCHEMES and "://" in place
 
 
+def refuse_half(place: str, where: object) -> None:
+    """An `EtlError` for what begins as an address and is none, `gs:/bucket`: it would be taken for a folder."""
+    half = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(?!//)/?|(s3|gs|az|postgres|postgresql)//", place)
+    if half:
+        kind = half[1] or half[2]
+        raise EtlError(
+            "this is half an address",
+            where=f"{where}: `{secrets.redact(place)}`",
+            hint=f"write `{kind.lower()}://{secrets.redact(place[half.end() :])}`; a folder of that name is `./{secrets.redact(place)}`",
+        )
+
+
 def below(address: str, *names: str) -> str:
     """The address of what lies below another, with the same options."""
     place, mark, options = address.partition("?")
     return "/".join([place.rstrip("/"), *names]) + mark + options
+
+
+def options_of(query: str) -> dict[str, str]:
+    """The options of an address. A `+` is one: keys have it, and blanks are for forms."""
+    pairs = (one.partition("=") for one in query.split("&") if one)
+    return {unquote(name): unquote(value) for name, _, value in pairs}
 
 
 class ObjectStorage:
@@ -74,7 +92,7 @@ class ObjectStorage:
         secrets.refuse_plain(address, what)
         if not self.bucket:
             raise EtlError(f"{what} names no bucket", where=self.home, hint=f"write `{parts.scheme}://bucket/prefix`")
-        self._options = dict(parse_qsl(parts.query))
+        self._options = options_of(parts.query)
         known = _OPTIONS[parts.scheme]
         for option in self._options:
             if option not in known:

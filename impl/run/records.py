@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 _MOMENT = "%Y%m%dT%H%M%S.%fZ"
 LOCKED = ("requirements/run.txt", "requirements/servers.txt", "requirements/tabular.txt", "impl/ncproj/Cargo.lock")
+SAID = ("error", "why", "note", "checks", "command")
 RUNNING, SUCCESS, FAILURE, KILLED = "running", "success", "failure", "killed"
 
 Record = dict[str, Any]
@@ -166,7 +167,7 @@ def all_of(state: Path) -> list[Record]:
 def list_text(records: Sequence[Record]) -> str:
     """A line for each run, newest last."""
     if not records:
-        return "no runs yet; `invoke all.build` makes one\n"
+        return "no runs yet; `invoke all.build` makes one; promotions stand in `invoke promote.list`\n"
     rows = [("run", "outcome", "made", "kept", "seconds", "commit", "command")]
     for one in records:
         steps = one.get("checkpoints", [])
@@ -275,13 +276,16 @@ def _write(path: Path, record: Record) -> None:
         part.write_text(as_json(_redacted(record)))
 
 
-def _redacted(value: Any) -> Any:
-    """Text by text: in the whole of a record an address would seem to go on beyond its quotes."""
+def _redacted(value: Any, said: bool = False) -> Any:
+    """Text by text: in the whole of a record an address would seem to go on beyond its quotes.
+
+    said: what others have said, which may hold parts of secrets; of names only whole ones are taken out.
+    """
     if isinstance(value, Mapping):
-        return {key: _redacted(one) for key, one in value.items()}
+        return {key: _redacted(one, said or key in SAID) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(one) for one in value]
-    return value if value is None or isinstance(value, int | float) else secrets.redact(str(value))
+        return [_redacted(one, said) for one in value]
+    return value if value is None or isinstance(value, int | float) else secrets.redact(str(value), parts=said)
 
 
 def _now() -> str:

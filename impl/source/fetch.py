@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from impl.run import progress
+from impl.run import progress, secrets
 from impl.run.errors import EtlError, explain, nearest
 from impl.run.files import beside, replacing, sync_folder
+from impl.source import whole
 
 BLOCK = 64 * 1024  # bytes that are read at once; what a broken connection can cost
 LONGEST_WAIT = 120.0  # seconds between two tries, also where the server asks for more
@@ -59,6 +60,7 @@ def download(
 
     target, shown = Path(target), _shown(url)
     _check_address(url, shown)
+    revealed = secrets.reveal(url, shown)
     tries = _Tries(attempts, wait)
     with _disk_errors(target), _partial(target) as partial:
         resumed_from = partial.open_for(url)
@@ -67,14 +69,18 @@ def download(
                 retry=retry_if_exception_type(_TryAgainError), stop=tries.stop, wait=tries.wait_before, reraise=True
             ):
                 with attempt, tries.counting(partial):
-                    _try(url, shown, target, partial, size, timeout)
+                    _try(revealed, shown, target, partial, size, timeout)
+                    if partial.total() is None and size is None and sha256 is None:
+                        _only_the_format_tells(partial, target)
         except _TryAgainError as error:
             raise EtlError(
                 "the file could not be fetched",
                 where=f"{shown}: {error.reason}, {tries.fruitless} times in a row; {_bytes(partial.length())} have arrived",
                 hint="run the same command again later: it goes on where this one stopped" if partial.length() else error.hint,
             ) from error
-        checked = _check(partial.path, shown, sha256, size, partial.forget)
+        checked = _check(partial.path, target.name, shown, sha256, size, partial.forget)
+        if partial.total() is None and size is None and sha256 is None and not whole.tells(partial.path, target.name):
+            checked.append("whether it is whole nobody tells: no length, no digest")
         note = _bytes(partial.length())
         partial.become(target)
     return ", ".join([note, *([f"continued at {_bytes(resumed_from)}"] if resumed_from else []), *checked])
@@ -92,7 +98,7 @@ def copy(source: str | os.PathLike, target: str | os.PathLike, *, sha256: str | 
                 while block := reads.read(16 * BLOCK):
                     writes.write(block)
                     bar.advance(len(block))
-        checked = _check(part, source, sha256, expected if size is None else size)
+        checked = _check(part, target.name, source, sha256, expected if size is None else size)
     return ", ".join([_bytes(expected), *checked])
 
 
@@ -311,6 +317,13 @@ def _take_up(answer: Any, shown: str, target: Path, partial: _Partial, size: int
         )
 
 
+def _only_the_format_tells(partial: _Partial, target: Path) -> None:
+    """Where the server said no length and nobody a digest, the file has to be whole by its own format."""
+    if fault := whole.not_whole(partial.path, target.name, by_name=True):
+        partial.start_anew({})
+        raise _TryAgainError(f"the server sent no whole file ({fault})", hint="run it again later")
+
+
 def _encoded(answer: Any) -> bool:
     """Whether the body is packed, though we asked for no such thing: its length is then not that of the file."""
     return answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
@@ -344,13 +357,20 @@ def _refused(status: int, reason: str, shown: str) -> EtlError:
     )
 
 
-def _check(path: Path, shown: object, sha256: str | None, size: int | None, forget: Any = lambda: None) -> list[str]:
-    """Hold `path` against its pins; what was checked, in words. One that fails is forgotten."""
+def _check(path: Path, name: str, shown: object, sha256: str | None, size: int | None, forget: Any = lambda: None) -> list[str]:
+    """Hold `path` against its pins, else against its own format; what was checked, in words. One that fails is forgotten."""
     found_size = path.stat().st_size
     if size is not None and found_size != size:
         forget()
         raise _wrong_size(shown, found_size, size)
     if sha256 is None:
+        if fault := whole.not_whole(path, name):
+            forget()
+            raise EtlError(
+                "the file is not whole",
+                where=f"{shown}: {fault}",
+                hint="run it again, in case it was cut on the way; if it stays so, it is cut where it comes from",
+            )
         return []
     with open(path, "rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from impl.run.errors import EtlError
+from impl.run.objects import refuse_half
 from impl.store.interface import Collection, Column, FilesGoneError, Part, PartFacts, Store
 
 __all__ = ["Collection", "Column", "Part", "PartFacts", "Store", "load", "open_store"]
@@ -23,6 +24,7 @@ def open_store(home: str | Path) -> Store:
     """The store at `home`: a folder (or file:// and its path) or s3://, gs://, az:// is a lake, postgresql:// a schema."""
     scheme, separator, rest = str(home).partition("://")
     if not separator:
+        refuse_half(str(home), "the home of the store")
         rest = str(home)
     elif scheme in ("postgresql", "postgres"):
         from impl.store.postgis import PostGIS

@@ -68,7 +68,7 @@ def gather(
     )
     _check_columns_named(wanted, part)
     about = checking.Load(
-        store, name, incoming.types, wanted.key, wanted.partition_by, part, before, synthetic, incoming.geometry
+        store, name, incoming.types, wanted.key, wanted.partition_by, part, before, synthetic, incoming.geometry, source
     )
     checked = checking.Checking(checks, about)
     with Partitions(incoming.types, wanted.partition_by, wanted.key, scratch) as partitions:

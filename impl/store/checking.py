@@ -6,6 +6,7 @@ every region has. What has to be known of other collections is read once, when t
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
@@ -40,6 +41,7 @@ class Load(NamedTuple):
     before: Collection | None
     synthetic: bool
     geometry: str | None
+    source: str = ""
 
     @property
     def shown_key(self) -> list[str]:
@@ -92,7 +94,7 @@ class Checking:
             error = EtlError(
                 f"`{load.name}` was not loaded: {what}",
                 where="\n     ".join([place, *faults]),
-                hint=f"{self.put_aside()}Mend the step before, or the check in task/{load.name.partition('_')[0]}.py",
+                hint=f"{self.put_aside()}Mend the step before, or the check {_where_declared(load.source)}",
             )
             raise self._with(results[1:], error)  # nobody has looked at the key yet
         return tuple(results)
@@ -127,6 +129,12 @@ class Checking:
         forget(self.load.store, self.load.name, self.load.part)
 
 
+def _where_declared(source: str) -> str:
+    """Where the checks of a collection stand: documents say in its source which one made it."""
+    document = re.search(r"(?:^|; )document ([^;]+)$", source)
+    return f"in {document[1]}" if document else "beside the columns, in the module below task/ that loads it"
+
+
 class _Others:
     """Columns of other collections, each read once."""
 
@@ -153,12 +161,11 @@ class _Others:
         if asked not in self.known:
             store = self._with(collection)
             if store is None:
-                dataset, _, member = collection.partition("_")
                 raise EtlError(
                     f"the check {check} of `{self.name}` needs the collection `{collection}`, which is not there",
                     where=self.store.home,
-                    hint=f"run the task that makes it: `invoke {'.'.join(filter(None, (dataset, member)))}.stage`, "
-                    f"or see `invoke -l {dataset}`; name its checkpoint in `after`",
+                    hint="load it first: `invoke -l` lists the tasks, `invoke store.list` what there is; "
+                    "a dataset names the checkpoint that loads it in `after`",
                 )
             found = store.read(collection, [column], where).column(0).drop_null().unique()
             self.known[asked] = found.take(compute.array_sort_indices(found))

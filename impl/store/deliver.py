@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impl.run.errors import EtlError, unknown
-from impl.run.files import replacing
+from impl.run.files import replacing, sweep_beside
 from impl.store import output
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def deliver(rows: pyarrow.Table, kind: str, to: str = "", shown: int = output.SH
         extension = Path(to).suffix.lstrip(".")
         if kind == "table" and extension not in output.FORMATS:
             raise unknown("format", extension, output.FORMATS, where=f"--to {to}")
+        sweep_beside(Path(to))
         with replacing(to) as part, open(part, "wb") as file:
             output.write(rows, extension if kind == "table" else kind, file)
     elif kind == "table":

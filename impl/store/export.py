@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from impl.run import progress
 from impl.run.errors import EtlError, explain, unknown
-from impl.run.files import replacing
+from impl.run.files import replacing, sweep_beside
 from impl.store import output
 from impl.store.interface import Collection, Store
 from impl.store.rows import GEOMETRY_CRS
@@ -35,6 +35,7 @@ def export(store: Store, name: str, to: str | Path, where: str | None = None) ->
             hint="export it as .csv or .parquet, or join it with a region in `invoke store.query`",
         )
     try:
+        sweep_beside(to)
         with replacing(to) as beside, progress.track(to.name, facts.rows, "rows") as bar:
             return write(_followed(store.stream(name, where=where), bar), beside, facts)
     except OSError as error:

@@ -207,15 +207,13 @@ def check_name(name: str) -> None:
 
 
 def no_collection(name: str, known: Sequence[str], where: object) -> EtlError:
-    """The error for a collection that is not there: the nearest names and the task that would make it."""
-    dataset, _, member = name.partition("_")
-    task = f"{dataset}.{member}" if member else dataset
+    """The error for a collection that is not there: the nearest names, and how to find the task that makes it."""
     return unknown(
         "collection",
         name,
         known,
         where=where,
-        hint=f"The tasks of `{task}` make `{name}`: see `invoke -l {dataset}`",
+        hint="A collection is called as the task that fills it: `invoke -l` lists tasks, `invoke store.list` collections",
     )
 
 

@@ -20,7 +20,7 @@ def list_text(store: Store) -> str:
     header = ("collection", "rows", "size", "key", "fingerprint", "updated (UTC)", "")
     lines = [_line(store.facts(name)) for name in store.names()]
     if not lines:
-        return f"the store is empty: {store.home}\n\n`invoke all.build` fills it"
+        return f"the store is empty: {store.home}\n\n`invoke all.build` fills it; production is filled by `invoke promote.run`"
     total = f"{len(lines)} collection{'' if len(lines) == 1 else 's'} in {store.home}"
     return aligned([header, *lines], right={1, 2}) + f"\n\n{total}"
 

@@ -105,8 +105,16 @@ def make_parser() -> argparse.ArgumentParser:
     add("--trust", action="store_true", help="render packages outside the sandbox and read pickle files: both can run code")
     add("--json", action="store_true", help="tell everything as JSON lines on stdout")
     add("--store", metavar="ADDRESS", help="run: where collections go (`store:` of a destination); else ETL_STORE")
-    add("--partitions", metavar="NAME=VALUES", help="run: once for each value of a parameter, or for each file (raw/*.csv)")
-    add("--independent", action="store_true", help="run: no group, key or order goes across partitions")
+    add(
+        "--partitions",
+        metavar="NAME=VALUES",
+        help="of `invoke tabular.run` alone: once for each value of a parameter, or for each file (raw/*.csv)",
+    )
+    add(
+        "--independent",
+        action="store_true",
+        help="of `invoke tabular.run` alone: no group, key or order goes across partitions",
+    )
     add("--limit", type=int, default=SHOWN_ROWS, metavar="N", help=f"show: so many rows ({SHOWN_ROWS})")
     add("--key", metavar="COLUMNS", help="diff: columns that tell rows apart, with commas between")
     add("--explain-diff", action="store_true", help="list what we do differently from the peer, and why")
@@ -240,7 +248,9 @@ def deps(call: Call) -> int:
 
 
 def clean(call: Call) -> int:
-    """remove what `run` and `compile` have made"""
+    """remove what `run`, `compile` and `graph` have made"""
+    from impl.tabular.graph import drawn
+
     document = call.load()
     output = document.config.output_dir
     if ".." in output.parts:  # behind a link `..` is another folder than the text says
@@ -261,6 +271,9 @@ def clean(call: Call) -> int:
             gone.append(output)
         else:
             gone += remove_made(call, document, output)
+    for picture in drawn(document.file, document.folder):
+        picture.unlink()
+        gone.append(picture)
     gone += remove_collections(call, document)
     for one in gone:
         call.screen.say(f"removed {one}")
@@ -531,6 +544,8 @@ def _ref(document: Document, name: str) -> str:
     if f"${name.removeprefix('$')}" in refs:
         return f"${name.removeprefix('$')}"
     found = [one.ref for one in document.nodes if one.name == name]
+    # a destination is often called as what it is made of: its rows are meant
+    found = [one for one in found if not _is_made_of(document, one, found)] or found
     if len(found) > 1:
         kinds = " or ".join(f"`{one.removeprefix('$')}`" for one in found)
         raise EtlError(f"several nodes are called `{name}`", where=", ".join(found), hint=f"name it with its kind: {kinds}")
@@ -539,6 +554,12 @@ def _ref(document: Document, name: str) -> str:
         advice = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(refs[:12])}"
         raise EtlError(f"there is no node `{name}`", where=document.file, hint=advice)
     return found[0]
+
+
+def _is_made_of(document: Document, ref: str, others: Sequence[str]) -> bool:
+    """Whether a node is a destination of one of `others`."""
+    node = next(one for one in document.nodes if one.ref == ref)
+    return str(node.kind) == "destinations" and node.options.get("source") in others
 
 
 def _rendered(plan: Plan, step: Step, limit: int) -> str:

@@ -52,7 +52,7 @@ def draw(plan: Plan, folder: Path, counts: Mapping[str, int] | None = None) -> t
     """Write graph.md into the folder, and the pictures if that can be done. Returns what was written, and a hint or ``."""
     target = folder / TEXT_FILE
     with replacing(target) as part:
-        part.write_text(f"# {plan.document.file.name}\n\n```mermaid\n{mermaid(plan, counts)}```\n", encoding="utf-8")
+        part.write_text(f"{_head(plan.document.file)}{mermaid(plan, counts)}```\n", encoding="utf-8")
     made = [target]
     program = shutil.which("dot")
     if program is None:
@@ -68,6 +68,19 @@ def draw(plan: Plan, folder: Path, counts: Mapping[str, int] | None = None) -> t
     finally:
         source.unlink(missing_ok=True)
     return made, ""
+
+
+def drawn(document: Path, folder: Path) -> list[Path]:
+    """What `draw` has written into the folder about this document."""
+    text = folder / TEXT_FILE
+    if not text.is_file() or not text.read_text(encoding="utf-8", errors="replace").startswith(_head(document)):
+        return []
+    pictures = [folder / f"graph.{kind}" for kind in PICTURES]
+    return [text, *(one for one in pictures if one.is_file() and one.stat().st_mtime_ns >= text.stat().st_mtime_ns)]
+
+
+def _head(document: Path) -> str:
+    return f"# {document.name}\n\n```mermaid\n"
 
 
 def _numbers(plan: Plan) -> dict[str, str]:

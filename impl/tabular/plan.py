@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,30 +132,41 @@ def _step(
     spec.path = node.path
     spec.environment = environment(node)
     spec.compat = document.config.compat
-    guard = _guard(spec)
+    guard: Guard | None = None
+    try:
+        guard = _guard(spec)
+    except SkippedError:
+        if node.kind != "transformations":
+            raise
+    if node.kind == "transformations":
+        return _transformation(ref, node, nodes, spec, guard)
+    assert guard is not None
     if node.kind == "sources":
         from impl.tabular.sources import open_source
 
         part: Any = open_source(spec, node.path, trust=trust)
         return Step(ref, node, spec, part, [], guard)
-    if node.kind == "destinations":
-        from impl.tabular.destinations import open_destination
+    from impl.tabular.destinations import open_destination
 
+    reads: list[str] = []
+    with suppress(SkippedError):  # what is wrong with its options is told too
         reads = [_reference(spec, "source", spec.text("source"), nodes)]
-        part = open_destination(spec, node.path, environment=spec.environment, variables=document.variables)
-        return Step(ref, node, spec, part, reads, guard)
-    return _transformation(ref, node, nodes, spec, guard)
+    part = open_destination(spec, node.path, environment=spec.environment, variables=document.variables)
+    if not reads:
+        raise SkippedError
+    return Step(ref, node, spec, part, reads, guard)
 
 
-def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard) -> Step:
+def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard | None) -> Step:
     import impl.tabular.operations  # noqa: F401 - registers them
 
-    main = _reference(spec, "source", spec.text("source"), nodes)
+    reads: list[str] = []
+    with suppress(SkippedError):  # what is wrong below is told too
+        reads = [_reference(spec, "source", spec.text("source"), nodes)]
     listed = spec.value("operations")
     if not isinstance(listed, list):
         spec.wrong("`operations` has to be a list", "operations", "write `operations: []` where there is nothing to do")
     spec.done(also=("source", "operations", *GLOBAL_KEYS))
-    reads: list[str] = [main]
     operations: list[Any] = []
     for number, options in enumerate(listed, 1):
         if not isinstance(options, Map):
@@ -169,8 +182,22 @@ def _transformation(ref: str, node: Any, nodes: Any, spec: Spec, guard: Guard) -
             reads += [_reference(own, "sources", one, nodes) for one in made.sources]
             operations.append(made)
         except SkippedError:
+            _note_missing(own)
             operations.append(_Unread())
+    if not reads or guard is None:
+        raise SkippedError
     return Step(ref, node, spec, operations, reads, guard)
+
+
+def _note_missing(spec: Spec) -> None:
+    """Reading an operation ends with the first option that is missing or wrong: the others that are missing."""
+    from impl.tabular.schema import OPERATIONS as DESCRIBED
+
+    needed = DESCRIBED[spec.name][2] if spec.name in DESCRIBED else ()
+    for key in needed:
+        near = difflib.get_close_matches(key, [one for one in map(str, spec.options) if one not in needed], n=1, cutoff=0.75)
+        if key not in spec.options and not near:
+            spec.note(f"`{key}` is missing", None, f"write `{key}:`")
 
 
 class _Unread:

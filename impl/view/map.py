@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impl.run.errors import EtlError, explain, unknown
-from impl.run.files import replacing
+from impl.run.files import replacing, sweep_beside
 from impl.store import Store
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def choropleth(
         small="   ".join(filter(None, (note, origin))),
     )
     try:
+        sweep_beside(Path(target))
         with replacing(target) as beside:
             _draw(outlines, values, borders, box, text, colours, beside)
     except OSError as error:

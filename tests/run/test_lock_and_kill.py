@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -188,3 +189,39 @@ def test_a_read_only_state_folder_is_said(read_only_disk, chain):
     with pytest.raises((EtlError, OSError)) as caught:
         Graph(chain(), Place(root=read_only_disk.parent, state=read_only_disk / "state", data=read_only_disk))
     assert "read-only" in str(explain(caught.value)) or "cannot be written" in str(explain(caught.value))
+
+
+def test_what_outlives_a_killed_run_leaves_nothing_once_the_next_is_through(tmp_path):
+    """A worker may live on for a moment: what it leaves then is no longer there at the end of the next run."""
+    code = "import os, time; os.setsid(); time.sleep(0.6)"
+    orphan = subprocess.Popen([sys.executable, "-c", code])
+    (tmp_path / "data").mkdir()
+    left = tmp_path / f"data/.0.{this_host()}.{orphan.pid}.part"
+    left.write_text("half")
+    reaper = threading.Thread(target=orphan.wait)
+    reaper.start()
+    script = tmp_path / "slowly.py"
+    script.write_text(SLOWLY)
+    subprocess.run([sys.executable, script, tmp_path, "1"], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    reaper.join()
+    assert list((tmp_path / "data").glob(".*")) == []
+
+
+def test_a_number_that_came_again_is_not_who_wrote(tmp_path):
+    left = tmp_path / f".x.{this_host()}.{os.getpid()}.part"
+    left.write_text("half")
+    assert sweep(tmp_path) == []
+    os.utime(left, (time.time() - 86400, time.time() - 86400))  # before this process began
+    assert sweep(tmp_path) == [left]
+
+
+def test_a_file_that_was_asked_for_again_leaves_nothing_of_the_killed_try(tmp_path):
+    import pyarrow
+
+    from impl.store.deliver import deliver
+
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f".rows.csv.{this_host()}.{dead.pid}.part").write_text("half")
+    deliver(pyarrow.table({"a": [1]}), "csv", str(tmp_path / "rows.csv"))
+    assert [one.name for one in tmp_path.iterdir()] == ["rows.csv"]

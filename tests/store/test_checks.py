@@ -56,7 +56,7 @@ def test_a_null_and_an_empty_text_are_empty(store):
         f"  at {store.home}\n"
         "     `name` in 2 of 3 rows: key=2: name is empty; key=3: name is empty\n"
         "\n"
-        f"hint: {looks_at(SIDE)}. Mend the step before, or the check in task/things.py"
+        f"hint: {looks_at(SIDE)}. Mend the step before, or the check beside the columns, in the module below task/ that loads it"
     )
     assert store.names() == [SIDE]
     assert store.read(SIDE).to_pylist() == [
@@ -146,10 +146,10 @@ def test_a_value_that_another_collection_lacks_is_named(store):
     ]
 
 
-def test_a_collection_to_refer_to_that_is_not_there_names_the_task_that_makes_it(store):
+def test_a_collection_to_refer_to_that_is_not_there_is_to_be_loaded_first(store):
     error = refused(store, days(), references("gis_join", "region_county"), name="macav2_county", key=COUNTY_KEY, part=part())
     assert "needs the collection `region_county`, which is not there" in error.what
-    assert "`invoke region.county.stage`" in error.hint
+    assert "load it first: `invoke -l` lists the tasks" in error.hint
     assert store.names() == []
 
 
@@ -330,7 +330,10 @@ def test_fewer_rows_than_the_version_before_are_refused_with_both_numbers(store)
         f"{store.home}\n     8 rows, and the version before had 9; "
         "if that is right, `invoke things.clean` and load again: then nothing is compared"
     )
-    assert error.hint == "The version before is still there. Mend the step before, or the check in task/things.py"
+    assert (
+        error.hint
+        == "The version before is still there. Mend the step before, or the check beside the columns, in the module below task/ that loads it"
+    )
     assert store.facts("things").rows == 9
     assert store.names() == ["things"]  # no row is to blame
     error = refused(store, [{"key": key} for key in range(19)], row_count(at_most=2))

@@ -217,9 +217,9 @@ def test_without_a_store_nothing_is_begun(project, capsys):
     assert main(["run"]) == 255
     assert "a destination goes to the store, and no store is named" in capsys.readouterr().err
     assert not (project / "out").exists()
-    assert main(["run", "--store", "postgresql://me:secret@host/x"]) == 255
+    assert main(["run", "--store", "postgresql://me:hunter2@host/x"]) == 255
     said = capsys.readouterr().err
-    assert "the address has a password in it" in said and "secret" not in said
+    assert "the address has a password in it" in said and "hunter2" not in said
 
 
 def test_the_environment_names_the_store_too(project, tmp_path, monkeypatch):

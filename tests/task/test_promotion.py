@@ -712,3 +712,17 @@ def test_the_store_is_tidied_once_a_day_by_whatever_runs(three):
     os.utime(marker, (time.time() - 2 * 86400,) * 2)
     three.develop("region.stage")
     assert not first.exists() and development.verify("region_state", deep=True) == []
+
+
+def test_what_was_promoted_is_up_to_date_in_production(three):
+    """`all.status` said `argument 1 changed` of every load: its rows were made beside what was live."""
+    three.in_lakes()
+    for name in ("{NAME10}", "{NAME10} (2010)"):  # all is new; then one changes and the other stays
+        three.edit("task/region.py", '"name": "{NAME10}"', f'"name": "{name}"')
+        three.commit()
+        three.develop()
+        done = three.promote()
+        assert done.returncode == 0, done.stderr
+    status = three.checkout.invoke("all.status", "--only", "region", ETL_ENV="production").stdout
+    lines = [line for line in status.splitlines() if line.startswith("region.")]
+    assert len(lines) == 6 and all("[|]" in line for line in lines), status
