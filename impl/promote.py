@@ -29,9 +29,10 @@ from impl.run.errors import EtlError
 from impl.run.files import replacing
 from impl.run.lock import only_run
 from impl.store import compare, lease, open_store
-from impl.store.interface import DAMAGED_LOG, NotAsMeantError
+from impl.store.interface import DAMAGED_LOG, Collection, NotAsMeantError, describe_part
 from impl.store.rejected import is_rejected
 from impl.store.switch import (
+    WAIT_SECONDS,
     before_switch,
     candidate_of,
     check_writable,
@@ -43,6 +44,8 @@ from impl.store.switch import (
 )
 
 Say = Callable[[str], None]
+# Makes the collections in an environment and gives the record of that run; True: also what is up to date, but for raw files and tools
+Build = Callable[[Any, bool], Mapping[str, Any]]
 
 BUILDING, SWITCHING, LIVE, NOTHING, FAILED = "building", "switching", "live", "nothing to do", "failed"
 TAKING_BACK, TAKEN_BACK = "taking back", "taken back"
@@ -64,6 +67,8 @@ class Plan:
     refusals: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)  # in the target, and no dataset fills them any more
     remove_orphans: bool = False
+    removals: dict[str, list[str]] = field(default_factory=dict)  # parts of the target that the source has no longer
+    accept_removals: bool = False
     dependents: dict[str, list[str]] = field(default_factory=dict)  # what others made on collections of the target
     in_switch: str = ""  # what is said of a promotion that is in the middle of its switch
 
@@ -77,11 +82,18 @@ class Plan:
 
 
 def plan(
-    source: Any, target: Any, datasets: Sequence[str], graph: Any, rows: bool = True, remove_orphans: bool = False
+    source: Any,
+    target: Any,
+    datasets: Sequence[str],
+    graph: Any,
+    rows: bool = True,
+    remove_orphans: bool = False,
+    accept_removals: bool = False,
 ) -> Plan:
     """Compare the environment `source` with `target`.
 
     graph: that of `source`. rows: count changed rows by key, too. remove_orphans: take away what no dataset fills any more.
+    accept_removals: let parts of collections go (years, models) that `source` has no longer.
     """
     if source.name == target.name:
         raise EtlError("an environment is not promoted to itself", where=source.name, hint="--from development --to production")
@@ -95,6 +107,7 @@ def plan(
     chosen = chosen_collections(graph, datasets)
     record = _newest(source, graph, chosen)
     found = Plan(source, target, record, chosen, remove_orphans=remove_orphans, in_switch=_in_switch(target))
+    found.accept_removals = accept_removals
     here, there = set(from_store.names()), set(to_store.names())
     for name in chosen:
         if name not in here:
@@ -112,11 +125,25 @@ def plan(
             found.unchanged.append(name)
         else:
             found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
+            if gone := _parts_that_go(to_store.facts(name), facts):
+                found.removals[name] = gone
     found.dependents = {name: made for name in sorted(there) if (made := to_store.dependents(name))}
     orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
     found.orphans = [name for name in orphans if not _is_of_a_document(to_store, name)]
     found.refusals += _refusals(found, graph)
     return found
+
+
+def _parts_that_go(there: Collection, here: Collection) -> list[str]:
+    """The parts with rows in `there` that `here` has not, in words."""
+    left = {values for values, part in here.parts.items() if part.rows}
+    if there.partition_by != here.partition_by:
+        return []
+    return [
+        f"{describe_part(dict(zip(there.partition_by, values, strict=True)))} with {part.rows:,} rows"
+        for values, part in there.parts.items()
+        if part.rows and values not in left
+    ]
 
 
 def _is_orphan(name: str, datasets: Sequence[str], graph: Any) -> bool:
@@ -157,6 +184,16 @@ def chosen_collections(graph: Any, datasets: Sequence[str]) -> list[str]:
 def loads(graph: Any, chosen: Sequence[str]) -> list[str]:
     """The checkpoints that fill the chosen collections."""
     return [one.name for one in graph.checkpoints.values() if one.outside and one.outside.collection in chosen]
+
+
+def made_from_raw(graph: Any, names: Sequence[str], env: Any) -> list[str]:
+    """These checkpoints and what they depend on, without raw files and tools."""
+    kept = (str(env.raw), str(env.tools))
+    return [
+        name
+        for name in graph.order(names)
+        if not graph.checkpoints[name].targets or not str(graph.checkpoints[name].targets[0]).startswith(kept)
+    ]
 
 
 def _newest(source: Any, graph: Any, chosen: Sequence[str]) -> dict[str, Any] | None:
@@ -219,23 +256,33 @@ def plan_text(found: Plan) -> str:
     lines += [f"[!] {name}  lost, and made again: {said}" for name, said in found.lost.items()]
     for name in found.unchanged:
         lines.append(f"[|] {name}  unchanged")
+    asks = "" if found.accept_removals else "; `promote.run` asks for --accept-removals"
+    lines += [f"[-] {name}  {'; '.join(gone)} would go{asks}" for name, gone in found.removals.items()]
     stays = "" if found.remove_orphans else "; it stays, unless you add --remove-orphans"
     lines += [f"[-] {name}  no dataset fills it any more{stays}" for name in found.orphans]
     lines += [f"    on {name}: {', '.join(made)}" for name, made in found.dependents.items()]
     lines += ["", *(f"refused: {one}" for one in found.refusals)] if found.refusals else []
     if not found.refusals:
         words = f"--from {found.source.name} --to {found.target.name}{' --remove-orphans' if found.to_remove else ''}"
+        words += " --accept-removals" if found.removals else ""
         lines += ["", f"`invoke promote.run {words}` does it"]
     return "\n".join(lines)
 
 
-def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dict[str, Any]:
-    """Do what was planned. build(env): makes the collections in an environment and gives the record of that run."""
+def run(found: Plan, build: Build, say: Say, wait: float = WAIT_SECONDS) -> dict[str, Any]:
+    """Do what was planned. wait: seconds for others who hold a table of the target."""
     if found.refusals:
         raise EtlError(
             f"{found.source.name} has not shown what would go to {found.target.name}",
             where="\n     ".join(found.refusals),
             hint=f"mend these in {found.source.name}; `invoke promote.plan` lists them again",
+        )
+    if found.removals and not found.accept_removals:
+        raise EtlError(
+            f"{found.source.name} has parts no longer that are live in {found.target.name}",
+            where="\n     ".join(f"{name}: {'; '.join(gone)}" for name, gone in found.removals.items()),
+            hint="nothing was changed: add --accept-removals if they are to go; if not, put them into the settings again "
+            f"and build in {found.source.name}",
         )
     assert found.record is not None  # else it would be refused
     target, source = found.target, found.source
@@ -271,7 +318,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         for name in [*found.unchanged, *found.orphans]:  # what an earlier promotion may have left
             open_store(home).drop(name)
         if found.to_do:
-            built = _build(found, candidate, build, begun != "")
+            built = _build(found, candidate, build, begun != "", say)
             _check_inputs(found.record, built)
             _check_fingerprints(found, candidate)
         names = [*found.to_do, *found.to_remove]
@@ -282,7 +329,7 @@ def run(found: Plan, build: Callable[[Any], Mapping[str, Any]], say: Say) -> dic
         promotion["state"] = SWITCHING
         _keep(target, promotion)
         try:
-            switch(target.store, home, found.to_do, found.to_remove, meant=promotion["after"], check=held.check)
+            switch(target.store, home, found.to_do, found.to_remove, meant=promotion["after"], check=held.check, wait=wait)
         except NotAsMeantError:
             _drop(home, found.to_do)
             raise
@@ -304,12 +351,23 @@ def _begun(target: Any) -> str:
     return last[0].get("candidate", "") if last and last[0]["state"] in (BUILDING, FAILED) else ""
 
 
-def _build(found: Plan, candidate: Any, build: Callable[[Any], Mapping[str, Any]], begun: bool) -> Mapping[str, Any]:
-    """Build the candidate. begun: some of it was there, and whoever changed it since is not to be promoted."""
-    built, made = build(candidate), open_store(candidate.store)
+def _build(found: Plan, candidate: Any, build: Build, begun: bool, say: Say) -> Mapping[str, Any]:
+    """Build the candidate. begun: some of it was there, and whoever changed it since is not to be promoted.
+
+    Checkpoints do not see a helper that their actions call. What development has made again since such a change, production
+    makes again too: as long as the result is another, from its raw files on.
+    """
+    built, made, shown = build(candidate, False), open_store(candidate.store), open_store(found.source.store)
     changed = [name for name in found.to_do if begun and made.verify(name, deep=True)]
-    _drop(candidate.store, changed)
-    return build(candidate) if changed else built
+    if changed:
+        _drop(candidate.store, changed)
+        built = build(candidate, False)
+    other = [name for name in found.to_do if made.facts(name).fingerprint != shown.facts(name).fingerprint]
+    if other:
+        say(f"[ ] {', '.join(other)}  not what {found.source.name} has shown: made again from the raw files on")
+        _drop(candidate.store, other)
+        built = build(candidate, True)
+    return built
 
 
 def _drop(home: str, names: Iterable[str]) -> None:
@@ -345,8 +403,8 @@ def _check_fingerprints(found: Plan, candidate: Any) -> None:
             )
 
 
-def rollback(target: Any, say: Say) -> dict[str, Any]:
-    """Make the version before the last promotion live again, and tell it. All of it, or nothing."""
+def rollback(target: Any, say: Say, wait: float = WAIT_SECONDS) -> dict[str, Any]:
+    """Make the version before the last promotion live again, and tell it. All of it, or nothing. wait: as in `run`."""
     with only_run(Path(target.state) / "promotion.lock"):
         with lease.hold(target.store, "that is taken back") as held:
             last, there = _last(target)
@@ -359,7 +417,7 @@ def rollback(target: Any, say: Say) -> dict[str, Any]:
                 _check_left(target, last, there)
                 _check_kept(target, last, names)
                 check_writable(target.store, names)
-                _take_back(target, last, names, held)
+                _take_back(target, last, names, held, wait)
             clear_candidates(target.store)
     for name in last["collections"]:
         say(f"[-] {name} is in {target.name} what it was before {last['id']}")
@@ -401,14 +459,16 @@ def _last(target: Any) -> tuple[dict[str, Any], dict[str, str]]:
     raise EtlError("there is no promotion to take back", where=target.name, hint="`invoke promote.list` shows what there was")
 
 
-def _take_back(target: Any, promotion: dict[str, Any], names: Sequence[str], held: lease.Lease) -> None:
+def _take_back(
+    target: Any, promotion: dict[str, Any], names: Sequence[str], held: lease.Lease, wait: float = WAIT_SECONDS
+) -> None:
     state = promotion["state"]
     promotion["state"] = TAKING_BACK
     _keep(target, promotion)
     try:
         if names:
             versions, gone = {name: promotion["collections"][name] for name in names}, _gone(promotion, names)
-            restore(target.store, versions, gone, meant=promotion["before"], check=held.check)
+            restore(target.store, versions, gone, meant=promotion["before"], check=held.check, wait=wait)
     except EtlError as error:
         if BEFORE not in _standing(target, promotion).values():
             _end(target, promotion, state)

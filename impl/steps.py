@@ -14,6 +14,7 @@ from impl.run.files import replacing
 from impl.source import fetch
 from impl.source.fetch import Pin
 from impl.store import load, open_store, rejected
+from impl.store.interface import describe_part
 from impl.tabular.checkpoints import check_partitions, gather_parts, run_document, run_partition
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,35 +171,43 @@ def partitioned_collection(
     from impl.tabular.parts import part_of
 
     partitions = _partitions(name, over)
-    values = [one.value for one in partitions]
     kept = target.with_name(f"{target.name}.parts") / f"kept-{collection_name}.json"
-    yield checkpoint(
-        f"{name}.kept", keep_parts, c.env.store, collection_name, kept, column=column, values=values, targets=[kept]
-    )
+    yield kept_parts(c, f"{name}.kept", collection_name, kept, [{column: one.value} for one in partitions])
     after = [*facts.pop("after", ()), f"{name}.kept"]
     for one in partitions:
         rows, part = part_of(target, one.label), {column: one.value}
         yield collection(c, f"{name}.{one.label}", collection_name, rows, key=key, part=part, after=after, **facts)
 
 
-def keep_parts(store: str, collection_name: str, target: Path, *, column: str, values: Sequence[Any]) -> str:
-    """Empty the parts of a collection that have no partition any more. target: is written to have been here."""
+def kept_parts(c: Any, name: str, collection_name: str, target: Path, parts: Iterable[Mapping[str, Any]]) -> Checkpoint:
+    """The checkpoint that takes out of a collection what is none of these parts any more; its loads come `after` it.
+
+    parts: values of partition columns. target: a file that is written to have been here.
+    """
+    return checkpoint(
+        name, keep_parts, c.env.store, collection_name, target, parts=[dict(one) for one in parts], targets=[target]
+    )
+
+
+def keep_parts(store: str, collection_name: str, target: Path, *, parts: Sequence[Mapping[str, Any]]) -> str:
+    """Empty the parts of a collection that are none of `parts`."""
     import json
 
-    home, gone = open_store(store), []
+    home, gone = open_store(store), list[dict[str, Any]]()
     if collection_name in home.names():
         facts = home.facts(collection_name)
-        there = [one[facts.partition_by.index(column)] for one, part in facts.parts.items() if part.rows]
-        gone = [value for value in there if value not in values]
+        there = [dict(zip(facts.partition_by, values, strict=True)) for values, one in facts.parts.items() if one.rows]
+        gone = [one for one in there if not any(wanted.items() <= one.items() for wanted in parts)]
         none = home.read(collection_name, where="1 = 0") if gone else None
-        for value in gone:
+        for one in gone:
             home.replace(
-                collection_name, none, key=facts.key, part={column: value}, geometry=facts.geometry, may_be_empty=True,
-                columns={one.name: (one.unit, one.meaning) for one in facts.columns},
+                collection_name, none, key=facts.key, part=one, geometry=facts.geometry, may_be_empty=True,
+                columns={column.name: (column.unit, column.meaning) for column in facts.columns},
             )  # fmt: skip
     with replacing(target) as file:
-        file.write_text(json.dumps(list(values)) + "\n")
-    return f"{', '.join(map(str, gone))} taken out of {collection_name}" if gone else ""
+        file.write_text(json.dumps([dict(one) for one in parts]) + "\n")
+    said = "; ".join(describe_part(one) for one in gone)
+    return f"{said} taken out of {collection_name}" if gone else ""
 
 
 def document_collection(

@@ -11,7 +11,7 @@ from impl.run import wanted
 from impl.run.checkpoint import checkpoint
 from impl.run.namespace import dataset, task
 from impl.source import sample
-from impl.steps import Pin, collection, raw_file
+from impl.steps import Pin, collection, kept_parts, raw_file
 from impl.store.checks import accepted_range, complete, not_null, references
 from impl.transform import wide
 from impl.view.day import map_of_day
@@ -164,6 +164,8 @@ def build(c):
     variables = wanted.names(c.macav2.variables, VARIABLES, "macav2.variables")
     stems = [VARIABLES[variable][1] for variable in variables]
     columns = [*KEY, "year", *(f"{statistic}_{stem}" for stem in stems for statistic in STATISTICS), "valid_share"]
+    wanted_parts = [{"model": model, "scenario": scenario, "year": year} for model, scenario, year in together]
+    yield kept_parts(c, "macav2.kept", "macav2_county", c.env.cache / "macav2/kept.json", wanted_parts)
     for (model, scenario, year), parts in together.items():
         name, target = f"macav2.{model}.{scenario}.{year}", c.env.cache / f"macav2/county/{model}_{scenario}_{year}.parquet"
         yield checkpoint(
@@ -175,7 +177,7 @@ def build(c):
             columns={column: COLUMNS[column] for column in columns}, checks=list(checks(variables)),
             description="One row per county, day, model and scenario: daily weather over the county's area",
             source="MACAv2-METDATA, climate.northwestknowledge.net", licence=LICENCE,
-            after=["region.county.load"], reads=[region.rows(c, "county")],
+            after=["region.county.load", "macav2.kept"], reads=[region.rows(c, "county")],
         )  # fmt: skip
 
 

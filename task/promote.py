@@ -11,51 +11,56 @@ HELP = {
     "to": "the one that gets it",
     "datasets": "some, by commas (default: all)",
     "remove-orphans": "take away collections that no dataset fills any more",
+    "accept-removals": "let parts go (years, models) that it has no longer",
 }
+WAIT = {"wait": "seconds for others who hold a table of PostGIS"}
 
 
-def _plan(c, from_, to, datasets, remove_orphans, rows=True):
+def _plan(c, from_, to, datasets, remove_orphans, accept_removals, rows=True):
     source, target = c.env.named(from_), c.env.named(to)
     graph = graph_in(c, source)
     try:
-        return promote.plan(source, target, [one for one in datasets.split(",") if one], graph, rows, remove_orphans)
+        chosen = [one for one in datasets.split(",") if one]
+        return promote.plan(source, target, chosen, graph, rows, remove_orphans, accept_removals)
     finally:
         graph.close()
 
 
 @task(help=HELP)
-def plan(c, from_="development", to="production", datasets="", remove_orphans=False):
+def plan(c, from_="development", to="production", datasets="", remove_orphans=False, accept_removals=False):
     """Show what a promotion would change: collections, rows by key, and what speaks against it"""
-    print(promote.plan_text(_plan(c, from_, to, datasets, remove_orphans)))
+    print(promote.plan_text(_plan(c, from_, to, datasets, remove_orphans, accept_removals)))
 
 
-@task(help=HELP)
-def run(c, from_="development", to="production", datasets="", remove_orphans=False):
+@task(help=HELP | WAIT)
+def run(c, from_="development", to="production", datasets="", remove_orphans=False, accept_removals=False, wait=300):
     """Promote: build beside what is live, compare with development, switch in one step"""
     from impl.run.graph import to_stderr  # it brings doit
 
     promote.settle(c.env.named(to), to_stderr)
-    found = _plan(c, from_, to, datasets, remove_orphans, rows=False)
+    found = _plan(c, from_, to, datasets, remove_orphans, accept_removals, rows=False)
 
-    def build(env):
+    def build(env, again):
         graph = graph_in(c, env)
         try:
             loads = promote.loads(graph, found.to_do)
+            if again:
+                loads = promote.made_from_raw(graph, loads, env)
             with records.keep(env, graph, loads, collections_of) as record, show_on_terminal():
-                graph.run(loads, say=to_stderr, jobs=0 if env.cluster else env.jobs, cluster=env.cluster)
+                graph.run(loads, say=to_stderr, jobs=0 if env.cluster else env.jobs, cluster=env.cluster, force=again)
             return record
         finally:
             graph.close()
 
-    promote.run(found, build, to_stderr)
+    promote.run(found, build, to_stderr, wait)
 
 
-@task(help={"to": "the environment"})
-def rollback(c, to="production"):
+@task(help={"to": "the environment"} | WAIT)
+def rollback(c, to="production", wait=300):
     """Take the last promotion back: what was live before is live again"""
     from impl.run.graph import to_stderr
 
-    promote.rollback(c.env.named(to), to_stderr)
+    promote.rollback(c.env.named(to), to_stderr, wait)
 
 
 @task(name="list", help={"to": "the environment"})

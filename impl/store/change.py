@@ -182,6 +182,15 @@ def documented(types: Mapping[str, str], about: Mapping[str, str | Sequence[str]
     return tuple(column(name, kind) for name, kind in types.items())
 
 
+def by_others(left: Collection, found: Collection) -> tuple[Result, ...]:
+    """The warning of a load that puts right what others changed: `left` is what the last load wrote, `found` what is there."""
+    prints = [{values: part.fingerprint for values, part in one.parts.items() if part.rows} for one in (left, found)]
+    if prints[0] == prints[1]:
+        return ()
+    told = f"others had changed it: {left.rows:,} rows were left there, {found.rows:,} were found; they are replaced"
+    return (Result("changed by nobody else", (), found.rows, 1, False, True, told),)
+
+
 def settings_of(facts: Collection) -> dict[str, Any]:
     """What `gather` is told to make such a collection again, from all of its rows."""
     return {

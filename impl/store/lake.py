@@ -153,11 +153,13 @@ class Lake:
         check_name(name)
         with self._said(name):
             before = self._before(name)
+            left = self._left(name) or before  # what others did to it since is replaced
             scratch = self._files.scratch(name)
-            with change.gather(name, rows, before, self, scratch, may_be_empty=may_be_empty, **settings) as load:
+            with change.gather(name, rows, left, self, scratch, may_be_empty=may_be_empty, **settings) as load:
                 writing = Writing(self, load, before)
+                warnings = change.by_others(left, before) if left and before else ()
                 try:
-                    return writing.commit()._replace(checks=load.checks)
+                    return writing.commit()._replace(checks=(*load.checks, *warnings))
                 finally:
                     writing.end()
 
@@ -426,6 +428,16 @@ class Lake:
         except manifest.StaleError as stale:
             with self._said(name):
                 return self._recompute(name, stale.last)
+
+    def _left(self, name: str) -> Collection | None:
+        """What the last load of ours left, where others have made commits since."""
+        try:
+            manifest.state(self._files, name)
+        except manifest.StaleError as stale:
+            return stale.last
+        except EtlError:  # damaged: `_before` tells what that means
+            return None
+        return None
 
     def _is_there(self, name: str) -> bool:
         try:

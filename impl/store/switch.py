@@ -20,6 +20,7 @@ from impl.run.objects import below
 from impl.store import open_store
 from impl.store.interface import DAMAGED_LOG, Collection, NotAsMeantError, Store
 
+WAIT_SECONDS = 300  # for others who hold a table
 Check = Callable[[], None]  # an error where the promotion may not go on
 
 
@@ -107,10 +108,11 @@ def switch(
     *,
     meant: Mapping[str, str | None],
     check: Check,
+    wait: float = WAIT_SECONDS,
 ) -> None:
     """Make the candidates live, and take away those that are `gone`.
 
-    meant: the `mark` of each; other rows are refused, before anything is changed. check: asked before each step.
+    wait: seconds for others who hold a table. meant: the `mark` of each; other rows are refused, before anything is changed. check: asked before each step.
     """
     there: Any = open_store(live)
     made: Any = open_store(candidate)
@@ -119,7 +121,7 @@ def switch(
             if mark(made.facts(name)) != meant[name]:
                 raise _not_as_meant(name, f"{made.home}: {made.lost(name) or 'it was loaded again'}")
         check()
-        there.take_over(made, [*names, *gone])
+        there.take_over(made, [*names, *gone], wait)
         return
     away: Any = open_store(beside(live, "previous"))
     for name in names:
@@ -183,13 +185,19 @@ def kept_before(live: str, before: Mapping[str, Any], gone: Sequence[str] = ()) 
 
 
 def restore(
-    live: str, before: Mapping[str, Any], gone: Sequence[str] = (), *, meant: Mapping[str, str | None], check: Check
+    live: str,
+    before: Mapping[str, Any],
+    gone: Sequence[str] = (),
+    *,
+    meant: Mapping[str, str | None],
+    check: Check,
+    wait: float = WAIT_SECONDS,
 ) -> None:
     """Take a switch back: each collection is what it was before, or gone where it was not there. Else as `switch`."""
     store: Any = open_store(live)
     if hasattr(store, "give_back"):
         check()
-        store.give_back(list(before))
+        store.give_back(list(before), wait)
         return
     away: Any = open_store(beside(live, "previous"))
     rows = {}

@@ -32,7 +32,7 @@ class Three:
         self.databases = {which: f"{which}_{name}" for which in ("dev", "prod")}
         for database in self.databases.values():
             postgres.sql(f'create database "{database}" owner loader', "postgres")
-        address = f"postgresql://etl:${{DB_WORD}}@127.0.0.1:{postgres.port}"
+        address = f"postgresql://loader:${{DB_WORD}}@127.0.0.1:{postgres.port}"
         self.settings = {
             "etl": {
                 "data": str(self.data),
@@ -260,12 +260,12 @@ def test_a_promotion_killed_inside_the_transaction_of_the_switch_never_was(three
     before = fingerprints(three.live())
     new_names_in_development(three)
     wanted = fingerprints(open_store(three.postgres.address(three.databases["dev"])))
-    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'ALTER TABLE \"climate\"%state%'"
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%\"climate\".\"region_state\"%'"
 
     def kill_in_the_switch():
         reader = dbapi.connect(three.postgres.address(three.databases["prod"]))
-        with reader.cursor() as cursor:  # the second of the two tables is in use, the first one is moved already
-            cursor.execute("lock table climate.region_state in access share mode")
+        with reader.cursor() as cursor:  # nobody may write to the second of the two tables, the first has its new rows
+            cursor.execute("lock table climate.region_state in share mode")
         process = subprocess.Popen(
             [sys.executable, "-m", "invoke", "promote.run", "--datasets", "region"], cwd=three.root,
             env=three.checkout.environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
@@ -712,6 +712,96 @@ def test_the_store_is_tidied_once_a_day_by_whatever_runs(three):
     os.utime(marker, (time.time() - 2 * 86400,) * 2)
     three.develop("region.stage")
     assert not first.exists() and development.verify("region_state", deep=True) == []
+
+
+def test_one_store_under_two_names_is_refused(three):
+    three.develop()
+    address = f"postgresql://etl@localhost:{three.postgres.port}/{three.databases['dev']}?connect_timeout=9"
+    three.settings["etl"]["environments"]["production"] = {"store": address}
+    three.configure()
+    refused = three.promote()
+    assert refused.returncode == 1 and "development and production are the same store" in refused.stderr
+    assert "etl.environments.production" in refused.stderr
+    three.in_lakes()
+    os.symlink(three.data / "development", three.data / "elsewhere")
+    three.settings["etl"]["environments"] = {"production": {"store": str(three.data / "elsewhere/store")}}
+    three.configure()
+    refused = three.promote()
+    assert refused.returncode == 1 and "the same store" in refused.stderr
+
+
+def test_after_a_change_of_a_helper_production_takes_what_development_shows_anew(three):
+    """No checkpoint sees it: development was told to make the rows again, and production has those of before in its cache."""
+    _, live = three.in_lakes()
+    three.develop()
+    assert three.promote().returncode == 0
+    three.edit("impl/source/shapefile.py", '"area_km2": area}', '"area_km2": area + 1.0}')
+    three.commit()
+    three.develop("region.stage", "--force")
+    done = three.promote()
+    assert done.returncode == 0, done.stderr
+    assert "made again from the raw files on" in done.stderr and ".raw " not in done.stderr.split("made again")[1]
+    assert fingerprints(live) == fingerprints(open_store(f"{three.data}/development/store"))
+
+
+GAUGES = """
+\"\"\"Gauges, a part for each year.\"\"\"
+
+from impl.run.checkpoint import checkpoint
+from impl.run.namespace import dataset
+from impl.steps import collection, kept_parts
+
+YEARS = [2004, 2005]
+
+
+def rows(target, year):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"gauge": ["a", "b"], "height": [1.0, float(year)]}), target)
+
+
+def stage(c):
+    yield kept_parts(c, "gauge.kept", "gauge_years", c.env.cache / "gauge/kept.json", [{"year": year} for year in YEARS])
+    for year in YEARS:
+        target = c.env.cache / f"gauge/{year}.parquet"
+        yield checkpoint(f"gauge.{year}.rows", rows, target, year, targets=[target])
+        yield collection(
+            c, f"gauge.{year}.load", "gauge_years", target, key=["gauge", "year"], part={"year": year}, after=["gauge.kept"]
+        )
+
+
+namespace = dataset("gauge", stage=stage)
+"""
+
+
+@pytest.mark.parametrize("home", ["lake", "postgis"])
+def test_years_that_are_no_longer_wanted_go_in_development_and_are_asked_for_in_production(three, home):
+    if home == "lake":
+        _, live = three.in_lakes()
+    else:
+        live = three.live()
+    (three.root / "task/gauge.py").write_text(GAUGES)
+    three.commit()
+    words = ("promote.run", "--datasets", "gauge")
+    three.develop("gauge.stage")
+    three.checkout.invoke(*words)
+    assert live.facts("gauge_years").rows == 4
+    three.edit("task/gauge.py", "[2004, 2005]", "[2005, 2006]")
+    three.commit()
+    said = three.develop("gauge.stage").stderr
+    assert "year=2004 taken out of gauge_years" in said
+    plan = three.checkout.invoke("promote.plan", "--datasets", "gauge").stdout
+    assert "[-] gauge_years  year=2004 with 2 rows would go; `promote.run` asks for --accept-removals" in plan
+    refused = three.checkout.type(*words)
+    assert refused.returncode == 1 and "gauge_years: year=2004 with 2 rows" in refused.stderr
+    assert live.facts("gauge_years").rows == 4
+    three.checkout.invoke(*words, "--accept-removals")
+    years = {values[0] for values, part in live.facts("gauge_years").parts.items() if part.rows}
+    assert years == {2005, 2006} and live.verify("gauge_years", deep=True) == []
+    assert "nothing differs" in three.checkout.invoke(*words).stderr
+    three.checkout.invoke("promote.rollback")
+    assert live.facts("gauge_years").rows == 4
 
 
 def test_what_was_promoted_is_up_to_date_in_production(three):

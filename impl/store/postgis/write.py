@@ -95,9 +95,7 @@ class Write:
         found = store._recomputed(db, noted.facts)
         self.foreign = found.parts.keys() - noted.facts.parts.keys() - self.load.new.keys()
         self.whole_table = self.whole_table and not self.foreign
-        if {v: p[2] for v, p in found.parts.items()} != {v: p[2] for v, p in noted.facts.parts.items() if p.rows}:
-            told = f"others had changed it: {noted.facts.rows:,} rows were left there, {found.rows:,} were found"
-            self.warnings = (Result("changed by nobody else", (), found.rows, 1, False, True, f"{told}; they are replaced"),)
+        self.warnings = change.by_others(noted.facts, found)
         return found
 
     def _years(self) -> list[Any] | None:
