@@ -303,3 +303,13 @@ def test_only_chooses_by_part_of_the_name_and_names_near_ones(place, chain):
         graph.select(["sum.a", "sum.all"], "sum.alll")
     assert "did you mean `sum.all`" in caught.value.hint
     graph.close()
+
+
+def test_what_was_built_in_a_candidate_counts_as_built_for_the_live_store(tmp_path):
+    from impl.run.place import Place
+
+    live, candidate = str(tmp_path / "live"), str(tmp_path / "live.next/p1")
+    place = Place(tmp_path, tmp_path, tmp_path / "data")
+    building = Place(tmp_path, tmp_path, tmp_path / "data", candidate, live)
+    assert building.meant(candidate) == place.meant(live) != place.meant(candidate)
+    assert building.meant("region_county") == "region_county"

@@ -66,7 +66,7 @@ class Env:
     def __init__(self, root):
         self.root, self.data, self.state, self.jobs = root, root / "data", root / "state", 1
         self.name, self.direct = "local", True
-        self.cluster = self.depot = ""
+        self.cluster = self.depot = self.live = ""
 
 
 class Typed:

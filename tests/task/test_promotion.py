@@ -442,6 +442,8 @@ def test_between_two_lakes(three, lakes):
     before = live.facts("region_county")
     assert before.rows == 342 and before.fingerprint == development.facts("region_county").fingerprint
     assert candidate(three, live).names() == []
+    status = three.checkout.invoke("all.status", "--only", "region", ETL_ENV="production").stdout
+    assert "6 of 6 up to date" in status  # what was built in the candidate is what is live
     three.edit("task/region.py", '"name": "{NAME10}"', '"name": "{NAME10} (2010)"')
     three.commit()
     three.develop()
