@@ -10,12 +10,12 @@ Addresses stay as they are written, with secrets by name; the values are put in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from impl.run import secrets
 from impl.run.errors import EtlError, unknown
@@ -78,6 +78,11 @@ def options_of(query: str) -> dict[str, str]:
     """The options of an address. A `+` is one: keys have it, and blanks are for forms."""
     pairs = (one.partition("=") for one in query.split("&") if one)
     return {unquote(name): unquote(value) for name, _, value in pairs}
+
+
+def query_of(options: Mapping[str, str]) -> str:
+    """Options as they stand in an address; the names of secrets stay as they are written."""
+    return urlencode(options, safe="${}/:,", quote_via=quote)
 
 
 class ObjectStorage:

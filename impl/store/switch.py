@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from impl.run.errors import EtlError
-from impl.run.objects import below
+from impl.run.objects import below, options_of, query_of
 from impl.store import open_store
 from impl.store.interface import DAMAGED_LOG, Collection, NotAsMeantError, Store
 
@@ -42,9 +42,9 @@ def beside(home: str, which: str = "next") -> str:
     from impl.store.postgis import SCHEMA
 
     parts = urlsplit(home)
-    asked = dict(parse_qsl(parts.query))
+    asked = options_of(parts.query)
     asked["schema"] = f"{asked.get('schema', SCHEMA)}_{which}"
-    return urlunsplit(parts._replace(query=urlencode(asked, safe="${}/:,")))
+    return urlunsplit(parts._replace(query=query_of(asked)))
 
 
 def live_of(home: str) -> Store | None:
@@ -54,11 +54,11 @@ def live_of(home: str) -> Store | None:
         live, found, promotion = place.rpartition(".next/")
         return open_store(f"{live}{mark}{options}") if found and "/" not in promotion else None
     parts = urlsplit(home)
-    asked = dict(parse_qsl(parts.query))
+    asked = options_of(parts.query)
     if not asked.get("schema", "").endswith("_next"):
         return None
     asked["schema"] = asked["schema"].removesuffix("_next")
-    return open_store(urlunsplit(parts._replace(query=urlencode(asked, safe="${}/:,"))))
+    return open_store(urlunsplit(parts._replace(query=query_of(asked))))
 
 
 def clear_candidates(home: str, keep: str = "") -> None:

@@ -22,10 +22,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from impl.run import secrets
 from impl.run.errors import EtlError
+from impl.run.objects import options_of, query_of
 from impl.store import change, fingerprint
 from impl.store import rows as incoming_rows
 from impl.store.interface import (
@@ -99,11 +100,11 @@ class PostGIS:
         self.home = secrets.redact(home)
         self.address = home
         parts = urlsplit(home)
-        options = dict(parse_qsl(parts.query))
+        options = options_of(parts.query)
         self.schema = options.pop("schema", SCHEMA)
         check_name(self.schema)
         options = {"connect_timeout": "10", "application_name": "sustain-etl", **options}
-        self._uri = urlunsplit(parts._replace(scheme="postgresql", query=urlencode(options, safe="${}/:,")))
+        self._uri = urlunsplit(parts._replace(scheme="postgresql", query=query_of(options)))
         self._use(self.schema)
 
     def _use(self, schema: str) -> None:

@@ -240,6 +240,12 @@ def explained(error: Exception, store: PostGIS) -> EtlError:
         missing = re.search(r'relation "([^"]*)"', said)
         if missing:
             return no_collection(missing.group(1).rpartition(".")[2], store.names(), store.home)
+    if "create extension" in said:
+        return EtlError(
+            "PostGIS is not set up in the database, and this user may not do it",
+            where=where,
+            hint="as a superuser, once in this database: `CREATE EXTENSION postgis SCHEMA public`",
+        )
     if state == "42703":
         return EtlError("the query names a column that is not there", where=where, hint=SAID["42"][1])
     if state == "23505" and "_pkey" in said:
