@@ -143,13 +143,13 @@ def test_no_part_of_a_password_is_shown_or_kept(copy_of_checkout, postgres):
     """Typed as people do: it connects; screen, records, ledger, arguments and files have no part of it."""
     checkout = copy_of_checkout
     quoted = WORD.replace("'", "''")
-    postgres.sql(f"create role loader login superuser password '{quoted}'")
+    postgres.sql(f"create role sealed login superuser password '{quoted}'")
     postgres.sql("create database dev", "postgres")
     postgres.sql("create database prod", "postgres")
     hba = postgres.folder / "data/pg_hba.conf"
-    hba.write_text("host all loader 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+    hba.write_text("host all sealed 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
     postgres.sql("select pg_reload_conf()")
-    place = f"loader:${{PGSEC}}@127.0.0.1:{postgres.port}"
+    place = f"sealed:${{PGSEC}}@127.0.0.1:{postgres.port}"
     (checkout.root / "invoke.yaml").write_text(
         "etl:\n  environments:\n"
         f"    development:\n      store: postgresql://{place}/dev?schema=climate\n"

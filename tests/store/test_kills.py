@@ -59,7 +59,7 @@ def promoted(target, folder, value):
     record = {"id": "shown", "code": {"commit": "c" * 40}, "environment": "development"}
     found = promote.Plan(shown, target, record, NAMES, new=differs)
 
-    def build(env):
+    def build(env, again):
         for name in differs:
             open_store(env.store).replace(name, [{"key": key, "value": value} for key in range(3)], key="key")
         return {}

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from impl.run.errors import EtlError
-from impl.store import bucket, lake, load, open_store
+from impl.store import bucket, checks, lake, load, open_store
 from impl.store.interface import FilesGoneError
 from tests.object_storage import prefix_for
 from tests.store.conftest import COUNTY_KEY, days, part
@@ -246,3 +246,16 @@ def test_asking_costs_one_request_more_in_a_bucket(s3_server, tmp_path):
     assert store.holds("things", None, done.fingerprint)
     assert len(s3_server.app.requests) == 4
     assert bucket.ONE_BY_ONE == 3
+
+
+def test_rows_that_others_appended_go_with_a_warning_whatever_the_row_count_says(tmp_path):
+    store, settings = open_store(tmp_path / "lake"), {"key": "key", "checks": [checks.row_count()]}
+    store.replace("things", ROWS, **settings)
+    rows = pyarrow.table({"key": range(10, 510), "value": ["foreign"] * 500})
+    deltalake.write_deltalake(tmp_path / "lake/things", rows, mode="append")
+    assert store.facts("things").rows == 502
+    done = store.replace("things", ROWS, **settings)  # its check asks for nine tenths of the last version
+    assert store.facts("things").rows == 2 and store.verify("things", deep=True) == []
+    warned = [one for one in done.checks if not one.passed]
+    assert len(warned) == 1 and warned[0].warn and "2 rows were left there, 502 were found" in warned[0].found
+    assert all(one.passed for one in store.replace("things", ROWS, **settings).checks)

@@ -418,20 +418,3 @@ def test_options_of_the_address_arrive_as_they_were_written(postgres, schema):
     store = open_store(postgres.address(schema=schema, options="-cetl.mark%3Da+b%5C%20c"))
     store.replace("region_county", counties(), key="gis_join", geometry="geometry")
     assert store.query("select current_setting('etl.mark') as mark").to_pylist() == [{"mark": "a+b c"}]
-
-
-def test_an_extension_that_the_user_may_not_make_is_named_with_what_to_type(postgres, schema):
-    database = f"bare_{os.getpid()}"
-    postgres.sql(f"create database {database} owner loader template template0")
-    try:
-        with pytest.raises(EtlError, match="PostGIS is not set up in the database") as refused:
-            open_store(postgres.address(database)).replace("region_county", counties(), key="gis_join", geometry="geometry")
-        postgres.sql(refused.value.hint.split("`")[1], database)
-        assert (
-            open_store(postgres.address(database))
-            .replace("region_county", counties(), key="gis_join", geometry="geometry")
-            .rows
-            == 3
-        )
-    finally:
-        postgres.sql(f"drop database {database}", "postgres")

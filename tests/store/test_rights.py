@@ -9,11 +9,11 @@ from impl.store import open_store
 def test_create_on_a_database_with_postgis_is_enough(postgres):
     import shapely
 
-    postgres.sql("create database rights", "postgres")
+    postgres.sql("create database rights template template0", "postgres")
     postgres.sql("create role plain login; grant create, connect on database rights to plain", "rights")
     store = open_store(postgres.address("rights", "plain"))
     rows = [{"key": 1, "geometry": shapely.to_wkb(shapely.Point(1, 2))}]
-    with pytest.raises(EtlError, match="may not do this"):
+    with pytest.raises(EtlError, match="PostGIS is not set up"):
         store.replace("things", rows, key="key", geometry="geometry")
     postgres.sql("create extension postgis schema public", "rights")
     assert store.replace("things", rows, key="key", geometry="geometry").rows == 1

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -283,3 +284,39 @@ def test_in_a_database_too_one_of_two_promotions_is_refused_by_name(postgres):
             held.check()
     with lease.hold(home, "p2"):
         pass
+
+
+def test_twenty_promotions_with_rollbacks_under_readers(home):
+    """Whoever reads meanwhile, with a store of their own, finds whole collections whose rows are those of one promotion."""
+    live, over, wrong, reads = fill(open_store(home), "v0"), threading.Event(), [], []
+
+    def read():
+        mine = open_store(home)
+        while not over.is_set():
+            try:
+                for name in NAMES:
+                    rows = mine.read(name)
+                    seen = set(rows["value"].to_pylist())
+                    if rows.num_rows != 3 or len(seen) != 1 or not seen <= known:
+                        wrong.append(rows.to_pylist())
+                reads.append(1)
+            except Exception as error:  # noqa: BLE001 - whatever a reader sees counts
+                wrong.append(repr(error))
+
+    known = {f"v{number}" for number in range(21)}
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(1, 21):
+            versions, before, _ = promote(home, f"v{number}", f"p{number}")
+            if number % 3 == 0:
+                switch.restore(home, versions, meant=before, check=lambda: None)
+                assert values(live) == dict.fromkeys(NAMES, f"v{number - 1}")
+            switch.clear_candidates(home)
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert wrong == [] and len(reads) > 20
+    assert all(live.verify(name, deep=True) == [] for name in NAMES)

@@ -240,7 +240,7 @@ def test_parts_without_a_partition_lose_their_rows_and_no_others(home, tmp_path)
         store.replace("gauge_years", rows, key="gauge", part={"year": year}, columns={"rain_mm": ("mm", "rain of the year")})
     kept = store.facts("gauge_years").fingerprint_of({"year": 2020})
     said = keep_parts(home, "gauge_years", tmp_path / "kept.json", parts=[{"year": 2020}])
-    assert said == "2019, 2021 taken out of gauge_years"
+    assert said == "year=2019; year=2021 taken out of gauge_years"
     assert store.query("select gauge, rain_mm, year from gauge_years").to_pylist() == [
         {"gauge": "G1", "rain_mm": 20.0, "year": 2020}
     ]
