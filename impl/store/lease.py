@@ -131,7 +131,7 @@ class _Note(Lease):
 @contextmanager
 def _in_database(store: Any, promotion: str) -> Iterator[Lease]:
     key = f"hashtextextended('promotion {store.schema}', 0)"
-    connection = store._connected()
+    connection = store._connected(of_its_own=True)
     database = connection.__enter__()
     try:
         name = f"promotion {promotion} {_user()}@{socket.gethostname()} {os.getpid()}".replace("'", "")[:63]

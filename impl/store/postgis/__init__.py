@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,7 +42,7 @@ from impl.store.interface import (
 from impl.store.partitions import scratch_for
 from impl.store.postgis import catalogue
 from impl.store.postgis.arrow import plain_batch, plain_schema
-from impl.store.postgis.database import LOCK_SECONDS, Database, asked, check_only_reads, explained, said
+from impl.store.postgis.database import LOCK_SECONDS, Database, check_only_reads, connected, said
 from impl.store.postgis.exchange import Exchange
 from impl.store.postgis.sql import names as as_sql
 from impl.store.postgis.sql import quoted, text
@@ -127,7 +127,7 @@ class PostGIS:
         return found
 
     def holds(self, name: str, part: Mapping[str, Any] | None, fingerprint: str) -> bool:
-        """One question on a connection that stays open: a run asks it for each of thousands of parts."""
+        """One question: a run asks it for each of thousands of parts."""
         from impl.store.fingerprint import add
 
         question = (
@@ -136,7 +136,8 @@ class PostGIS:
             f"AND part @> {text(json.dumps(dict(part or {})))}::jsonb"
         )
         try:
-            found = asked(secrets.reveal(self._uri, where=self.home), question)
+            with self._connected() as db:
+                found = db.rows(question)
         except EtlError:
             return False
         return bool(found) and add(row["fingerprint"] for row in found) == fingerprint
@@ -402,26 +403,16 @@ class PostGIS:
         )
 
     @contextmanager
-    def _connected(self) -> Iterator[Database]:
+    def _connected(self, of_its_own: bool = False) -> Iterator[Database]:
         """A connection with a transaction begun; what is not committed is undone at the end."""
         try:
-            from adbc_driver_manager import Error
-            from adbc_driver_postgresql import dbapi
+            import adbc_driver_postgresql  # noqa: F401
         except ImportError as error:
             raise EtlError(
                 "what PostGIS needs is not installed", where=self.home, hint="pip install -e '.[servers]'"
             ) from error
-        try:
-            connection = dbapi.connect(secrets.reveal(self._uri, where=self.home))
-        except Error as error:
-            raise explained(error, self) from None
-        database = Database(connection)  # held for as long as rows of its answers are read
-        try:
-            with said(self):
-                yield database
-        finally:
-            with suppress(Error):
-                connection.close()
+        with said(self), connected(secrets.reveal(self._uri, where=self.home), of_its_own=of_its_own) as database:
+            yield database
 
 
 def _refuse_superuser(db: Database, store: PostGIS) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import random
 import re
 import sys
@@ -35,6 +36,7 @@ class Database:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._reading: Any = None  # a cursor that is let go closes its stream
+        self.knows_too_little = False  # it asked for the types of the database before there was PostGIS
 
     def run(self, sql: str) -> None:
         """One statement without an answer."""
@@ -126,42 +128,79 @@ class Database:
         cursor.execute(sql)
         return cursor.fetch_record_batch()
 
+    def let_go(self) -> None:
+        """End the answer that is being read."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()
+
     def commit(self) -> None:
         self._connection.commit()
 
 
-_open: dict[str, Any] = {}  # by address: a connection of this process for `holds`
-_open_one_at_a_time = Lock()
+_idle: dict[tuple[int, str], list[Any]] = {}  # by process and address: connections that are done with, for the next one
+_one_at_a_time = Lock()
+KEPT_IDLE = 2
 
 
 @atexit.register
-def _close() -> None:
-    """Before the driver's own module is gone."""
-    while _open:
+def close_idle() -> None:
+    """Before the driver's own module is gone; those of a parent process are not ours to close."""
+    with _one_at_a_time:
+        mine = [connection for key in list(_idle) if key[0] == os.getpid() for connection in _idle.pop(key)]
+    for connection in mine:
         with suppress(Exception):
-            _open.popitem()[1].close()
+            connection.close()
 
 
-def asked(uri: str, sql: str) -> list[dict[str, Any]]:
-    """The answer to a quick question; nothing where it cannot be had."""
+@contextmanager
+def connected(uri: str, *, of_its_own: bool = False) -> Iterator[Database]:
+    """A connection with a transaction begun; what is not committed is undone at the end.
+
+    Beginning one takes longer (40 ms) than most of what is asked: up to two stay open in this process, outside of any
+    transaction. of_its_own: a new one, which ends with the block and all that it holds.
+    """
     from adbc_driver_manager import Error
     from adbc_driver_postgresql import dbapi
 
-    with _open_one_at_a_time:
-        for _ in range(2):  # the server may have closed a connection since
-            fresh = uri not in _open
-            try:
-                if fresh:
-                    _open[uri] = dbapi.connect(uri, autocommit=True)
-                return Database(_open[uri]).rows(sql)
-            except Error:
-                connection = _open.pop(uri, None)
-                if connection is not None:
-                    with suppress(Error):
-                        connection.close()
-                if fresh:
-                    break
-    return []
+    key, connection, fine = (os.getpid(), uri), None, False
+    while connection is None and not of_its_own:
+        with _one_at_a_time:
+            waiting = _idle.get(key)
+            connection = waiting.pop() if waiting else None
+        if connection is None:
+            break
+        try:  # the server may have closed it since
+            connection.adbc_connection.set_autocommit(False)
+            Database(connection).rows("SELECT 1 AS one")
+        except Error:
+            with suppress(Error):
+                connection.close()
+            connection = None
+    if connection is None:
+        connection = dbapi.connect(uri)
+    database = Database(connection)  # held for as long as rows of its answers are read
+    try:
+        yield database
+        fine = not of_its_own and not database.knows_too_little
+    finally:
+        try:
+            if fine:
+                database.let_go()
+                connection.rollback()
+                connection.adbc_connection.set_autocommit(True)
+                with _one_at_a_time:
+                    waiting = _idle.setdefault(key, [])
+                    fine = len(waiting) < KEPT_IDLE
+                    if fine:
+                        waiting.append(connection)
+        except Error:
+            fine = False
+        if not fine:
+            with suppress(Error):
+                connection.close()
+        if database.knows_too_little:
+            close_idle()
 
 
 def check_only_reads(sql: str) -> None:

@@ -205,4 +205,5 @@ def _need_postgis(db: Database) -> None:
     there = "SELECT 1 AS yes FROM pg_extension WHERE extname = 'postgis'"
     if not db.rows(there):
         db.lock("postgis is set up")  # two first loads at once
+        db.knows_too_little = True
         db.run("CREATE EXTENSION IF NOT EXISTS postgis SCHEMA public")  # where every user and every schema finds it
