@@ -236,7 +236,7 @@ def test_a_session_that_holds_the_table_is_named(live, candidate, postgres, sche
     assert "more" in live.read("region_county").column_names
 
 
-def read_all_the_time(address, level, stop, results):
+def read_all_the_time(address, level, stop, results, ready):
     """Counts reads whose rows are neither the old nor the new ones, and errors."""
     from adbc_driver_postgresql import dbapi
 
@@ -259,19 +259,22 @@ def read_all_the_time(address, level, stop, results):
                 wrong.append(str(error))
                 connection.rollback()
             reads += 1
+            ready.release()
     results.put((reads, wrong))
 
 
 def test_twenty_promotions_under_eight_readers_half_of_them_in_repeatable_read(live, candidate, postgres, schema):
     load(live, "v0 ")
     context = multiprocessing.get_context("spawn")
-    stop, results = context.Event(), context.Queue()
+    stop, results, ready = context.Event(), context.Queue(), context.Semaphore(0)
     address = postgres.address(options=f"-csearch_path%3D{schema}%2Cpublic")
     levels = ["read committed", "repeatable read"] * 4
-    readers = [context.Process(target=read_all_the_time, args=(address, level, stop, results)) for level in levels]
+    readers = [context.Process(target=read_all_the_time, args=(address, level, stop, results, ready)) for level in levels]
     for reader in readers:
         reader.start()
     try:
+        for _ in range(3 * len(readers)):  # they are at it
+            assert ready.acquire(timeout=60)
         for number in range(1, 21):
             load(candidate, f"v{number % 10} ")
             live.take_over(candidate, ["region_county"])

@@ -287,7 +287,7 @@ def test_in_a_database_too_one_of_two_promotions_is_refused_by_name(postgres):
         pass
 
 
-def read_all_the_time(home, over, results):
+def read_all_the_time(home, over, results, ready):
     """In a process of its own: how often it read, and what was neither the rows of one promotion nor of another."""
     secrets.provide(SECRET)
     mine, wrong, reads = open_store(home), [], 0
@@ -298,6 +298,7 @@ def read_all_the_time(home, over, results):
                 if rows.num_rows != 3 or len(set(rows["value"].to_pylist())) != 1:
                     wrong.append(rows.to_pylist())
             reads += 1
+            ready.release()
         except Exception as error:
             wrong.append(repr(error))
     results.put((reads, wrong))
@@ -306,11 +307,13 @@ def read_all_the_time(home, over, results):
 def test_promotions_with_rollbacks_under_readers(home):
     """Whoever reads meanwhile finds whole collections whose rows are those of one promotion."""
     live, context = fill(open_store(home), "v0"), multiprocessing.get_context("spawn")
-    over, results = context.Event(), context.Queue()
-    readers = [context.Process(target=read_all_the_time, args=(home, over, results)) for _ in range(2)]
+    over, results, ready = context.Event(), context.Queue(), context.Semaphore(0)
+    readers = [context.Process(target=read_all_the_time, args=(home, over, results, ready)) for _ in range(2)]
     for reader in readers:
         reader.start()
     try:
+        for _ in range(2 * len(readers)):  # they are at it
+            assert ready.acquire(timeout=60)
         # the buckets' server is this very process: twenty took 150 s, and found nothing that four do not
         for number in range(1, 5 if "://" in home else 21):
             versions, before, _ = promote(home, f"v{number}", f"p{number}")
