@@ -40,6 +40,8 @@ fn files_and_keys() {
     tried(&mut a, "another part of the world", "away.geojson", "id");
     a.write("q.geojson", "{\"type\": \"FeatureColl");
     tried(&mut a, "JSON that is cut short", "q.geojson", "id");
+    a.write("q.geojson", "{\"type\": \"FeatureCollection\", \"features\": NaN}");
+    tried(&mut a, "JSON with a word of another language", "q.geojson", "id");
     a.write("q.geojson", "{\"type\": \"Topology\"}");
     tried(&mut a, "JSON of another kind", "q.geojson", "id");
     a.write("q.geojson", r#"{"type":"FeatureCollection","features":[{"properties":{"id":1}}]}"#);
