@@ -94,7 +94,7 @@ class Noted(NamedTuple):
 
 
 class PostGIS:
-    """A store in a schema of a database. Holds the address; each call connects for itself."""
+    """A store in a schema of a database. Holds the address; each call has a connection to itself."""
 
     def __init__(self, home: str) -> None:
         self.home = secrets.redact(home)
@@ -209,7 +209,8 @@ class PostGIS:
 
         check_only_reads(sql)
         with ExitStack() as stack:
-            db = stack.enter_context(self._connected())
+            # what somebody else's query does to a session (a lock, say) ends with it
+            db = stack.enter_context(self._connected(of_its_own=types is None))
             reader = db.read(sql, self.schema, self._reader)
             schema = incoming_rows.arrow_schema(types) if types else plain_schema(reader.schema)
             open_still = stack.pop_all()
