@@ -46,7 +46,7 @@ class Exchange(NamedTuple):
         live = here.facts if here and here.there else None
         if there is None or not there.there:
             if live is not None:
-                tables.refuse_any_dependents(self.db, self.live, name, "would go")
+                tables.refuse_dependents(self.db, self.live, name, "would go")
                 self._keep_facts(live, ALL)
                 self._move(name, self.live, self.previous)
             self._forget(self.live, name)
@@ -67,7 +67,7 @@ class Exchange(NamedTuple):
         live = here.facts if here and here.there else None
         if before is None:
             if live is not None:
-                tables.refuse_any_dependents(self.db, self.live, name, "would go")
+                tables.refuse_dependents(self.db, self.live, name, "would go")
             self._forget(self.live, name)
             return
         if live is None:
@@ -89,7 +89,7 @@ class Exchange(NamedTuple):
         db.run("SET LOCAL etl.loading = 'yes'")
         every = names(column.name for column in wanted.columns)
         if not tables.can_reshape(live, wanted):
-            tables.refuse_any_dependents(db, self.live, name, "becomes another table, by year or no longer")
+            tables.refuse_dependents(db, self.live, name, "becomes another table, by year or no longer")
             if keep:
                 self._keep_facts(live, ALL)
                 self._move(name, self.live, self.previous)

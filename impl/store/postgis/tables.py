@@ -125,7 +125,7 @@ def reshape(db: Database, store: PostGIS, before: Collection, after: Collection)
     there = catalogue.columns(db, store.schema, before.name)
     gone = [name for name in old if name in there and new.get(name) != old[name]]
     for name in gone:
-        _refuse_dependents(db, store, before.name, name, "goes" if name not in new else f"becomes {new[name]}")
+        refuse_dependents(db, store, before.name, "goes" if name not in new else f"becomes {new[name]}", name)
     rekey = key_of(before) != key_of(after) or bool(set(gone) & set(key_of(before)))
     if rekey:
         _drop_key(db, store, before)
@@ -147,7 +147,7 @@ def mend_columns(db: Database, store: PostGIS, noted: Collection) -> None:
     table = f"{store._q}.{quoted(noted.name)}"
     for column in noted.columns:
         if column.name in there and there[column.name] != column.type:
-            _refuse_dependents(db, store, noted.name, column.name, f"becomes {column.type} again")
+            refuse_dependents(db, store, noted.name, f"becomes {column.type} again", column.name)
             db.run(f"ALTER TABLE {table} DROP COLUMN {quoted(column.name)}")
         if there.get(column.name) != column.type:
             db.run(f"ALTER TABLE {table} ADD COLUMN {quoted(column.name)} {TYPES[column.type]}")
@@ -168,21 +168,12 @@ def finish_key(db: Database, store: PostGIS, collection: Collection) -> None:
     db.run(f"ALTER TABLE {store._q}.{quoted(collection.name)} ADD PRIMARY KEY ({names(key_of(collection))})")
 
 
-def refuse_any_dependents(db: Database, store: PostGIS, name: str, why: str) -> None:
-    found = catalogue.dependents(db, store.schema, name)
-    if found:
-        raise EtlError(
-            f"`{name}` {why}, and others hang on it",
-            where=f"{store.home}: {', '.join(found)}",
-            hint="drop these first, or have their owners change them; then run the same command again: nothing was changed",
-        )
-
-
-def _refuse_dependents(db: Database, store: PostGIS, name: str, column: str, why: str) -> None:
+def refuse_dependents(db: Database, store: PostGIS, name: str, why: str, column: str = "") -> None:
+    """An `EtlError` that names what others made on a table, or on one column of it, where there is something."""
     found = catalogue.dependents(db, store.schema, name, column)
     if found:
         raise EtlError(
-            f"the column `{column}` of `{name}` {why}, and others hang on it",
+            f"{f'the column `{column}` of ' if column else ''}`{name}` {why}, and others hang on it",
             where=f"{store.home}: {', '.join(found)}",
             hint="drop these first, or have their owners change them; then run the same command again: nothing was changed",
         )

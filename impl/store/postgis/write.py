@@ -111,7 +111,7 @@ class Write:
         """A table of its own beside the old one, then in its place; the old one is gone in the same moment."""
         db, store = self.db, self.store
         if before is not None:
-            tables.refuse_any_dependents(db, store, self.name, "becomes another table, by year or no longer")
+            tables.refuse_dependents(db, store, self.name, "becomes another table, by year or no longer")
         fresh = f"_new_{self.name}"
         db.run(f"DROP TABLE IF EXISTS {store._q}.{quoted(fresh)}")
         tables.make(db, store, fresh, merged)
