@@ -130,34 +130,24 @@ class _Note(Lease):
 
 @contextmanager
 def _in_database(store: Any, promotion: str) -> Iterator[Lease]:
-    key = f"hashtextextended('promotion {store.schema}', 0)"
+    from impl.store.postgis.catalogue import holders
+
+    lock = f"promotion {store.schema}"
     connection = store._connected(of_its_own=True)
     database = connection.__enter__()
     try:
         name = f"promotion {promotion} {_user()}@{socket.gethostname()} {os.getpid()}".replace("'", "")[:63]
         database.run(f"SET application_name = '{name}'")
-        if not database.rows(f"SELECT pg_try_advisory_lock({key}) AS taken")[0]["taken"]:
-            raise _refused_by_database(store, database, key)
+        if not database.rows(f"SELECT pg_try_advisory_lock(hashtextextended('{lock}', 0)) AS taken")[0]["taken"]:
+            raise EtlError(
+                "another promotion is at work in this store",
+                where=f"{store.home}: {'; '.join(holders(database, [], lock)) or 'it has just ended'}",
+                hint="wait until it ends, then run the same command again; the lock goes with its connection",
+            )
         database.commit()
         yield _Connection(store, database)
     finally:
         connection.__exit__(None, None, None)  # it gives the lock back; what the block raises is not about this connection
-
-
-def _refused_by_database(store: Any, database: Any, key: str) -> EtlError:
-    holders = database.rows(
-        "SELECT a.pid, a.usename::text AS usename, coalesce(a.client_addr::text, 'this machine') AS address, "
-        "a.application_name, a.backend_start::text AS since FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
-        "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-        f"AND (l.classid::bigint << 32 | l.objid::bigint) = {key}"
-    )
-    text = "{application_name}, user {usename} from {address}, server process {pid}, since {since}"
-    said = [text.format(**one) for one in holders]
-    return EtlError(
-        "another promotion is at work in this store",
-        where=f"{store.home}: {said[0] if said else 'it has just ended'}",
-        hint="wait until it ends, then run the same command again; the lock goes with its connection",
-    )
 
 
 class _Connection(Lease):
