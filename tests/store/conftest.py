@@ -31,6 +31,12 @@ def store(home):
 
 
 @pytest.fixture
+def schema(tmp_path):
+    """The schema of this test alone, in PostGIS."""
+    return schema_for(tmp_path)
+
+
+@pytest.fixture
 def lake(tmp_path):
     """An empty store in a folder, for what only a folder has."""
     return open_store(tmp_path / "store")

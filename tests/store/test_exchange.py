@@ -10,13 +10,7 @@ import pytest
 
 from impl.run.errors import EtlError
 from impl.store import open_store
-from tests.postgres import schema_for
 from tests.store.conftest import counties, days
-
-
-@pytest.fixture
-def schema(tmp_path):
-    return schema_for(tmp_path)
 
 
 @pytest.fixture

@@ -16,13 +16,8 @@ from impl.run import secrets
 from impl.run.errors import EtlError
 from impl.store import open_store
 from tests.conftest import mounted
-from tests.postgres import Cluster, schema_for
+from tests.postgres import Cluster
 from tests.store.conftest import COUNTY_KEY, counties, days, part
-
-
-@pytest.fixture
-def schema(tmp_path):
-    return schema_for(tmp_path)
 
 
 @pytest.fixture

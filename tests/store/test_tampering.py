@@ -4,13 +4,7 @@ import pytest
 
 from impl.run.errors import EtlError
 from impl.store import checks, open_store
-from tests.postgres import schema_for
 from tests.store.conftest import COUNTY_KEY, counties, days, part
-
-
-@pytest.fixture
-def schema(tmp_path):
-    return schema_for(tmp_path)
 
 
 @pytest.fixture
