@@ -199,6 +199,19 @@ def test_what_was_kept_and_others_changed_does_not_come_back(live, candidate, po
     assert live.holds("region_county", None, done.fingerprint)
 
 
+def test_what_an_earlier_version_kept_as_whole_tables_comes_back(live, postgres, schema):
+    previous = open_store(postgres.address(schema=f"{schema}_previous"))
+    for store, mark in ((previous, "v0 "), (live, "v1 ")):
+        load(store, mark)
+        store.replace("region_state", [{"k": number, "v": mark} for number in range(3 if mark == "v0 " else 5)], key="k")
+    number = postgres.sql(f"select '{schema}.region_state'::regclass::oid")
+    live.give_back(["region_county", "region_state"])
+    assert live.read("region_county", ["name"], "gis_join = 'G0800010'")["name"].to_pylist() == ["v0 Adams"]
+    assert live.read("region_state")["v"].to_pylist() == ["v0 "] * 3
+    assert all(live.verify(name, deep=True) == [] for name in live.names()) and previous.names() == []
+    assert postgres.sql(f"select '{schema}.region_state'::regclass::oid") == number
+
+
 def test_a_table_that_went_in_production_comes_again(live, candidate, postgres, schema):
     load(live)
     postgres.sql(f"drop table {schema}.region_county")

@@ -82,68 +82,80 @@ class Exchange(NamedTuple):
         self._check(before.facts, "what was kept of it was changed by others")
 
     def _become(self, live: Collection, wanted: Collection, of: PostGIS, keep: bool = True) -> None:
-        """The live table has the rows of the table of the same name in the store `of`."""
-        db, name = self.db, live.name
-        table, source = (f"{store._q}.{quoted(name)}" for store in (self.live, of))
-        aside, added = (f"{self.previous._q}.{quoted(one)}" for one in (name, f"_added_{name}"))
-        db.run("SET LOCAL etl.loading = 'yes'")
-        every = names(column.name for column in wanted.columns)
+        """The live table has the rows of the table of the same name in the store `of`. keep: for a way back."""
+        self.db.run("SET LOCAL etl.loading = 'yes'")
         if not tables.can_reshape(live, wanted):
-            tables.refuse_dependents(db, self.live, name, "becomes another table, by year or no longer")
+            tables.refuse_dependents(self.db, self.live, live.name, "becomes another table, by year or no longer")
             if keep:
                 self._keep_facts(live, ALL)
-                self._move(name, self.live, self.previous)
-            self._forget(self.live, name)
-            self._move(name, of, self.live)
-            return
-        if not tables.is_shape(live, wanted) or not tables.has_key(db, self.live, live):
-            db.lock_tables([(self.live.schema, name)], self.wait)
-            if keep:
-                self._keep_facts(live, ALL)
-                db.run(f"CREATE TABLE {aside} AS TABLE {table}")
-            tables.reshape(db, self.live, live, wanted)
-            db.run(f"DELETE FROM {table}")
-            tables.need_leaves(db, self.live, wanted)
-            db.run(f"INSERT INTO {table} ({every}) SELECT {every} FROM {source}")
-            tables.finish_key(db, self.live, wanted)
+                self._move(live.name, self.live, self.previous)
+            self._forget(self.live, live.name)
+            self._move(live.name, of, self.live)
+        elif not tables.is_shape(live, wanted) or not tables.has_key(self.db, self.live, live):
+            self._all_rows(live, wanted, of, keep)
         else:
-            tables.need_leaves(db, self.live, wanted)
-            keys = key_of(wanted)
-            rest = [column.name for column in wanted.columns if column.name not in keys]
-            other = f" OR {differ(rest, 't', 's')}" if rest else ""
-            if keep:
-                self._keep_facts(live, CHANGED)
-            place, kind = (aside, "TABLE") if keep else ("_going", "TEMP TABLE")
-            new, on_commit = (added, "") if keep else ("_coming", " ON COMMIT DROP")
-            db.run(
-                f"CREATE {kind} {place}{on_commit} AS SELECT t.* FROM {table} t LEFT JOIN {source} s ON {same(keys, 's', 't')} "
-                f"WHERE s.{quoted(keys[0])} IS NULL{other}"
-            )
-            db.run(
-                f"CREATE {kind} {new}{on_commit} AS SELECT {names(keys)} FROM {source} s "
-                f"WHERE NOT EXISTS (SELECT FROM {table} t WHERE {same(keys, 's', 't')})"
-            )
-            for one in (place, new):
-                db.run(f"ANALYZE {one}")
-            db.run(
-                f"DELETE FROM {table} t USING {place} p WHERE {same(keys, 'p', 't')} "
-                f"AND NOT EXISTS (SELECT FROM {source} s WHERE {same(keys, 's', 'p')})"
-            )
-            if rest:
-                sets = ", ".join(f"{quoted(one)} = s.{quoted(one)}" for one in rest)
-                db.run(
-                    f"UPDATE {table} t SET {sets} FROM {place} p JOIN {source} s ON {same(keys, 's', 'p')} "
-                    f"WHERE {same(keys, 'p', 't')}"
-                )
-            chosen = ", ".join(f"s.{quoted(column.name)}" for column in wanted.columns)
-            db.run(f"INSERT INTO {table} ({every}) SELECT {chosen} FROM {source} s JOIN {new} n ON {same(keys, 'n', 's')}")
+            self._by_key(live, wanted, of, keep)
+
+    def _all_rows(self, live: Collection, wanted: Collection, of: PostGIS, keep: bool) -> None:
+        """The table takes the columns and the key of `wanted`; its rows go, and those of `of` come."""
+        db, (table, source, aside, _) = self.db, self._places(live.name, of)
+        every = names(column.name for column in wanted.columns)
+        db.lock_tables([(self.live.schema, live.name)], self.wait)
+        if keep:
+            self._keep_facts(live, ALL)
+            db.run(f"CREATE TABLE {aside} AS TABLE {table}")
+        tables.reshape(db, self.live, live, wanted)
+        db.run(f"DELETE FROM {table}")
+        tables.need_leaves(db, self.live, wanted)
+        db.run(f"INSERT INTO {table} ({every}) SELECT {every} FROM {source}")
+        tables.finish_key(db, self.live, wanted)
         db.run(f"ANALYZE {table}")
+
+    def _by_key(self, live: Collection, wanted: Collection, of: PostGIS, keep: bool) -> None:
+        """Only rows that differ are touched: `going` has those that change or go, as they are now, `coming` the keys of new ones."""
+        db, keys, (table, source, aside, added) = self.db, key_of(wanted), self._places(live.name, of)
+        rest = [column.name for column in wanted.columns if column.name not in keys]
+        other = f" OR {differ(rest, 't', 's')}" if rest else ""
+        tables.need_leaves(db, self.live, wanted)
+        if keep:
+            self._keep_facts(live, CHANGED)
+        going, coming = (aside, added) if keep else (quoted(f"_going_{live.name}"), quoted(f"_coming_{live.name}"))
+        kind, until = ("TABLE", "") if keep else ("TEMP TABLE", " ON COMMIT DROP")
+        db.run(
+            f"CREATE {kind} {going}{until} AS SELECT t.* FROM {table} t LEFT JOIN {source} s ON {same(keys, 's', 't')} "
+            f"WHERE s.{quoted(keys[0])} IS NULL{other}"
+        )
+        db.run(
+            f"CREATE {kind} {coming}{until} AS SELECT {names(keys)} FROM {source} s "
+            f"WHERE NOT EXISTS (SELECT FROM {table} t WHERE {same(keys, 's', 't')})"
+        )
+        for one in (going, coming):
+            db.run(f"ANALYZE {one}")
+        db.run(
+            f"DELETE FROM {table} t USING {going} p WHERE {same(keys, 'p', 't')} "
+            f"AND NOT EXISTS (SELECT FROM {source} s WHERE {same(keys, 's', 'p')})"
+        )
+        if rest:
+            sets = ", ".join(f"{quoted(one)} = s.{quoted(one)}" for one in rest)
+            db.run(
+                f"UPDATE {table} t SET {sets} FROM {going} p JOIN {source} s ON {same(keys, 's', 'p')} "
+                f"WHERE {same(keys, 'p', 't')}"
+            )
+        every = [column.name for column in wanted.columns]
+        chosen = ", ".join(f"s.{quoted(one)}" for one in every)
+        db.run(
+            f"INSERT INTO {table} ({names(every)}) SELECT {chosen} FROM {source} s JOIN {coming} n ON {same(keys, 'n', 's')}"
+        )
+        db.run(f"ANALYZE {table}")
+
+    def _places(self, name: str, of: PostGIS) -> tuple[str, str, str, str]:
+        """The live table, that of the store `of`, and what is kept of the live one: its rows, and the keys that came."""
+        aside, added = (f"{self.previous._q}.{quoted(one)}" for one in (name, f"_added_{name}"))
+        return f"{self.live._q}.{quoted(name)}", f"{of._q}.{quoted(name)}", aside, added
 
     def _undo(self, live: Collection, before: Collection) -> None:
         """Rows that were changed or went are as they were, rows that were added go."""
-        db, name, keys = self.db, live.name, key_of(live)
-        table = f"{self.live._q}.{quoted(name)}"
-        aside, added = (f"{self.previous._q}.{quoted(one)}" for one in (name, f"_added_{name}"))
+        db, keys, (table, _, aside, added) = self.db, key_of(live), self._places(live.name, self.previous)
         db.run("SET LOCAL etl.loading = 'yes'")
         tables.need_leaves(db, self.live, before)
         db.run(f"DELETE FROM {table} t USING {added} n WHERE {same(keys, 'n', 't')}")

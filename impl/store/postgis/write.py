@@ -40,7 +40,7 @@ class Write:
         before = self._before()
         merged = change.merge(before, load.wanted, load.part, load.new)
         merged = replace(merged, parts={v: facts for v, facts in merged.parts.items() if v not in self.foreign})
-        if before is not None and self.whole_table and change.same_rows(before, merged, load.part, load.new):
+        if before is not None and self.is_whole and change.same_rows(before, merged, load.part, load.new):
             if change.same_facts(before, merged) and not self.touched:
                 return self._answer(before, changed=False)
             sizes = {values: facts.bytes for values, facts in before.parts.items()}
@@ -82,7 +82,7 @@ class Write:
             )
         self.foreign: set[Values] = set()
         self.touched = noted is not None and not noted.signed
-        self.whole_table = True
+        self.is_whole = True
         if noted is None or not noted.there:
             return None
         if noted.as_left:
@@ -90,11 +90,11 @@ class Write:
         if {c.name: c.type for c in noted.facts.columns}.items() - catalogue.columns(db, store.schema, self.name).items():
             db.lock_tables([(store.schema, self.name)])
             tables.mend_columns(db, store, noted.facts)
-            self.whole_table = False
-        self.whole_table = self.whole_table and tables.has_key(db, store, noted.facts)
+            self.is_whole = False
+        self.is_whole = self.is_whole and tables.has_key(db, store, noted.facts)
         found = store._recomputed(db, noted.facts)
         self.foreign = found.parts.keys() - noted.facts.parts.keys() - self.load.new.keys()
-        self.whole_table = self.whole_table and not self.foreign
+        self.is_whole = self.is_whole and not self.foreign
         self.warnings = change.by_others(noted.facts, found)
         return found
 
