@@ -123,9 +123,11 @@ def plan(
             found.lost[name] = said
         elif to_store.facts(name).fingerprint == facts.fingerprint and to_store.facts(name).columns == facts.columns:
             found.unchanged.append(name)
+            continue
         else:
             found.changed[name] = compare.stores(to_store, from_store, name) if rows else compare.Changes()
-            if gone := _parts_that_go(to_store.facts(name), facts):
+        with suppress(EtlError):  # of what cannot be read any more nobody can tell what it had
+            if name in there and (gone := _parts_that_go(to_store.facts(name), facts)):
                 found.removals[name] = gone
     found.dependents = {name: made for name in sorted(there) if (made := to_store.dependents(name))}
     orphans = [name for name in sorted(there) if _is_orphan(name, datasets, graph)]
@@ -188,11 +190,11 @@ def loads(graph: Any, chosen: Sequence[str]) -> list[str]:
 
 def made_from_raw(graph: Any, names: Sequence[str], env: Any) -> list[str]:
     """These checkpoints and what they depend on, without raw files and tools."""
-    kept = (str(env.raw), str(env.tools))
+    kept = (env.raw, env.tools)
     return [
         name
         for name in graph.order(names)
-        if not graph.checkpoints[name].targets or not str(graph.checkpoints[name].targets[0]).startswith(kept)
+        if not any(target.is_relative_to(folder) for target in graph.checkpoints[name].targets for folder in kept)
     ]
 
 

@@ -804,6 +804,10 @@ def test_years_that_are_no_longer_wanted_go_in_development_and_are_asked_for_in_
     assert "nothing differs" in three.checkout.invoke(*words).stderr
     three.checkout.invoke("promote.rollback")
     assert live.facts("gauge_years").rows == 4
+    if home == "postgis":  # nor do they go with what others did to the table
+        three.postgres.sql("update climate.gauge_years set height = -1 where year = 2005", three.databases["prod"])
+        refused = three.checkout.type(*words)
+        assert refused.returncode == 1 and "gauge_years: year=2004 with 2 rows" in refused.stderr
 
 
 def test_what_was_promoted_is_up_to_date_in_production(three):
